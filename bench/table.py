@@ -1,0 +1,73 @@
+"""Prints pytest-benchmark's JSON as a table: ours, best peer, ratio, share of the machine's limit, error.
+
+    python bench/table.py results.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+COLUMNS = ("work", "fastimg", "best peer", "ratio", "of copy rate", "error", "clock")
+
+
+def rows(report: dict) -> list[tuple[str, ...]]:
+    """One row a group."""
+    groups = defaultdict(list)
+    for bench in report["benchmarks"]:
+        groups[bench["group"] or bench["name"]].append(bench)
+    copy = next((_rate(b) for name, found in groups.items() if name.startswith("machine: copy") for b in found), None)
+    table = []
+    for name, found in groups.items():
+        if name.startswith("machine:"):
+            table.append((name, *(_speed(found[0]),), "", "", "", "", ""))
+            continue
+        ours = min((b for b in found if b["extra_info"].get("tool") == "fastimg"), key=_seconds, default=None)
+        peer = min((b for b in found if b["extra_info"].get("tool") != "fastimg"), key=_seconds, default=None)
+        if ours is None:
+            continue
+        info = ours["extra_info"]
+        share = f"{_rate(ours) / copy:.0%}" if copy and info.get("nbytes") else ""
+        error = "" if info.get("error") is None else f"{info['error']:.1e}"
+        beside = f"{peer['extra_info']['tool']}: {_speed(peer)}" if peer else "(no peer here)"
+        ratio = f"{_seconds(peer) / _seconds(ours):.1f}x" if peer else ""
+        table.append((name, _speed(ours), beside, ratio, share, error, _clock(found)))
+    return table
+
+
+def _seconds(bench: dict) -> float:
+    return bench["stats"]["min"]
+
+
+def _rate(bench: dict) -> float:
+    return bench["extra_info"]["nbytes"] / _seconds(bench)
+
+
+def _speed(bench: dict) -> str:
+    seconds, items, unit = _seconds(bench), bench["extra_info"].get("items"), bench["extra_info"].get("unit")
+    time = f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+    if not items:
+        return time
+    rate = items / seconds
+    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, "")):
+        if rate >= factor:
+            return f"{time} ({rate / factor:.3g} {prefix}{unit}/s)"
+    return f"{time} ({rate:.2g} {unit}/s)"
+
+
+def _clock(found: list[dict]) -> str:
+    """Says where the core's clock changed by more than 15 % among the cases of a group: read that ratio with care."""
+    seen = [b["extra_info"][key] for b in found for key in ("clock_before", "clock_after") if key in b["extra_info"]]
+    return f"changed {max(seen) / min(seen):.2f}x" if seen and max(seen) > 1.15 * min(seen) else "steady"
+
+
+def markdown(table: list[tuple[str, ...]]) -> str:
+    """As a Markdown table."""
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in table])
+
+
+if __name__ == "__main__":
+    print(markdown(rows(json.loads(Path(sys.argv[1]).read_text()))))

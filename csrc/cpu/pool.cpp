@@ -1,0 +1,141 @@
+#include "cpu/pool.hpp"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <vector>
+
+namespace fastimg::cpu {
+namespace {
+
+thread_local bool inside_job = false;
+
+struct Job {
+  std::int64_t count, grain;
+  Body body;
+  void* context;
+  int seats;  // further threads that may join
+  std::atomic<std::int64_t> next{0};
+  int running = 0;  // guarded by the pool's mutex
+  std::exception_ptr error;
+
+  bool exhausted() const { return next.load(std::memory_order_relaxed) >= count; }
+
+  void work(std::mutex& mutex) {
+    inside_job = true;
+    for (;;) {
+      const std::int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
+      if (begin >= count) break;
+      try {
+        body(context, begin, std::min(begin + grain, count));
+      } catch (...) {
+        std::lock_guard<std::mutex> lock(mutex);
+        if (!error) error = std::current_exception();
+        next.store(count, std::memory_order_relaxed);
+      }
+    }
+    inside_job = false;
+  }
+};
+
+class Pool {
+ public:
+  void run(Job& job) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (static_cast<int>(workers_.size()) < job.seats) workers_.emplace_back([this] { serve(); });
+    jobs_.push_back(&job);
+    lock.unlock();
+    job.seats > 1 ? wake_.notify_all() : wake_.notify_one();
+    job.work(mutex_);
+    lock.lock();
+    jobs_.erase(std::find(jobs_.begin(), jobs_.end(), &job));
+    done_.wait(lock, [&] { return job.running == 0; });
+  }
+
+ private:
+  void serve() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+      Job* job = nullptr;
+      wake_.wait(lock, [&] { return (job = open_job()) != nullptr; });
+      --job->seats;
+      ++job->running;
+      lock.unlock();
+      job->work(mutex_);
+      lock.lock();
+      if (--job->running == 0) done_.notify_all();
+    }
+  }
+
+  Job* open_job() {
+    for (Job* job : jobs_)
+      if (job->seats > 0 && !job->exhausted()) return job;
+    return nullptr;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
+  std::deque<Job*> jobs_;
+  std::vector<std::thread> workers_;
+};
+
+// Never destroyed: its threads sleep until the process ends. After a fork the child has none of them, so it starts anew.
+alignas(Pool) unsigned char storage[sizeof(Pool)];
+Pool* pool = nullptr;
+std::mutex* birth = new std::mutex;
+
+void forget() {
+  birth = new std::mutex;
+  pool = nullptr;
+  inside_job = false;
+}
+
+Pool& shared_pool() {
+  std::lock_guard<std::mutex> lock(*birth);
+  if (!pool) {
+    static const int registered = pthread_atfork(nullptr, nullptr, forget);
+    (void)registered;
+    pool = new (storage) Pool;
+  }
+  return *pool;
+}
+
+std::atomic<int> configured{0};
+
+}  // namespace
+
+int threads() {
+  const int count = configured.load(std::memory_order_relaxed);
+  if (count > 0) return count;
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return std::max(1, CPU_COUNT(&allowed));
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+void set_threads(int count) { configured.store(count, std::memory_order_relaxed); }
+
+void run(std::int64_t count, std::int64_t grain, int wanted, Body body, void* context) {
+  if (count <= 0) return;
+  grain = std::max<std::int64_t>(1, grain);
+  const std::int64_t chunks = (count + grain - 1) / grain;
+  const int helpers = static_cast<int>(std::min<std::int64_t>(chunks, wanted > 0 ? wanted : threads())) - 1;
+  if (helpers <= 0 || inside_job) {
+    for (std::int64_t begin = 0; begin < count; begin += grain) body(context, begin, std::min(begin + grain, count));
+    return;
+  }
+  Job job{count, grain, body, context, helpers};
+  shared_pool().run(job);
+  if (job.error) std::rethrow_exception(job.error);
+}
+
+}  // namespace fastimg::cpu

@@ -1,0 +1,34 @@
+#include "harmonize/window.hpp"
+
+namespace fastimg::harmonize {
+namespace {
+
+constexpr std::int64_t kGrain = 1 << 16;  // voxels a chunk: in + out fit the second-level cache
+
+WindowRow<std::int8_t> row_of(const WindowTable& t, const std::int8_t*) { return t.i8; }
+WindowRow<std::uint8_t> row_of(const WindowTable& t, const std::uint8_t*) { return t.u8; }
+WindowRow<std::int16_t> row_of(const WindowTable& t, const std::int16_t*) { return t.i16; }
+WindowRow<std::uint16_t> row_of(const WindowTable& t, const std::uint16_t*) { return t.u16; }
+WindowRow<std::int32_t> row_of(const WindowTable& t, const std::int32_t*) { return t.i32; }
+WindowRow<float> row_of(const WindowTable& t, const float*) { return t.f32; }
+WindowRow<double> row_of(const WindowTable& t, const double*) { return t.f64; }
+
+}  // namespace
+
+template <class T>
+void window(const T* in, float* out, std::int64_t count, float low, float high, float scale, int threads) {
+  const auto row = row_of(FASTIMG_PICK(window_table), in);
+  cpu::parallel_for(count, kGrain, threads, [&](std::int64_t begin, std::int64_t end) {
+    row(in + begin, out + begin, end - begin, low, high, scale);
+  });
+}
+
+template void window(const std::int8_t*, float*, std::int64_t, float, float, float, int);
+template void window(const std::uint8_t*, float*, std::int64_t, float, float, float, int);
+template void window(const std::int16_t*, float*, std::int64_t, float, float, float, int);
+template void window(const std::uint16_t*, float*, std::int64_t, float, float, float, int);
+template void window(const std::int32_t*, float*, std::int64_t, float, float, float, int);
+template void window(const float*, float*, std::int64_t, float, float, float, int);
+template void window(const double*, float*, std::int64_t, float, float, float, int);
+
+}  // namespace fastimg::harmonize

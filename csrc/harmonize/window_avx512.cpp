@@ -1,0 +1,6 @@
+#include "harmonize/window.hpp"
+
+#ifdef FASTIMG_X86
+#include "cpu/begin_avx512.hpp"
+#include "harmonize/window_loop.hpp"
+#endif

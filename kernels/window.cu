@@ -1,0 +1,26 @@
+// One thread a voxel; grid-stride, so that any grid covers any length.
+#include "fastimg/window.cuh"
+
+namespace {
+
+template <class T>
+__device__ void window_each(const T* in, float* out, fastimg::i64 count, float low, float high, float scale) {
+  const fastimg::i64 step = (fastimg::i64)gridDim.x * blockDim.x;
+  for (fastimg::i64 i = (fastimg::i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step)
+    out[i] = fastimg::window((float)in[i], low, high, scale);
+}
+
+}  // namespace
+
+#define FASTIMG_ENTRY(name, T)                                                                                \
+  extern "C" __global__ void window_##name(const T* in, float* out, long long count, float low, float high,   \
+                                           float scale) {                                                     \
+    window_each(in, out, count, low, high, scale);                                                            \
+  }
+FASTIMG_ENTRY(int8, signed char)
+FASTIMG_ENTRY(uint8, unsigned char)
+FASTIMG_ENTRY(int16, short)
+FASTIMG_ENTRY(uint16, unsigned short)
+FASTIMG_ENTRY(int32, int)
+FASTIMG_ENTRY(float32, float)
+FASTIMG_ENTRY(float64, double)

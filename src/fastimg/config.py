@@ -1,0 +1,112 @@
+"""Threads, instruction-set level and memory limit of this process.
+
+Each has a default (the cores this process may use, the best level of the processor, half of the memory), an environment
+variable (FASTIMG_THREADS, FASTIMG_ISA, FASTIMG_MEMORY) and can be set for a block:
+
+>>> import fastimg as fi
+>>> with fi.config.use(threads=1):
+...     fi.config.threads()
+1
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from . import _core
+from .errors import ArgumentError
+
+__all__ = ["LEVELS", "isa", "memory_limit", "set_isa", "set_memory_limit", "set_threads", "supported_isa", "threads", "use"]
+
+LEVELS = ("baseline", "avx2", "avx512")
+
+_memory_limit: int | None = None
+
+
+def threads() -> int:
+    """Number of threads that native loops use."""
+    return int(_core.threads())
+
+
+def set_threads(count: int | None) -> None:
+    """Set the number of threads; None means the cores this process may run on."""
+    if count is not None and count < 1:
+        raise ArgumentError(f"config: threads must be a positive number or None, got {count!r}")
+    _core.set_threads(count or 0)
+
+
+def isa() -> str:
+    """The instruction-set level in force: "baseline", "avx2" or "avx512". Results are the same bits at each."""
+    return LEVELS[_core.level()]
+
+
+def supported_isa() -> tuple[str, ...]:
+    """The levels this processor can run."""
+    return LEVELS[: _core.supported_level() + 1]
+
+
+def set_isa(level: str | None) -> None:
+    """Set the level; None means the best of the processor."""
+    if level is None:
+        level = supported_isa()[-1]
+    if level not in LEVELS:
+        raise ArgumentError(f"config: isa must be one of {', '.join(LEVELS)}, got {level!r}")
+    if level not in supported_isa():
+        raise ArgumentError(f"config: this processor does not run {level}; it runs {', '.join(supported_isa())}")
+    _core.set_level(LEVELS.index(level))
+
+
+def memory_limit() -> int:
+    """Bytes a single operation may allocate for its result before it refuses."""
+    if _memory_limit is not None:
+        return _memory_limit
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def set_memory_limit(limit: int | None) -> None:
+    """Set the limit in bytes; None means half of the machine's memory."""
+    global _memory_limit
+    if limit is not None and limit < 1:
+        raise ArgumentError(f"config: the memory limit must be a positive number of bytes or None, got {limit!r}")
+    _memory_limit = limit
+
+
+@contextmanager
+def use(*, threads: int | None = None, isa: str | None = None, memory_limit: int | None = None) -> Iterator[None]:
+    """Set some of them for a block. The settings are the process's: they hold in all of its threads."""
+    before = _settings()
+    try:
+        if threads is not None:
+            set_threads(threads)
+        if isa is not None:
+            set_isa(isa)
+        if memory_limit is not None:
+            set_memory_limit(memory_limit)
+        yield
+    finally:
+        set_threads(before[0])
+        set_isa(before[1])
+        set_memory_limit(before[2])
+
+
+def _settings() -> tuple[int, str, int | None]:
+    return threads(), isa(), _memory_limit
+
+
+def _from_environment() -> None:
+    def positive(name: str) -> int | None:
+        text = os.environ.get(name, "").strip()
+        if not text:
+            return None
+        if not text.isdigit() or int(text) < 1:
+            raise ArgumentError(f"config: {name} must be a positive whole number, got {text!r}")
+        return int(text)
+
+    set_threads(positive("FASTIMG_THREADS"))
+    set_memory_limit(positive("FASTIMG_MEMORY"))
+    set_isa(os.environ.get("FASTIMG_ISA", "").strip().lower() or None)
+
+
+_from_environment()

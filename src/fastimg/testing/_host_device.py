@@ -1,0 +1,142 @@
+"""A CUDA device played by the CPU: the unmodified kernels/*.cu behind the library's own `_cuda` modules.
+
+Each file is compiled once with the C++ compiler and host_cuda.hpp; `sanitize` is for the tests of the ladder's rung 4,
+which run such a build in a process of its own. Slow, exact, and enough to test every launch and every index.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import _dispatch, _gpu
+
+__all__ = ["HostArray", "build", "host_device", "kernel_signatures"]
+
+
+class HostArray(np.ndarray[Any, Any]):
+    """An array that lives on the played device: dispatch sends it to the `_cuda` modules."""
+
+
+class _HostModule:
+    """numpy, but new arrays are HostArrays."""
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(np, name)
+        if isinstance(value, type) or not callable(value):
+            return value
+
+        def on_device(*arguments: Any, **options: Any) -> Any:
+            result = value(*arguments, **options)
+            return result.view(HostArray) if type(result) is np.ndarray else result
+
+        return on_device
+
+
+_ENTRY = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(([^)]*)\)')
+_FLAGS = ("-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-shared", "-pthread", "-w")
+
+
+def kernel_signatures(text: str) -> list[tuple[str, str]]:
+    """(name, parameters) of each `extern "C" __global__` entry of preprocessed CUDA source."""
+    return [(name, " ".join(parameters.split())) for name, parameters in _ENTRY.findall(text)]
+
+
+def build(file: str, folder: Path, *flags: str, threads: bool | None = None) -> Path:
+    """Compile kernels/`file`.cu into a shared library whose `run_<entry>` functions take (grid, block, shared, ...)."""
+    compiler = os.environ.get("CXX", "").split() or ["g++"]
+    if shutil.which(compiler[0]) is None:
+        raise RuntimeError(f"the host device needs a C++ compiler; {compiler[0]} was not found")
+    text = _gpu.source(file)
+    include = ["-I", _gpu.include_path(), "-I", str(Path(__file__).parent)]
+    keep = ["-D__global__=__global__", "-D__CUDACC__", "-x", "c++", "-E", "-P", "-"]
+    plain = subprocess.run([*compiler, *include, *keep], input=text, capture_output=True, text=True, check=True).stdout
+    if threads is None:
+        threads = "__syncthreads" in plain
+    lines = ['#include "host_cuda.hpp"', text]
+    for name, parameters in kernel_signatures(plain):
+        names = ", ".join(parameter.split()[-1].lstrip("*") for parameter in parameters.split(",") if parameter.strip())
+        comma = ", " if parameters else ""
+        lines.append(
+            f'extern "C" void run_{name}(const unsigned* g, const unsigned* b, unsigned s{comma}{parameters}) '
+            f"{{ host_cuda::run({{g[0], g[1], g[2]}}, {{b[0], b[1], b[2]}}, s, [&] {{ {name}({names}); }}); }}"
+        )
+    library = folder / f"{file}.so"
+    command = [*compiler, *_FLAGS, *(["-DHOST_CUDA_THREADS"] if threads else []), *(flags or ("-O2",)), *include]
+    subprocess.run(
+        [*command, "-x", "c++", "-", "-o", str(library)], input="\n".join(lines), text=True, check=True, capture_output=True
+    )
+    return library
+
+
+class _HostBackend:
+    def __init__(self, folder: Path) -> None:
+        self.xp = _HostModule()
+        self._folder = folder
+        self._libraries: dict[str, ctypes.CDLL] = {}
+
+    def launch(
+        self, file: str, entry: str, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...], shared: int
+    ) -> None:
+        library = self._libraries.get(file)
+        if library is None:
+            library = self._libraries[file] = ctypes.CDLL(str(build(file, self._folder)))
+        triple = ctypes.c_uint * 3
+        grid3, block3 = (triple(*(*shape, 1, 1)[:3]) for shape in (grid, block))
+        getattr(library, f"run_{entry}")(grid3, block3, ctypes.c_uint(shared), *map(_as_ctypes, arguments))
+
+    def to_host(self, array: Any) -> Any:
+        return np.array(array, subok=False)
+
+    def to_device(self, array: Any) -> Any:
+        return np.array(array).view(HostArray)
+
+
+def _as_ctypes(argument: Any) -> Any:
+    if argument is None:
+        return ctypes.c_void_p()
+    if isinstance(argument, np.ndarray):
+        if not isinstance(argument, HostArray):
+            raise TypeError("a kernel was given an array that is not on the device")
+        if not argument.flags.c_contiguous:
+            raise TypeError("a kernel was given an array that is not contiguous")
+        return ctypes.c_void_p(argument.ctypes.data)
+    if isinstance(argument, np.generic):
+        return np.ctypeslib.as_ctypes_type(argument.dtype)(argument.item())
+    raise TypeError(f"a kernel's scalars are NumPy scalars of the exact type, not {type(argument).__name__}")
+
+
+@contextmanager
+def host_device() -> Iterator[Any]:
+    """For the block, "cuda" is the played device; yields a function that puts an array on it.
+
+    >>> import numpy as np, fastimg as fi
+    >>> with fi.testing.host_device() as put:
+    ...     seen = fi.harmonize.window(put(np.array([-160, 240], np.int16)))
+    >>> type(seen).__name__, seen.tolist()
+    ('HostArray', [0.0, 1.0])
+    """
+    with tempfile.TemporaryDirectory(prefix="fastimg-host-device-") as folder:
+        backend = _HostBackend(Path(os.environ.get("FASTIMG_HOST_DEVICE_CACHE", folder)) / _key())
+        backend._folder.mkdir(parents=True, exist_ok=True)
+        before = _gpu.use_backend(backend)
+        _dispatch._DEVICES[HostArray] = "cuda"
+        try:
+            yield backend.to_device
+        finally:
+            _gpu.use_backend(before)
+
+
+def _key() -> str:
+    return hashlib.sha256(_gpu.digest().encode() + Path(__file__).read_bytes()).hexdigest()[:12]
