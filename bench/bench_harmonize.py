@@ -16,7 +16,9 @@ def bench_window(case, one_thread, ct_volume):
     out = np.empty(ct_volume.shape, np.float32)
     fi.harmonize.window(ct_volume, out=out)
     error = np.abs(out - twin.window(ct_volume.array, -160, 240)).max()
-    case(lambda: fi.harmonize.window(ct_volume, out=out), nbytes=6 * out.size, items=out.size, unit="voxel", error=error)
+    case(
+        lambda: fi.harmonize.window(ct_volume, out=out), nbytes=6 * out.size, items=out.size, unit="voxel", error=error
+    )
 
 
 @pytest.mark.benchmark(group=WINDOW)

@@ -1,6 +1,6 @@
 """Prints pytest-benchmark's JSON as a table: ours, best peer, ratio, share of the machine's limit, error.
 
-    python bench/table.py results.json
+python bench/table.py results.json
 """
 
 from __future__ import annotations

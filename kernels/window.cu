@@ -12,10 +12,10 @@ __device__ void window_each(const T* in, float* out, fastimg::i64 count, float l
 
 }  // namespace
 
-#define FASTIMG_ENTRY(name, T)                                                                                \
-  extern "C" __global__ void window_##name(const T* in, float* out, long long count, float low, float high,   \
-                                           float scale) {                                                     \
-    window_each(in, out, count, low, high, scale);                                                            \
+#define FASTIMG_ENTRY(name, T)                                                                              \
+  extern "C" __global__ void window_##name(const T* in, float* out, long long count, float low, float high, \
+                                           float scale) {                                                   \
+    window_each(in, out, count, low, high, scale);                                                          \
   }
 FASTIMG_ENTRY(int8, signed char)
 FASTIMG_ENTRY(uint8, unsigned char)

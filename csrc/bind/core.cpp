@@ -14,15 +14,14 @@ const cpu::Api table{cpu::kApiVersion, cpu::run, cpu::level, cpu::threads};
 // A compiled function of a user (numba.cfunc): tile(arrays, begin, end) over flat, contiguous arrays of equal length.
 using Tile = void (*)(void** arrays, std::int64_t begin, std::int64_t end);
 
-void run_tiles(std::uintptr_t address, const std::vector<std::uintptr_t>& arrays, std::int64_t count, std::int64_t grain,
-               int threads) {
+void run_tiles(std::uintptr_t address, const std::vector<std::uintptr_t>& arrays, std::int64_t count,
+               std::int64_t grain, int threads) {
   const auto tile = reinterpret_cast<Tile>(address);
   std::vector<void*> pointers;
   for (const std::uintptr_t array : arrays) pointers.push_back(reinterpret_cast<void*>(array));
   py::gil_scoped_release release;
-  cpu::parallel_for(count, grain, threads, [&](std::int64_t begin, std::int64_t end) {
-    tile(pointers.data(), begin, end);
-  });
+  cpu::parallel_for(count, grain, threads,
+                    [&](std::int64_t begin, std::int64_t end) { tile(pointers.data(), begin, end); });
 }
 
 }  // namespace

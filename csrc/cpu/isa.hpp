@@ -21,16 +21,24 @@ void set_level(Level level);
 // An operation declares one table per level, `namespace baseline { extern const Table name; }` and so on,
 // and takes the one in force with FASTIMG_PICK(name). Other processors than x86-64 have only the baseline.
 #ifdef FASTIMG_X86
-#define FASTIMG_DECLARE_TABLE(Table, name)           \
-  namespace baseline { extern const Table name; }    \
-  namespace avx2 { extern const Table name; }        \
-  namespace avx512 { extern const Table name; }
-#define FASTIMG_PICK(name)                                                        \
-  (::fastimg::cpu::api().level() == ::fastimg::cpu::Level::avx512   ? avx512::name \
-   : ::fastimg::cpu::api().level() == ::fastimg::cpu::Level::avx2   ? avx2::name   \
-                                                                    : baseline::name)
+#define FASTIMG_DECLARE_TABLE(Table, name) \
+  namespace baseline {                     \
+  extern const Table name;                 \
+  }                                        \
+  namespace avx2 {                         \
+  extern const Table name;                 \
+  }                                        \
+  namespace avx512 {                       \
+  extern const Table name;                 \
+  }
+#define FASTIMG_PICK(name)                                                       \
+  (::fastimg::cpu::api().level() == ::fastimg::cpu::Level::avx512 ? avx512::name \
+   : ::fastimg::cpu::api().level() == ::fastimg::cpu::Level::avx2 ? avx2::name   \
+                                                                  : baseline::name)
 #else
 #define FASTIMG_DECLARE_TABLE(Table, name) \
-  namespace baseline { extern const Table name; }
+  namespace baseline {                     \
+  extern const Table name;                 \
+  }
 #define FASTIMG_PICK(name) (baseline::name)
 #endif

@@ -53,8 +53,9 @@ class Pool {
     std::unique_lock<std::mutex> lock(mutex_);
     while (static_cast<int>(workers_.size()) < job.seats) workers_.emplace_back([this] { serve(); });
     jobs_.push_back(&job);
+    const bool many = job.seats > 1;
     lock.unlock();
-    job.seats > 1 ? wake_.notify_all() : wake_.notify_one();
+    many ? wake_.notify_all() : wake_.notify_one();
     job.work(mutex_);
     lock.lock();
     jobs_.erase(std::find(jobs_.begin(), jobs_.end(), &job));
@@ -88,7 +89,8 @@ class Pool {
   std::vector<std::thread> workers_;
 };
 
-// Never destroyed: its threads sleep until the process ends. After a fork the child has none of them, so it starts anew.
+// Never destroyed: its threads sleep until the process ends. After a fork the child has none of them, so it starts
+// anew.
 alignas(Pool) unsigned char storage[sizeof(Pool)];
 Pool* pool = nullptr;
 std::mutex* birth = new std::mutex;
@@ -133,7 +135,7 @@ void run(std::int64_t count, std::int64_t grain, int wanted, Body body, void* co
     for (std::int64_t begin = 0; begin < count; begin += grain) body(context, begin, std::min(begin + grain, count));
     return;
   }
-  Job job{count, grain, body, context, helpers};
+  Job job{count, grain, body, context, helpers, {}, 0, nullptr};
   shared_pool().run(job);
   if (job.error) std::rethrow_exception(job.error);
 }

@@ -49,9 +49,8 @@ _MODULES = (
 __all__ = ["__version__", *_NAMES, *_MODULES]
 
 if TYPE_CHECKING:
-    from . import config, errors, findings, harmonize, image  # noqa: F401
-    from .findings import Finding
-    from .image import Image
+    from .findings import Finding as Finding
+    from .image import Image as Image
 
 
 def __getattr__(name: str) -> Any:

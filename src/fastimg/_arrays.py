@@ -57,7 +57,9 @@ def result(out: Any, shape: tuple[int, ...], dtype: Any, *inputs: Any) -> Any:
         return empty(shape, dtype, *inputs)
     target = out.array if isinstance(out, Image) else out
     if tuple(target.shape) != tuple(shape) or target.dtype != np.dtype(dtype):
-        raise ArgumentError(f"out: expected shape {tuple(shape)} and dtype {np.dtype(dtype)}, got {target.shape}, {target.dtype}")
+        raise ArgumentError(
+            f"out: expected shape {tuple(shape)} and dtype {np.dtype(dtype)}, got {target.shape}, {target.dtype}"
+        )
     if _dispatch.device(target) != _dispatch.device(inputs[0]):
         raise DeviceError("out: lives on another device than the input")
     flags = target.flags

@@ -25,7 +25,13 @@ class Backend(Protocol):
     xp: Any
 
     def launch(
-        self, file: str, entry: str, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...], shared: int
+        self,
+        file: str,
+        entry: str,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        arguments: tuple[Any, ...],
+        shared: int,
     ) -> None:
         """Run `entry` of kernels/`file`.cu."""
 
@@ -108,7 +114,13 @@ class _CupyBackend:
         self._modules: dict[str, Any] = {}
 
     def launch(
-        self, file: str, entry: str, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...], shared: int
+        self,
+        file: str,
+        entry: str,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        arguments: tuple[Any, ...],
+        shared: int,
     ) -> None:
         module = self._modules.get(file)
         if module is None:

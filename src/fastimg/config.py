@@ -18,7 +18,17 @@ from contextlib import contextmanager
 from . import _core
 from .errors import ArgumentError
 
-__all__ = ["LEVELS", "isa", "memory_limit", "set_isa", "set_memory_limit", "set_threads", "supported_isa", "threads", "use"]
+__all__ = [
+    "LEVELS",
+    "isa",
+    "memory_limit",
+    "set_isa",
+    "set_memory_limit",
+    "set_threads",
+    "supported_isa",
+    "threads",
+    "use",
+]
 
 LEVELS = ("baseline", "avx2", "avx512")
 

@@ -15,7 +15,6 @@ from .errors import ArgumentError
 __all__ = ["map_voxels"]
 
 _GRAIN = 1 << 15
-_BLOCK = 256
 
 
 def map_voxels(
@@ -28,7 +27,7 @@ def map_voxels(
     function : callable
         Takes one scalar for each image and returns one; written in the part of Python that Numba compiles.
     *images : Image or array
-        One to eight of equal shape, on one device.
+        One to four of equal shape, on one device.
     dtype : dtype, optional
         Of the result.
     out : Image or array, optional
@@ -52,8 +51,8 @@ def map_voxels(
     >>> fi.map_voxels(lambda fat, water: fat / (fat + water), np.float32([1, 0]), np.float32([3, 2]))
     array([0.25, 0.  ], dtype=float32)
     """
-    if not 1 <= len(images) <= 8:
-        raise ArgumentError(f"map_voxels: expected 1 to 8 images, got {len(images)}")
+    if not 1 <= len(images) <= 4:
+        raise ArgumentError(f"map_voxels: expected 1 to 4 images, got {len(images)}")
     arrays = [native(array_of(image, f"image {n}")) for n, image in enumerate(images)]
     if any(array.shape != arrays[0].shape for array in arrays):
         raise ArgumentError(f"map_voxels: shapes differ: {', '.join(str(array.shape) for array in arrays)}")
@@ -67,9 +66,9 @@ def map_voxels(
             tile = _compiled_cpu(function, types)
             _core.run_tiles(tile.address, addresses, target.size, _GRAIN, thread_count(threads))
         else:
-            kernel = _compiled_cuda(function, len(arrays))
-            blocks = -(-target.size // _BLOCK)
-            kernel[blocks, _BLOCK](*(array.reshape(-1) for array in (*arrays, target)))
+            from . import _voxelwise_cuda
+
+            _voxelwise_cuda.run(function, *(array.reshape(-1) for array in (*arrays, target)))
     return like(images[0], target, unit=None) if target is not out else out
 
 
@@ -80,19 +79,62 @@ def _compiled_cpu(function: Callable[..., Any], types: tuple[str, ...]) -> Any:
     from numba import types as nt
 
     scalar = numba.njit(function, nogil=True, error_model="numpy")
-    numba_types = [numba.from_dtype(np.dtype(name)) for name in types]
-    # Numba needs the number of arrays and their types while compiling: one small source text, made of our names alone.
-    count = len(types) - 1
-    reads = ", ".join(f"a{n}[i]" for n in range(count))
-    views = "\n".join(f"    a{n} = carray(address_as_pointer(arrays[{n}], t{n}), end)" for n in range(count + 1))
-    text = f"def tile(arrays, begin, end):\n{views}\n    for i in range(begin, end):\n        a{count}[i] = scalar({reads})\n"
-    scope: dict[str, Any] = {"carray": numba.carray, "scalar": scalar, "address_as_pointer": _address_as_pointer()}
-    scope.update({f"t{n}": kind for n, kind in enumerate(numba_types)})
-    exec(compile(text, "<fastimg.map_voxels>", "exec"), scope)  # noqa: S102
+    kinds = tuple(numba.from_dtype(np.dtype(name)) for name in types)
+    tile = _TILES[len(types) - 2](scalar, numba.carray, _address_as_pointer(), *kinds)
     try:
-        return numba.cfunc(nt.void(nt.CPointer(nt.uintp), nt.int64, nt.int64))(scope["tile"])
+        return numba.cfunc(nt.void(nt.CPointer(nt.uintp), nt.int64, nt.int64))(tile)
     except numba.core.errors.NumbaError as error:
-        raise ArgumentError(f"map_voxels: Numba cannot compile the function: {str(error).splitlines()[0]}") from error
+        raise ArgumentError(f"map_voxels: Numba cannot compile the function: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The telling line of Numba's long message."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines[1:] if not line.startswith("File ")), lines[0])[:200]
+
+
+# Numba types a tile while it compiles, so the number of arrays stands in the text: one plain function for each.
+
+
+def _tile1(f: Any, view: Any, at: Any, ta: Any, to: Any) -> Any:
+    def tile(arrays: Any, begin: int, end: int) -> None:
+        a, o = view(at(arrays[0], ta), end), view(at(arrays[1], to), end)
+        for i in range(begin, end):
+            o[i] = f(a[i])
+
+    return tile
+
+
+def _tile2(f: Any, view: Any, at: Any, ta: Any, tb: Any, to: Any) -> Any:
+    def tile(arrays: Any, begin: int, end: int) -> None:
+        a, b, o = view(at(arrays[0], ta), end), view(at(arrays[1], tb), end), view(at(arrays[2], to), end)
+        for i in range(begin, end):
+            o[i] = f(a[i], b[i])
+
+    return tile
+
+
+def _tile3(f: Any, view: Any, at: Any, ta: Any, tb: Any, tc: Any, to: Any) -> Any:
+    def tile(arrays: Any, begin: int, end: int) -> None:
+        a, b, c = view(at(arrays[0], ta), end), view(at(arrays[1], tb), end), view(at(arrays[2], tc), end)
+        o = view(at(arrays[3], to), end)
+        for i in range(begin, end):
+            o[i] = f(a[i], b[i], c[i])
+
+    return tile
+
+
+def _tile4(f: Any, view: Any, at: Any, ta: Any, tb: Any, tc: Any, td: Any, to: Any) -> Any:
+    def tile(arrays: Any, begin: int, end: int) -> None:
+        a, b, c = view(at(arrays[0], ta), end), view(at(arrays[1], tb), end), view(at(arrays[2], tc), end)
+        d, o = view(at(arrays[3], td), end), view(at(arrays[4], to), end)
+        for i in range(begin, end):
+            o[i] = f(a[i], b[i], c[i], d[i])
+
+    return tile
+
+
+_TILES: tuple[Callable[..., Any], ...] = (_tile1, _tile2, _tile3, _tile4)
 
 
 @lru_cache(maxsize=1)
@@ -111,16 +153,3 @@ def _address_as_pointer() -> Any:
         return signature, generate
 
     return address_as_pointer
-
-
-@lru_cache(maxsize=128)
-def _compiled_cuda(function: Callable[..., Any], count: int) -> Any:
-    from numba import cuda
-
-    scalar = cuda.jit(function, device=True)
-    reads = ", ".join(f"a{n}[i]" for n in range(count))
-    names = ", ".join(f"a{n}" for n in range(count + 1))
-    text = f"def each({names}):\n    i = cuda.grid(1)\n    if i < a{count}.size:\n        a{count}[i] = scalar({reads})\n"
-    scope: dict[str, Any] = {"cuda": cuda, "scalar": scalar}
-    exec(compile(text, "<fastimg.map_voxels>", "exec"), scope)  # noqa: S102
-    return cuda.jit(scope["each"])

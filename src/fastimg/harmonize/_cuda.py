@@ -16,5 +16,14 @@ def window(array: Any, out: Any, low: Any, high: Any, scale: Any, *, threads: in
     blocks = min(-(-array.size // (_BLOCK * 4)), 1 << 16)
     if blocks:
         _gpu.launch(
-            "window", f"window_{array.dtype.name}", (blocks,), (_BLOCK,), array, out, np.int64(array.size), low, high, scale
+            "window",
+            f"window_{array.dtype.name}",
+            (blocks,),
+            (_BLOCK,),
+            array,
+            out,
+            np.int64(array.size),
+            low,
+            high,
+            scale,
         )

@@ -50,7 +50,9 @@ def window(image: Any, low: float = -160, high: float = 240, *, out: Any = None,
     if not low < high:
         raise ArgumentError(f"window: low must be below high, got {low:g} and {high:g}")
     if isinstance(image, Image) and image.unit not in (None, "HU"):
-        raise ArgumentError(f"window: the image is in {image.unit}, not HU; use harmonize.percentile or harmonize.zscore")
+        raise ArgumentError(
+            f"window: the image is in {image.unit}, not HU; use harmonize.percentile or harmonize.zscore"
+        )
     array = native(array)
     if array.dtype in (np.uint32, np.int64, np.uint64, np.float16):
         array = array.astype(np.float64)

@@ -53,15 +53,23 @@ def kernel_signatures(text: str) -> list[tuple[str, str]]:
     return [(name, " ".join(parameters.split())) for name, parameters in _ENTRY.findall(text)]
 
 
-def build(file: str, folder: Path, *flags: str, threads: bool | None = None) -> Path:
-    """Compile kernels/`file`.cu into a shared library whose `run_<entry>` functions take (grid, block, shared, ...)."""
+def preprocess(text: str) -> str:
+    """CUDA source with its macros expanded and its atoms included."""
+    command = [*_compiler(), "-I", _gpu.include_path(), "-D__CUDACC__", "-x", "c++", "-E", "-P", "-"]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+
+
+def _compiler() -> list[str]:
     compiler = os.environ.get("CXX", "").split() or ["g++"]
     if shutil.which(compiler[0]) is None:
         raise RuntimeError(f"the host device needs a C++ compiler; {compiler[0]} was not found")
+    return compiler
+
+
+def build(file: str, folder: Path, *flags: str, threads: bool | None = None) -> Path:
+    """Compile kernels/`file`.cu into a shared library whose `run_<entry>` functions take (grid, block, shared, ...)."""
     text = _gpu.source(file)
-    include = ["-I", _gpu.include_path(), "-I", str(Path(__file__).parent)]
-    keep = ["-D__global__=__global__", "-D__CUDACC__", "-x", "c++", "-E", "-P", "-"]
-    plain = subprocess.run([*compiler, *include, *keep], input=text, capture_output=True, text=True, check=True).stdout
+    plain = preprocess(text)
     if threads is None:
         threads = "__syncthreads" in plain
     lines = ['#include "host_cuda.hpp"', text]
@@ -73,9 +81,14 @@ def build(file: str, folder: Path, *flags: str, threads: bool | None = None) -> 
             f"{{ host_cuda::run({{g[0], g[1], g[2]}}, {{b[0], b[1], b[2]}}, s, [&] {{ {name}({names}); }}); }}"
         )
     library = folder / f"{file}.so"
-    command = [*compiler, *_FLAGS, *(["-DHOST_CUDA_THREADS"] if threads else []), *(flags or ("-O2",)), *include]
+    include = ["-I", _gpu.include_path(), "-I", str(Path(__file__).parent)]
+    command = [*_compiler(), *_FLAGS, *(["-DHOST_CUDA_THREADS"] if threads else []), *(flags or ("-O2",)), *include]
     subprocess.run(
-        [*command, "-x", "c++", "-", "-o", str(library)], input="\n".join(lines), text=True, check=True, capture_output=True
+        [*command, "-x", "c++", "-", "-o", str(library)],
+        input="\n".join(lines),
+        text=True,
+        check=True,
+        capture_output=True,
     )
     return library
 
@@ -87,7 +100,13 @@ class _HostBackend:
         self._libraries: dict[str, ctypes.CDLL] = {}
 
     def launch(
-        self, file: str, entry: str, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...], shared: int
+        self,
+        file: str,
+        entry: str,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        arguments: tuple[Any, ...],
+        shared: int,
     ) -> None:
         library = self._libraries.get(file)
         if library is None:
@@ -113,7 +132,8 @@ def _as_ctypes(argument: Any) -> Any:
             raise TypeError("a kernel was given an array that is not contiguous")
         return ctypes.c_void_p(argument.ctypes.data)
     if isinstance(argument, np.generic):
-        return np.ctypeslib.as_ctypes_type(argument.dtype)(argument.item())
+        kind: Any = np.ctypeslib.as_ctypes_type(argument.dtype)  # type: ignore[arg-type]
+        return kind(argument.item())
     raise TypeError(f"a kernel's scalars are NumPy scalars of the exact type, not {type(argument).__name__}")
 
 

@@ -1,5 +1,5 @@
-// A CUDA device played by the CPU, to run unmodified .cu files without a GPU: the threads of a block are threads (or, in
-// a file without barriers, turns of a loop), __syncthreads is a barrier, __shared__ is a static, blocks run in turn.
+// A CUDA device played by the CPU, to run unmodified .cu files without a GPU: the threads of a block are threads (or,
+// in a file without barriers, turns of a loop), __syncthreads is a barrier, __shared__ is a static, blocks run in turn.
 #pragma once
 
 #include <atomic>
@@ -102,14 +102,36 @@ T change(T* place, Change next) {
 #define __syncthreads() host_cuda::barrier->wait()
 #endif
 
-template <class T> T __ldg(const T* place) { return *place; }
-template <class T> T atomicAdd(T* p, T v) { return host_cuda::change(p, [&](T old) { return static_cast<T>(old + v); }); }
-template <class T> T atomicSub(T* p, T v) { return host_cuda::change(p, [&](T old) { return static_cast<T>(old - v); }); }
-template <class T> T atomicMin(T* p, T v) { return host_cuda::change(p, [&](T old) { return old < v ? old : v; }); }
-template <class T> T atomicMax(T* p, T v) { return host_cuda::change(p, [&](T old) { return old > v ? old : v; }); }
-template <class T> T atomicOr(T* p, T v) { return host_cuda::change(p, [&](T old) { return static_cast<T>(old | v); }); }
-template <class T> T atomicExch(T* p, T v) { return host_cuda::change(p, [&](T) { return v; }); }
-template <class T> T atomicCAS(T* p, T expected, T v) {
+template <class T>
+T __ldg(const T* place) {
+  return *place;
+}
+template <class T>
+T atomicAdd(T* p, T v) {
+  return host_cuda::change(p, [&](T old) { return static_cast<T>(old + v); });
+}
+template <class T>
+T atomicSub(T* p, T v) {
+  return host_cuda::change(p, [&](T old) { return static_cast<T>(old - v); });
+}
+template <class T>
+T atomicMin(T* p, T v) {
+  return host_cuda::change(p, [&](T old) { return old < v ? old : v; });
+}
+template <class T>
+T atomicMax(T* p, T v) {
+  return host_cuda::change(p, [&](T old) { return old > v ? old : v; });
+}
+template <class T>
+T atomicOr(T* p, T v) {
+  return host_cuda::change(p, [&](T old) { return static_cast<T>(old | v); });
+}
+template <class T>
+T atomicExch(T* p, T v) {
+  return host_cuda::change(p, [&](T) { return v; });
+}
+template <class T>
+T atomicCAS(T* p, T expected, T v) {
   return host_cuda::change(p, [&](T old) { return old == expected ? v : old; });
 }
 inline int __float2int_rn(float v) { return static_cast<int>(std::nearbyint(v)); }

@@ -1,0 +1,3 @@
+from typing import Any
+
+def window(values: Any, out: Any, low: float, high: float, scale: float, threads: int) -> None: ...
