@@ -1,0 +1,374 @@
+"""Recipes: what a run does, as a small TOML file whose every key is checked, with its line, before any work starts.
+
+The schema is the dataclasses below: a field's `check` turns the written value into the used one or says what is wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ..errors import ArgumentError, FormatError
+from . import _schema as check
+from ._toml_lines import lines_of
+
+__all__ = ["Combat", "Harmonize", "Input", "Radiomics", "Recipe", "Resample", "Run", "Store"]
+
+FORMAT = 1
+MODALITIES = ("CT", "MR", "PT", "NM", "US", "CR", "DX", "MG", "XA", "RF", "SC", "OT")
+TOLERABLE = (
+    "uneven-spacing",
+    "missing-slice",
+    "duplicate-position",
+    "duplicate-instance",
+    "gantry-tilt",
+    "no-geometry",
+)
+METHODS = ("none", "zscore", "percentile", "window", "nyul")
+
+
+def _option(default: Any, checker: check.Checker, explained: str) -> Any:
+    return field(default=default, metadata={"check": checker, "help": explained})
+
+
+@dataclass(frozen=True)
+class Input:
+    """Which series are taken, and what is forgiven."""
+
+    modalities: tuple[str, ...] = _option(
+        ("CT", "MR", "PT"),
+        check.list_of(check.choice(*MODALITIES), least=1),
+        "modalities taken; other series are counted",
+    )
+    min_slices: int = _option(1, check.integer(1), "series with fewer slices are left out and counted")
+    tolerate: tuple[str, ...] = _option(
+        (), check.list_of(check.choice(*TOLERABLE)), "findings that would set a case aside but are forgiven"
+    )
+    suv: bool = _option(True, check.boolean, "PET in SUV (body weight); without what it needs: a finding, and Bq/mL")
+    masks: tuple[str, ...] = _option(
+        ("*",), check.list_of(check.text), "names of the masks taken; * and ? as in a shell"
+    )
+    rename: tuple[tuple[str, str], ...] = _option(
+        (), check.text_table, "mask name pattern -> common name; the first fits"
+    )
+
+
+@dataclass(frozen=True)
+class Resample:
+    """The common grid."""
+
+    spacing: tuple[float, float, float] | None = _option(
+        None, check.spacing, "voxel edge: keep, one length, or z, y, x"
+    )
+    order: str = _option("linear", check.choice("nearest", "linear", "cubic"), "interpolation of intensities")
+    mask_order: str = _option("nearest", check.choice("nearest", "linear"), "of masks; linear: cut at one half")
+    antialias: bool = _option(False, check.boolean, "Gaussian before down-sampling")
+
+
+@dataclass(frozen=True)
+class Harmonize:
+    """Intensities. Each modality may have its own: [harmonize.CT]."""
+
+    method: str = _option("none", check.choice(*METHODS), "none, zscore, percentile, window or nyul")
+    low: float | None = _option(
+        None, check.quantity("%", low=0, high=100), "lower end (window: HU; percentile, nyul: %)"
+    )
+    high: float | None = _option(None, check.quantity("%", low=0, high=100), "upper end")
+
+
+@dataclass(frozen=True)
+class Radiomics:
+    """Features of each mask."""
+
+    enabled: bool = _option(True, check.boolean, "compute features")
+    settings: str | None = _option(
+        None, check.optional(check.text), "a PyRadiomics parameter file, relative to the recipe"
+    )
+    bin_width: float | None = _option(None, check.number(above=0), "width of grey-level bins, in the image's unit")
+    bin_count: int | None = _option(None, check.integer(2, 4096), "number of grey-level bins, instead of a width")
+    classes: tuple[str, ...] = _option(
+        (),
+        check.list_of(check.choice("firstorder", "shape", "glcm", "glrlm", "glszm", "gldm", "ngtdm")),
+        "families; empty: all",
+    )
+    names: str = _option("pyradiomics", check.choice("pyradiomics", "ibsi"), "how features are named")
+    compat: str = _option(
+        "ibsi", check.choice("ibsi", "pyradiomics"), "whose definitions are followed where they differ"
+    )
+
+
+@dataclass(frozen=True)
+class Combat:
+    """Harmonisation of features over batches."""
+
+    enabled: bool = _option(True, check.boolean, "fit ComBat and write features_combat.parquet")
+    batch: str = _option("site", check.choice("site", "batch"), "batch: site with manufacturer, model and kernel")
+    covariates: tuple[str, ...] = _option((), check.list_of(check.text), "metadata columns whose effect is kept")
+    parametric: bool = _option(True, check.boolean, "parametric priors")
+    eb: bool = _option(True, check.boolean, "empirical Bayes shrinkage")
+    mean_only: bool = _option(False, check.boolean, "adjust locations, not scales")
+    min_cases: int = _option(3, check.integer(2), "batches with fewer cases are left out, with a finding")
+
+
+@dataclass(frozen=True)
+class Clinical:
+    """Columns of the clinical table."""
+
+    columns: tuple[str, ...] = _option((), check.list_of(check.text), "columns taken into the cohort's metadata")
+    subject: str = _option("patient_id", check.text, "the column that holds the patient's id")
+
+
+@dataclass(frozen=True)
+class Store:
+    """How voxels are kept."""
+
+    profile: str = _option("default", check.choice("default", "hot", "gpu"), "compression: default, hot or gpu")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The machine's share."""
+
+    workers: int = _option(0, check.integer(0, 1024), "processes; 0: as many as cores and memory allow")
+    reserve: float = _option(1e9, check.quantity("bytes", low=0), "disk that stays free")
+
+
+SECTIONS: dict[str, type] = {
+    "input": Input,
+    "resample": Resample,
+    "harmonize": Harmonize,
+    "radiomics": Radiomics,
+    "combat": Combat,
+    "clinical": Clinical,
+    "store": Store,
+    "run": Run,
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A checked recipe.
+
+    Examples
+    --------
+    >>> import fastimg as fi
+    >>> recipe = fi.pipeline.Recipe.parse('[resample]\\nspacing = "1 mm"')
+    >>> recipe.resample.spacing
+    (1.0, 1.0, 1.0)
+    """
+
+    name: str = "recipe"
+    description: str = ""
+    input: Input = field(default_factory=Input)
+    resample: Resample = field(default_factory=Resample)
+    harmonize: Harmonize = field(default_factory=Harmonize)
+    by_modality: tuple[tuple[str, Harmonize], ...] = ()
+    radiomics: Radiomics = field(default_factory=Radiomics)
+    combat: Combat = field(default_factory=Combat)
+    clinical: Clinical = field(default_factory=Clinical)
+    store: Store = field(default_factory=Store)
+    run: Run = field(default_factory=Run)
+    settings_text: str = ""  # the parameter file's text: part of the digest, and all that a worker needs
+
+    @classmethod
+    def load(cls, source: str | Path) -> Recipe:
+        """From a file, or by the name of one that ships with fastimg ("default").
+
+        Raises
+        ------
+        FormatError
+            Every problem found, each as "file:line: key: what is wrong and what would do".
+        """
+        path = Path(source)
+        if not path.is_file():
+            shipped = {entry.name[:-5]: entry for entry in files(__package__).iterdir() if entry.name.endswith(".toml")}
+            if str(source) in shipped:
+                return cls.parse(shipped[str(source)].read_text(encoding="utf-8"), file=f"{source}.toml")
+            raise ArgumentError(f"recipe: no file {str(source)!r}; shipped ones: {', '.join(sorted(shipped))}")
+        if path.stat().st_size > 1 << 20:
+            raise FormatError(f"{path.name}: larger than 1 MiB; a recipe is a small file")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise FormatError(f"{path.name}: not UTF-8 at byte {error.start}") from None
+        return cls.parse(text, file=path.name, folder=path.parent)
+
+    @classmethod
+    def parse(cls, text: str, *, file: str = "recipe.toml", folder: Path | None = None) -> Recipe:
+        """From TOML text; `file` is the name used in messages, `folder` where relative paths start."""
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            line = re.search(r"at line (\d+)", str(error))
+            raise FormatError(f"{file}:{line[1] if line else text.count(chr(10)) + 1}: not TOML: {error}") from None
+        problems = _Problems(file, lines_of(text))
+        values = dict(_read(document, problems))
+        radiomics = values.get("radiomics", Radiomics())
+        if radiomics.settings is not None:
+            values["settings_text"] = _settings_text(radiomics.settings, folder, problems)
+        if radiomics.bin_width is not None and radiomics.bin_count is not None:
+            problems.add(("radiomics", "bin_count"), "give bin_width or bin_count, not both")
+        problems.stop()
+        values.setdefault("name", Path(file).stem)
+        return cls(**values)
+
+    def harmonize_for(self, modality: str) -> Harmonize:
+        """The intensity harmonisation of a modality: its own section, else the common one."""
+        return dict(self.by_modality).get(modality, self.harmonize)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    def digest(self, *sections: str) -> str:
+        """Of the named sections (default: all): equal digests do equal work."""
+        plain = self.to_dict()
+        for name in ("name", "description", "run"):
+            plain.pop(name)
+        if sections:
+            plain = {name: plain[name] for name in sections}
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def voxel_digest(self) -> str:
+        """Of what decides voxels and masks."""
+        return self.digest("input", "resample", "harmonize", "by_modality", "store", "clinical")
+
+    @property
+    def feature_digest(self) -> str:
+        """Of what decides features."""
+        return self.digest("radiomics", "settings_text")
+
+    def describe(self) -> list[str]:
+        """One line a step, as a dry run prints them."""
+        taken, grid = self.input, self.resample
+        lines = [
+            f"take {', '.join(taken.modalities)}"
+            + (f", tolerate {', '.join(taken.tolerate)}" if taken.tolerate else "")
+        ]
+        if grid.spacing is None:
+            lines.append("keep each volume's grid")
+        else:
+            z, y, x = grid.spacing
+            lines.append(f"resample to {z:g} x {y:g} x {x:g} mm (z, y, x), {grid.order}")
+        methods = [("", self.harmonize), *((f" ({modality})", own) for modality, own in self.by_modality)]
+        lines += [f"harmonise intensities{which}: {_told(own)}" for which, own in methods]
+        lines.append("write voxels, masks and index" + (", then radiomic features" if self.radiomics.enabled else ""))
+        if self.radiomics.enabled and self.combat.enabled:
+            kept = f", keeping {', '.join(self.combat.covariates)}" if self.combat.covariates else ""
+            lines.append(f"ComBat of features over {self.combat.batch}{kept}")
+        return lines
+
+
+def _told(own: Harmonize) -> str:
+    if own.method in ("none", "zscore"):
+        return own.method
+    unit = "HU" if own.method == "window" else "%"
+    low, high = limits(own)
+    return f"{own.method} {low:g} to {high:g} {unit}"
+
+
+def limits(own: Harmonize) -> tuple[float, float]:
+    """The ends of a window (HU) or of a percentile scaling (%), defaults filled in."""
+    low, high = {"window": (-160.0, 240.0)}.get(own.method, (1.0, 99.0))
+    return (low if own.low is None else own.low), (high if own.high is None else own.high)
+
+
+class _Problems:
+    """Collects what is wrong, each with its line."""
+
+    def __init__(self, file: str, lines: Mapping[tuple[str, ...], int]) -> None:
+        self.file, self.lines, self.found = file, lines, list[tuple[int, str]]()
+
+    def add(self, path: tuple[str, ...], message: str) -> None:
+        known = next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), 1)
+        self.found.append((known, f"{self.file}:{known}: {'.'.join(path)}: {message}"))
+
+    def stop(self) -> None:
+        if self.found:
+            raise FormatError("\n".join(message for _, message in sorted(self.found)))
+
+
+def _read(document: dict[str, Any], problems: _Problems) -> Iterator[tuple[str, Any]]:
+    top = ("format", "name", "description", *SECTIONS)
+    for key, value in document.items():
+        if key == "format":
+            if value != FORMAT or isinstance(value, bool):
+                problems.add((key,), f"this version reads recipes of format {FORMAT}, got {value!r}")
+        elif key in ("name", "description"):
+            if isinstance(value, str):
+                yield key, value
+            else:
+                problems.add((key,), f"expected a text in quotes, got {value!r}")
+        elif key not in SECTIONS:
+            problems.add(
+                (key,), f"unknown {'section' if isinstance(value, dict) else 'key'}; {check.nearest(key, top)}"
+            )
+        elif not isinstance(value, dict):
+            problems.add((key,), f"expected a section [{key}], got {value!r}")
+        elif key == "harmonize":
+            yield from _read_harmonize(value, problems)
+        else:
+            yield key, _section(SECTIONS[key], (key,), value, problems)
+
+
+def _section(kind: type, path: tuple[str, ...], table: dict[str, Any], problems: _Problems, **checkers: Any) -> Any:
+    known = {entry.name: checkers.get(entry.name, entry.metadata["check"]) for entry in fields(kind)}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            problems.add((*path, key), f"unknown key; {check.nearest(key, list(known))}")
+            continue
+        try:
+            values[key] = known[key](value)
+        except ValueError as error:
+            problems.add((*path, key), str(error))
+    return kind(**values)
+
+
+def _read_harmonize(table: dict[str, Any], problems: _Problems) -> Iterator[tuple[str, Any]]:
+    own = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    yield "harmonize", _one_harmonize(("harmonize",), own, problems)
+    sections = []
+    for key, value in table.items():
+        if not isinstance(value, dict):
+            continue
+        if key not in MODALITIES:
+            problems.add(("harmonize", key), f"no such modality; {check.nearest(key, MODALITIES)}")
+            continue
+        sections.append((key, _one_harmonize(("harmonize", key), value, problems)))
+    yield "by_modality", tuple(sections)
+
+
+def _one_harmonize(path: tuple[str, ...], table: dict[str, Any], problems: _Problems) -> Harmonize:
+    checkers = {}
+    if table.get("method") == "window":
+        checkers = dict.fromkeys(("low", "high"), check.quantity("HU"))
+    section: Harmonize = _section(Harmonize, path, table, problems, **checkers)
+    if section.method in ("none", "zscore") and (section.low is not None or section.high is not None):
+        problems.add((*path, "low" if "low" in table else "high"), f"{section.method} takes no limits")
+    elif section.method in ("window", "percentile", "nyul"):
+        low, high = limits(section)
+        if low >= high:
+            problems.add(
+                (*path, "low" if "low" in table else "high"), f"low must be below high, got {low:g} and {high:g}"
+            )
+    return section
+
+
+def _settings_text(name: str, folder: Path | None, problems: _Problems) -> str:
+    path = (folder or Path()) / name
+    try:
+        if path.stat().st_size > 1 << 20:
+            raise OSError("larger than 1 MiB")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        problems.add(("radiomics", "settings"), f"cannot read {name!r}: {error.__class__.__name__}")
+        return ""
