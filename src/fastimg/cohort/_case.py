@@ -1,0 +1,211 @@
+"""One case of a cohort, as its manifest describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ArgumentError, IntegrityError
+from ..findings import Finding
+from ..image import Image
+from . import _shard
+from ._features import read_features
+from ._manifest import CASE, unpack
+
+__all__ = ["Case", "read_manifest"]
+
+MANIFEST = "manifest.json"
+
+
+def read_manifest(folder: Path, data: bytes) -> dict[str, Any]:
+    """The checked body of a case's manifest."""
+    manifest = unpack(CASE, data, f"case {folder.name}")
+    if manifest["case_id"] != folder.name:
+        raise IntegrityError(f"case {folder.name}: its manifest is that of another case")
+    return manifest
+
+
+class Case:
+    """A case as it was when it was opened; voxels are read when asked for.
+
+    Attributes
+    ----------
+    case_id : str
+    state : "ok", "warned", "quarantined" or "failed"
+    source : str or None
+        Keyed hash of what the case was made from.
+    digest : str or None
+        "sha256:..." of the image's voxels; None for a case without voxels.
+    metadata, provenance : dict
+    findings : list of Finding
+    """
+
+    __slots__ = ("_folder", "_manifest")
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self._folder, self._manifest = folder, manifest
+
+    @property
+    def case_id(self) -> str:
+        """Its name in the cohort."""
+        return str(self._manifest["case_id"])
+
+    @property
+    def state(self) -> str:
+        """ok, warned, quarantined or failed."""
+        return str(self._manifest["state"])
+
+    @property
+    def source(self) -> str | None:
+        """Keyed hash of what the case was made from."""
+        return self._manifest["source"]
+
+    @property
+    def digest(self) -> str | None:
+        """ "sha256:..." over dtype, shape and voxels; None for a case without voxels."""
+        return self._manifest["digest"]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Plain values given at `add`."""
+        return dict(self._manifest["metadata"])
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """How the case came to be: recipe, versions ..."""
+        return dict(self._manifest["provenance"])
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was found wrong with it."""
+        return [Finding.from_dict(record) for record in self._manifest["findings"]]
+
+    @property
+    def features(self) -> dict[str, dict[str, float]]:
+        """{mask: {feature: value}}; empty before `Cohort.set_features`."""
+        return read_features(self._folder, self.digest)
+
+    @property
+    def has_voxels(self) -> bool:
+        """False for a case that was recorded without an image."""
+        return self._manifest["image"] is not None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(..., z, y, x)."""
+        return tuple(self._image_entry()["shape"])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a voxel."""
+        return np.dtype(str(self._image_entry()["dtype"]))
+
+    @property
+    def affine(self) -> npt.NDArray[np.float64]:
+        """4x4, (k, j, i, 1) to LPS mm."""
+        return np.array(self._image_entry()["affine"], np.float64)
+
+    @property
+    def mask_names(self) -> list[str]:
+        """Names of the masks."""
+        return list(self._manifest["masks"])
+
+    @property
+    def path(self) -> Path:
+        """The OME-Zarr group, for zarr-python and viewers."""
+        from ._group import GROUP
+
+        self._image_entry()
+        return self._folder / GROUP
+
+    def image(self, *, threads: int | None = None) -> Image:
+        """The whole image, checked chunk by chunk.
+
+        Raises
+        ------
+        IntegrityError
+            A chunk is missing or differs from its checksum.
+        ArgumentError
+            The case has no voxels.
+        """
+        return self.read((), threads=threads)
+
+    def read(self, slices: Any, mask: str | None = None, *, threads: int | None = None) -> Image:
+        """A region of the image, or of a mask, with its place in the patient; only the chunks it touches are read.
+
+        Parameters
+        ----------
+        slices : tuple of slice
+            As NumPy takes them, (..., z, y, x), steps of 1; for a mask (z, y, x).
+        mask : str, optional
+            Read this mask instead of the image.
+        threads : int, optional
+            Default: `config.threads()`.
+        """
+        entry = self._image_entry()
+        what = entry if mask is None else self._mask_entry(mask)
+        region = _shard.region_of(slices, what["shape"])
+        array = self._voxels(what, region, threads)
+        affine = self.affine
+        affine[:3, 3] += affine[:3, :3] @ [s.start for s in region[-3:]]
+        if mask is not None:
+            return Image(array, affine, unit="label")
+        dims = entry["dims"]
+        leading = dict(zip(dims[:-3], region[:-3], strict=True))
+        coords = {name: values[leading[name]] for name, values in entry["coords"].items()}
+        padding = self._manifest["padding"]
+        hidden = None if padding is None else self._voxels(padding, region[-3:], threads).view(np.bool_)
+        return Image(
+            array, affine, dims=dims, coords=coords, unit=entry["unit"], padding=hidden, metadata=entry["metadata"]
+        )
+
+    def voxels(self, slices: Any, mask: str | None = None, *, threads: int | None = None) -> npt.NDArray[Any]:
+        """As `read`, without the geometry: the bare array."""
+        entry = self._image_entry() if mask is None else self._mask_entry(mask)
+        return self._voxels(entry, _shard.region_of(slices, entry["shape"]), threads)
+
+    def masks(self) -> Mapping[str, Image]:
+        """The masks on the image's grid; each is read when asked for."""
+        return _Masks(self)
+
+    def _voxels(self, entry: dict[str, Any], region: tuple[slice, ...], threads: int | None) -> npt.NDArray[Any]:
+        return _shard.read(self._folder / entry["path"], entry, region, f"case {self.case_id}", threads=threads)
+
+    def _image_entry(self) -> dict[str, Any]:
+        entry: dict[str, Any] | None = self._manifest["image"]
+        if entry is None:
+            raise ArgumentError(f"case {self.case_id} is {self.state} and has no voxels")
+        return entry
+
+    def _mask_entry(self, name: str) -> dict[str, Any]:
+        entries: dict[str, dict[str, Any]] = self._manifest["masks"]
+        if name not in entries:
+            raise ArgumentError(
+                f"case {self.case_id} has no mask {name!r}; it has {', '.join(map(repr, entries)) or 'none'}"
+            )
+        return entries[name]
+
+    def __repr__(self) -> str:
+        entry = self._manifest["image"]
+        voxels = f"{'x'.join(map(str, entry['shape']))} {entry['dtype']}" if entry else "no voxels"
+        return f"<Case {self.case_id}: {self.state}, {voxels}, {len(self._manifest['masks'])} masks>"
+
+
+class _Masks(Mapping[str, Image]):
+    def __init__(self, case: Case) -> None:
+        self._case = case
+
+    def __getitem__(self, name: str) -> Image:
+        if name not in self._case.mask_names:
+            raise KeyError(name)
+        return self._case.read((), mask=name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._case.mask_names)
+
+    def __len__(self) -> int:
+        return len(self._case.mask_names)

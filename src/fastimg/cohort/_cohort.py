@@ -1,0 +1,446 @@
+"""Cohort: cases on disk, each wholly there or absent."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from .. import __version__, _dispatch, findings
+from ..errors import ArgumentError, DeviceError, FormatError, GeometryError, IntegrityError
+from ..findings import Finding
+from ..image import Image
+from . import _features, _map, _patches, _shard, _verify
+from ._case import MANIFEST, Case, read_manifest
+from ._files import Lock, Slot, exchange, orphan, read_bytes, storing, sync_folder, write_atomic, write_new
+from ._group import GroupWriter
+from ._index import Index, select
+from ._manifest import CASE, COHORT, check_case_id, pack, plain, unpack
+
+__all__ = ["Cohort"]
+
+_FILE = "cohort.json"
+
+
+class Cohort:
+    """A folder of cases: images, masks, metadata, findings and features, with an index.
+
+    A case is wholly there and verified, or absent: it is written to a hidden folder, flushed to the disk, renamed.
+    Several processes may write to one cohort at once. Every chunk of voxels carries a checksum; a missing or damaged
+    one is an IntegrityError, never a wrong voxel.
+
+    Examples
+    --------
+    >>> import numpy as np, fastimg as fi, tempfile
+    >>> c = fi.Cohort.create(tempfile.mkdtemp() + "/cohort")
+    >>> image = fi.Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), spacing=(2, 1, 1), unit="HU")
+    >>> _ = c.add("case-1", image, {"lesion": image.array > 30}, {"site": "A"}, source="3f2a")
+    >>> c["case-1"].read(np.s_[1:2, :2, :2]).array.tolist()
+    [[[20, 21], [25, 26]]]
+    >>> c.query("select site, count(*) as n from cases group by site").to_pylist()
+    [{'site': 'A', 'n': 1}]
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, writable: bool) -> None:
+        self.path = Path(path)
+        self.writable = writable
+        self._cases, self._tmp, self._indexes = self.path / "cases", self.path / ".tmp", self.path / "index"
+        try:
+            data = read_bytes(self.path / _FILE)
+        except FileNotFoundError:
+            raise FormatError(f"Cohort.open: {self.path} is not a cohort (it has no {_FILE})") from None
+        self._settings = unpack(COHORT, data, _FILE)
+        self._index = Index(self._indexes, self._tmp, self._manifests, writable=writable)
+
+    # making and opening -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], *, profile: str = "default", exist_ok: bool = False) -> Cohort:
+        """A new, empty cohort, open for writing.
+
+        Parameters
+        ----------
+        path : path
+            A folder that does not exist or is empty.
+        profile : "default", "hot" or "gpu"
+            Compression: Blosc zstd with bitshuffle (small), Blosc lz4 with bitshuffle (quick to read), plain zstd
+            (readable by nvCOMP).
+        exist_ok : bool
+            Open the cohort that is there already.
+        """
+        if profile not in _shard.PROFILES:
+            raise ArgumentError(f"profile: must be one of {', '.join(map(repr, _shard.PROFILES))}; got {profile!r}")
+        folder = Path(path)
+        if exist_ok and (folder / _FILE).exists():
+            return cls.open(folder, mode="r+")
+        with storing("Cohort.create"):
+            if folder.is_dir() and any(entry.name != ".tmp" for entry in folder.iterdir()):
+                raise ArgumentError(f"Cohort.create: {folder} is not empty")
+            (folder / ".tmp").mkdir(parents=True, exist_ok=True)
+            for name in ("cases", "index"):
+                (folder / name).mkdir(exist_ok=True)
+            body = {"codec": _shard.PROFILES[profile], "created": _now(), "fastimg": __version__}
+            write_atomic(folder / _FILE, pack(COHORT, body), folder / ".tmp")
+        return cls(folder, writable=True)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r") -> Cohort:
+        """A cohort that exists: "r" to read (nothing on the disk is touched), "r+" to write too."""
+        if mode not in ("r", "r+"):
+            raise ArgumentError(f"mode: must be 'r' or 'r+', got {mode!r}")
+        return cls(path, writable=mode == "r+")
+
+    def lock(self) -> Lock:
+        """For `with`: one run at a time on this cohort. A second one gets a RefusedError that names the first.
+
+        It does not hinder `add` by others; it is an agreement between runs.
+        """
+        self._must_write("lock")
+        return Lock(self.path / ".lock", f"cohort {self.path.name}")
+
+    # writing ----------------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        case_id: str,
+        image: Image,
+        masks: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        source: str | None = None,
+        findings: Iterable[Finding] = (),
+        features: Mapping[str, Mapping[str, Any]] | None = None,
+        provenance: Mapping[str, Any] | None = None,
+        replace: bool = False,
+        threads: int | None = None,
+    ) -> Case:
+        """Store a case; when this returns, it is on the disk.
+
+        Parameters
+        ----------
+        case_id : str
+            1 to 64 of A-Z a-z 0-9 . _ - ; never a patient's identifier.
+        image : Image
+            Real numbers, in host memory.
+        masks : mapping of name to Image or array, optional
+            Whole numbers or bool, (z, y, x) on the image's grid.
+        metadata : mapping, optional
+            Plain values; those that are text, numbers or bool become columns of the index.
+        source : str, optional
+            Keyed hash of what the case was made from; `sources()` finds it again.
+        findings : iterable of Finding
+            The worst of them is the case's state.
+        features : {mask: {feature: number}}, optional
+        provenance : mapping, optional
+            Plain values: recipe, versions ...
+        replace : bool
+            Take the place of a case of this name. Without it such a case is an error, unless it has the same source and
+            the same voxels: then it stays and is returned.
+        threads : int, optional
+            Default: `config.threads()`.
+
+        Raises
+        ------
+        ArgumentError, GeometryError
+            Before anything is written.
+        FastimgError
+            The disk is full, the folder is read-only ...: nothing of the case is left.
+        """
+        self._must_write("add")
+        body = self._body(case_id, source, findings, metadata, provenance)
+        if not isinstance(image, Image):
+            raise ArgumentError(f"add: image must be an Image, got {type(image).__name__}")
+        array = _storable(image.array, "image")
+        extra = {name: _mask(name, mask, image) for name, mask in (masks or {}).items()}
+        own = {
+            "unit": image.unit,
+            "affine": image.affine.tolist(),
+            "dims": list(image.dims),
+            "coords": plain(image.coords, "image.coords"),
+            "metadata": plain(image.metadata, "image.metadata"),
+        }
+        padding = None if image.padding is None else _storable(np.asarray(image.padding, np.bool_), "image.padding")
+
+        def write(writer: GroupWriter) -> None:
+            entry, entries = writer.image(image, array, extra, threads)
+            body["image"], body["masks"], body["digest"] = {**entry, **own}, entries, entry["digest"]
+            if padding is not None:
+                body["padding"] = writer.array("image.ome.zarr/padding", padding, image.dims[-3:], threads)
+            if features is not None:
+                write_new(writer.folder / _features.NAME, _features.pack_features(features, entry["digest"]))
+
+        return self._commit(case_id, body, write, replace=replace)
+
+    def record(
+        self,
+        case_id: str,
+        state: str,
+        *,
+        findings: Iterable[Finding],
+        source: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        provenance: Mapping[str, Any] | None = None,
+        replace: bool = False,
+    ) -> Case:
+        """Store what is known of a case without voxels: quarantined or failed, and why."""
+        self._must_write("record")
+        if state not in ("quarantined", "failed"):
+            raise ArgumentError(f"state: must be 'quarantined' or 'failed', got {state!r}")
+        body = self._body(case_id, source, findings, metadata, provenance)
+        body["state"] = state
+        return self._commit(case_id, body, lambda writer: None, replace=replace)
+
+    def set_features(self, case_id: str, features: Mapping[str, Mapping[str, Any]]) -> None:
+        """Store the features of a case, {mask: {feature: number}}, in place of those it has."""
+        self._must_write("set_features")
+        case = self[case_id]
+        data = _features.pack_features(features, case.digest)
+        with storing(f"set_features: case {case_id}"):
+            write_atomic(self._cases / case_id / _features.NAME, data, self._tmp)
+
+    def _body(
+        self, case_id: str, source: str | None, found: Iterable[Finding], metadata: Any, provenance: Any
+    ) -> dict[str, Any]:
+        check_case_id(case_id)
+        if source is not None and not isinstance(source, str):
+            raise ArgumentError(f"source: must be text, got {type(source).__name__}")
+        records = [f.to_dict() for f in found]
+        return {
+            "case_id": case_id,
+            "state": findings.worst(Finding.from_dict(r) for r in records),
+            "source": source,
+            "digest": None,
+            "committed": _now(),
+            "fastimg": __version__,
+            "metadata": plain(metadata or {}, "metadata"),
+            "findings": plain(records, "findings"),
+            "provenance": plain(provenance or {}, "provenance"),
+            "image": None,
+            "padding": None,
+            "masks": {},
+            "files": {},
+        }
+
+    def _commit(
+        self, case_id: str, body: dict[str, Any], write: Callable[[GroupWriter], None], *, replace: bool
+    ) -> Case:
+        final = self._cases / case_id
+        if not replace and final.exists() and (body["source"] is None or self[case_id].source != body["source"]):
+            raise ArgumentError(f"case {case_id} exists already; give replace=True to take its place")
+        with storing(f"case {case_id}"), Slot(self._tmp, case_id) as slot:
+            writer = GroupWriter(slot.folder, self._settings["codec"])
+            write(writer)
+            body["files"] = writer.files
+            writer.sync()
+            data = pack(CASE, body)
+            write_new(slot.folder / MANIFEST, data)
+            sync_folder(slot.folder)
+            while True:
+                if final.exists():
+                    if not replace:
+                        return self._same(case_id, body)
+                    if exchange(slot.folder, final):
+                        break
+                    # absent for a moment; a kill here is mended by whoever opens the cohort next
+                    os.rename(final, slot.note.with_suffix(".previous"))
+                try:
+                    os.rename(slot.folder, final)
+                    break
+                except OSError:
+                    if not final.exists():
+                        raise
+            sync_folder(self._cases)
+            self._index.put([body])
+        return Case(final, body)
+
+    def _same(self, case_id: str, body: dict[str, Any]) -> Case:
+        there = self[case_id]
+        if there.source is None or (there.source, there.digest, there.state) != (
+            body["source"],
+            body["digest"],
+            body["state"],
+        ):
+            raise ArgumentError(
+                f"case {case_id} exists already with other content; give replace=True to take its place"
+            )
+        return there
+
+    def _must_write(self, what: str) -> None:
+        if not self.writable:
+            raise ArgumentError(f"{what}: the cohort is open for reading; open it with mode='r+'")
+
+    # reading ----------------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, case_id: str) -> Case:
+        folder = self._cases / check_case_id(case_id)
+        try:
+            data = read_bytes(folder / MANIFEST)
+        except FileNotFoundError:
+            if folder.is_dir():
+                raise IntegrityError(f"case {case_id}: its manifest is missing") from None
+            raise KeyError(case_id) from None
+        return Case(folder, read_manifest(folder, data))
+
+    def __contains__(self, case_id: object) -> bool:
+        return isinstance(case_id, str) and (self._cases / check_case_id(case_id) / MANIFEST).exists()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._column("case_id"))
+
+    def __len__(self) -> int:
+        with closing(self._reader()) as db:
+            return int(db.execute("SELECT count(*) FROM cases").fetchone()[0])
+
+    def cases(self, *, states: Sequence[str] = ("ok", "warned", "quarantined", "failed")) -> Iterator[Case]:
+        """The cases of these states, by case_id."""
+        for case_id, state in zip(self._column("case_id"), self._column("state"), strict=True):
+            if state in states:
+                yield self[case_id]
+
+    @property
+    def index(self) -> pa.Table:
+        """One row a case, by case_id: case_id, state, source, digest, committed, shape, dtype, unit, masks, findings,
+        bytes, and a column for each metadata key whose values are text, numbers or bool.
+
+        `masks` and `findings` are JSON lists of names and codes. A metadata key that equals a fixed column's name is
+        called metadata_NAME.
+        """
+        with closing(self._reader()) as db:
+            return self._index.table(db)
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """One SQL SELECT over `cases` (as `index`) and `findings` (case_id, code, message); `?` for parameters.
+
+        It reads only: anything but SELECT is an ArgumentError.
+        """
+        with closing(self._reader()) as db:
+            return select(db, sql, parameters)
+
+    def sources(self) -> dict[str, str]:
+        """{source hash: case_id} of all cases, whatever their state."""
+        with closing(self._reader()) as db:
+            return dict(db.execute("SELECT source, case_id FROM cases WHERE source IS NOT NULL ORDER BY case_id DESC"))
+
+    def features(self, mask: str | None = None) -> pa.Table:
+        """case_id, mask, then a float64 column for each feature; a row for each case and mask that has features."""
+        return _features.features_table(
+            (case.case_id, name, values)
+            for case in self.cases()
+            for name, values in case.features.items()
+            if mask is None or name == mask
+        )
+
+    def _column(self, name: str) -> list[str]:
+        with closing(self._reader()) as db:
+            return [row[0] for row in db.execute(f"SELECT {name} FROM cases ORDER BY case_id")]  # noqa: S608
+
+    # computing --------------------------------------------------------------------------------------------------------
+
+    def map(self, fn: Callable[[Case], Any], executor: Any = None, **options: Any) -> Iterator[tuple[str, Any]]:
+        """See `fastimg.cohort.map_cases`."""
+        return _map.map_cases(self, fn, executor, **options)
+
+    def patches(self, size: Sequence[int], n: int, *, seed: int = 0, **options: Any) -> Iterator[_patches.Patch]:
+        """See `fastimg.cohort.draw_patches`."""
+        return _patches.draw_patches(self, size, n, seed=seed, **options)
+
+    # keeping sound ----------------------------------------------------------------------------------------------------
+
+    def verify(self, full: bool = False, *, threads: int | None = None) -> _verify.Report:
+        """Compare files with the manifests: sizes and checksums; with `full` every voxel with its digest.
+
+        Open for writing it also makes the index anew where that differs from the manifests.
+        """
+        return _verify.verify(self, full=full, threads=threads)
+
+    def gc(self) -> list[Finding]:
+        """Remove what dead writers left in .tmp; what living ones use stays. Returns a finding for each thing."""
+        self._must_write("gc")
+        return _verify.collect(self)
+
+    def _reader(self) -> sqlite3.Connection:
+        stale, gone, notes = self._recover()
+        db = self._index.reader(stale, gone)
+        if self.writable:
+            self._settle(notes)
+        return db
+
+    def _settle(self, notes: list[Path]) -> None:
+        """Forget the notes whose rows are right now; those with a folder stay, empty, for gc."""
+        for note in notes:
+            with suppress(OSError):
+                os.truncate(note, 0)
+                if not note.with_suffix("").exists() and not note.with_suffix(".previous").exists():
+                    note.unlink()
+
+    def _recover(self) -> tuple[list[dict[str, Any]], list[str], list[Path]]:
+        """Of cases whose writer died: the manifests whose rows may lack, the names of absent ones, the notes."""
+        stale: list[dict[str, Any]] = []
+        gone: list[str] = []
+        dead: list[Path] = []
+        try:
+            notes = [Path(entry.path) for entry in os.scandir(self._tmp) if entry.name.endswith(".note")]
+        except FileNotFoundError:
+            return stale, gone, dead
+        for note in notes:
+            with orphan(note) as content:
+                if content is None or "case_id" not in content:
+                    continue
+                case_id = content["case_id"]
+                dead.append(note)
+                previous = note.with_suffix(".previous")
+                if self.writable and previous.exists() and not (self._cases / case_id).exists():
+                    with suppress(OSError):
+                        os.rename(previous, self._cases / case_id)
+                try:
+                    stale.append(self[case_id]._manifest)
+                except KeyError:
+                    gone.append(case_id)
+                except (IntegrityError, FormatError):
+                    continue  # verify tells
+        return stale, gone, dead
+
+    def _manifests(self) -> Iterator[dict[str, Any]]:
+        for entry in sorted(os.scandir(self._cases), key=lambda e: e.name):
+            with suppress(IntegrityError, FormatError, KeyError, ArgumentError):  # verify tells of these
+                yield self[entry.name]._manifest
+
+    def __repr__(self) -> str:
+        return f"<Cohort {self.path}, {len(self)} cases, {'r+' if self.writable else 'r'}>"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _storable(array: Any, name: str) -> npt.NDArray[Any]:
+    """C-contiguous, native, of a type that Zarr has."""
+    if _dispatch.device(array) != "cpu":
+        raise DeviceError(f"{name}: is on a GPU; bring it to host memory with Image.to_device('cpu')")
+    if array.dtype.name not in _shard.DTYPES:
+        raise ArgumentError(f"{name}: dtype must be one of {', '.join(_shard.DTYPES)}; got {array.dtype}")
+    if not array.size:
+        raise ArgumentError(f"{name}: has no voxels, shape {tuple(array.shape)}")
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
+def _mask(name: str, mask: Any, image: Image) -> npt.NDArray[Any]:
+    if not isinstance(name, str) or not 0 < len(name) <= 256:
+        raise ArgumentError("masks: names must be text of 1 to 256 characters")
+    array = mask.array if isinstance(mask, Image) else np.asarray(mask)
+    if array.dtype.kind not in "biu":
+        raise ArgumentError(f"masks[{name!r}]: must be bool or whole numbers, got {array.dtype}")
+    if tuple(array.shape) != image.shape[-3:] or (isinstance(mask, Image) and not image.same_grid(mask)):
+        raise GeometryError(
+            f"masks[{name!r}]: must lie on the image's grid {image.shape[-3:]}; resample it with order='nearest'"
+        )
+    array = _storable(array, f"masks[{name!r}]")
+    return array.view(np.uint8) if array.dtype == np.bool_ else array

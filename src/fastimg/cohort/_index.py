@@ -1,0 +1,272 @@
+"""The index: one row a case in SQLite for look-ups and in Parquet for scans. Both are caches of the manifests."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import ArgumentError
+from ._files import Lock, write_atomic
+
+__all__ = ["Index", "row_of"]
+
+_VERSION = 1
+FIXED = ("case_id", "state", "source", "digest", "committed", "shape", "dtype", "unit", "masks", "findings", "bytes")
+_TYPES = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "str": pa.string(), "mixed": pa.string()}
+_MOST_COLUMNS = 500
+
+Manifest = dict[str, Any]
+
+
+def row_of(manifest: Manifest) -> dict[str, Any]:
+    """The index row of a manifest: its fixed columns, and metadata values that are scalars."""
+    image = manifest["image"]
+    row = {
+        "case_id": manifest["case_id"],
+        "state": manifest["state"],
+        "source": manifest["source"],
+        "digest": manifest["digest"],
+        "committed": manifest["committed"],
+        "shape": "x".join(map(str, image["shape"])) if image else None,
+        "dtype": image["dtype"] if image else None,
+        "unit": image["unit"] if image else None,
+        "masks": json.dumps(list(manifest["masks"])),
+        "findings": json.dumps([f["code"] for f in manifest["findings"]]),
+        "bytes": sum(f["size"] for f in manifest["files"].values()),
+    }
+    scalars = {
+        k: v for k, v in manifest["metadata"].items() if v is not None and isinstance(v, (str, int, float, bool))
+    }
+    return {"fixed": row, "metadata": scalars}
+
+
+class Index:
+    """The caches below `folder`. `manifests` lists the truth; `writable` says whether the caches may be changed."""
+
+    def __init__(
+        self, folder: Path, scratch: Path, manifests: Callable[[], Iterable[Manifest]], *, writable: bool
+    ) -> None:
+        self._folder, self._scratch, self._manifests, self._writable = folder, scratch, manifests, writable
+        self._file, self._parquet = folder / "cases.sqlite", folder / "cases.parquet"
+
+    # writing ----------------------------------------------------------------------------------------------------------
+
+    def put(self, manifests: Sequence[Manifest], gone: Sequence[str] = ()) -> None:
+        """Insert or replace the rows of these cases; remove those of `gone`."""
+        with self._locked():
+            if not self._sound():
+                self._make()
+                return
+            with closing(self._connect(self._file, "rw")) as db, db:
+                db.execute("BEGIN IMMEDIATE")
+                _remove(db, gone)
+                _insert(db, manifests)
+
+    def rebuild(self) -> bool:
+        """Make the rows anew from the manifests. True if they differed."""
+        with self._locked():
+            before = self._rows() if self._sound() else None
+            self._make()
+            return before != self._rows()
+
+    def _locked(self) -> Lock:
+        return Lock(self._folder / "lock", "cohort: the index was not updated", wait=True)
+
+    def _make(self) -> None:
+        temporary = self._scratch / f"{uuid.uuid4().hex}.part"
+        try:
+            with closing(self._connect(temporary, "rwc")) as db, db:
+                _create(db)
+                _insert(db, self._manifests())
+            # a journal of the database that goes must never be played into the one that comes
+            for old in (self._file, self._file.with_name(self._file.name + "-journal")):
+                with suppress(FileNotFoundError):
+                    old.unlink()
+            temporary.replace(self._file)
+        finally:
+            for left in (temporary, temporary.with_name(temporary.name + "-journal")):
+                with suppress(FileNotFoundError):
+                    left.unlink()
+
+    def _rows(self) -> list[tuple[Any, ...]]:
+        with closing(self._connect(self._file, "ro")) as db:
+            fixed = ", ".join(FIXED)
+            return db.execute(f"SELECT {fixed}, metadata FROM cases ORDER BY case_id").fetchall()  # noqa: S608
+
+    def _sound(self) -> bool:
+        try:
+            with closing(self._connect(self._file, "ro")) as db:
+                return bool(db.execute("PRAGMA user_version").fetchone()[0] == _VERSION)
+        except sqlite3.Error:
+            return False
+
+    @staticmethod
+    def _connect(path: Path, mode: str) -> sqlite3.Connection:
+        return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=60, isolation_level=None)
+
+    # reading ----------------------------------------------------------------------------------------------------------
+
+    def reader(self, stale: Sequence[Manifest] = (), gone: Sequence[str] = ()) -> sqlite3.Connection:
+        """A connection to read with. Where the caches cannot be mended on the disk they are mended in memory."""
+        if self._writable:
+            if stale or gone:
+                self.put(stale, gone)
+            elif not self._sound():
+                self.rebuild()
+            return self._connect(self._file, "ro")
+        if self._sound():
+            db = self._connect(self._file, "ro")
+            if not stale and not gone:
+                return db
+            memory = sqlite3.connect(":memory:", isolation_level=None)
+            with closing(db):
+                db.backup(memory)
+            _remove(memory, gone)
+            _insert(memory, stale)
+            return memory
+        memory = sqlite3.connect(":memory:", isolation_level=None)
+        _create(memory)
+        _insert(memory, self._manifests())
+        return memory
+
+    def table(self, db: sqlite3.Connection) -> pa.Table:
+        """All rows, by case_id; from Parquet where it is as new as the database."""
+        stamp = _stamp(db)
+        try:
+            file = pq.ParquetFile(self._parquet)
+            if (file.schema_arrow.metadata or {}).get(b"fastimg-index") == stamp.encode():
+                return file.read().replace_schema_metadata(None)
+        except (OSError, pa.ArrowException):
+            pass
+        kinds = {name: kind for _, name, kind in db.execute("SELECT key, name, kind FROM metadata_columns")}
+        names = [*FIXED, *kinds]
+        rows = db.execute(f"SELECT {', '.join(map(_quoted, names))} FROM cases ORDER BY case_id").fetchall()  # noqa: S608
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+        types = [pa.int64() if name == "bytes" else _TYPES[kinds.get(name, "str")] for name in names]
+        arrays = [_column(values, kind) for values, kind in zip(columns, types, strict=True)]
+        table = pa.Table.from_arrays(arrays, schema=pa.schema(list(zip(names, types, strict=True))))
+        if self._writable and len(rows) >= 1000:
+            sink = pa.BufferOutputStream()
+            pq.write_table(table.replace_schema_metadata({"fastimg-index": stamp}), sink, compression="zstd")
+            with suppress(OSError):  # a cache: a full disk must not stop a reader
+                write_atomic(self._parquet, sink.getvalue().to_pybytes(), self._scratch)
+        return table
+
+
+def select(db: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> pa.Table:
+    """The result of one SELECT; everything else is refused."""
+    allowed = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+
+    def may(action: int, first: str | None, second: str | None, *_: Any) -> int:
+        loads = action == sqlite3.SQLITE_FUNCTION and second in ("load_extension", "fts3_tokenizer")
+        return sqlite3.SQLITE_OK if action in allowed and not loads else sqlite3.SQLITE_DENY
+
+    db.set_authorizer(may)
+    try:
+        cursor = db.execute(sql, tuple(parameters))
+        if cursor.description is None:
+            raise ArgumentError("query: only SELECT is allowed")
+        rows = cursor.fetchall()
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        raise ArgumentError(f"query: {error}; only one SELECT over cases, findings is allowed") from None
+    names = [column[0] for column in cursor.description]
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+    return pa.Table.from_arrays([_inferred(values) for values in columns], names=names)
+
+
+def _inferred(values: Sequence[Any]) -> pa.Array:
+    kinds = {type(v) for v in values if v is not None}
+    if kinds <= {int}:
+        return pa.array(values, pa.int64())
+    if kinds <= {int, float}:
+        return pa.array([None if v is None else float(v) for v in values], pa.float64())
+    if kinds <= {bytes}:
+        return pa.array(values, pa.binary())
+    return pa.array([None if v is None else str(v) for v in values], pa.string())
+
+
+def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_boolean(kind):
+        return pa.array([None if v is None else bool(v) for v in values], kind)
+    if pa.types.is_floating(kind):
+        return pa.array([None if v is None else float(v) for v in values], kind)
+    if pa.types.is_string(kind):
+        return pa.array([None if v is None else str(v) for v in values], kind)
+    return pa.array(values, kind)
+
+
+def _create(db: sqlite3.Connection) -> None:
+    columns = ", ".join(f"{name} {'INTEGER' if name == 'bytes' else 'TEXT'}" for name in FIXED[1:])
+    db.execute(f"CREATE TABLE cases (case_id TEXT PRIMARY KEY, {columns}, metadata TEXT)")
+    db.execute("CREATE TABLE findings (case_id TEXT, code TEXT, message TEXT)")
+    db.execute("CREATE INDEX findings_case ON findings (case_id)")
+    db.execute("CREATE INDEX cases_source ON cases (source)")
+    db.execute("CREATE TABLE metadata_columns (key TEXT PRIMARY KEY, name TEXT, kind TEXT)")
+    db.execute("CREATE TABLE stamp (made TEXT, changes INTEGER)")
+    db.execute("INSERT INTO stamp VALUES (?, 0)", (uuid.uuid4().hex,))
+    db.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _stamp(db: sqlite3.Connection) -> str:
+    made, changes = db.execute("SELECT made, changes FROM stamp").fetchone()
+    return f"{made}-{changes}"
+
+
+def _remove(db: sqlite3.Connection, case_ids: Iterable[str]) -> None:
+    for case_id in case_ids:
+        db.execute("DELETE FROM cases WHERE case_id = ?", (case_id,))
+        db.execute("DELETE FROM findings WHERE case_id = ?", (case_id,))
+        db.execute("UPDATE stamp SET changes = changes + 1")
+
+
+def _insert(db: sqlite3.Connection, manifests: Iterable[Manifest]) -> None:
+    known = {key: (name, kind) for key, name, kind in db.execute("SELECT key, name, kind FROM metadata_columns")}
+    for manifest in manifests:
+        row = row_of(manifest)
+        values = dict(row["fixed"])
+        values["metadata"] = json.dumps(manifest["metadata"], ensure_ascii=False)
+        for key, value in row["metadata"].items():
+            name = _column_for(db, known, key, value)
+            if name is not None:
+                values[name] = value
+        names = ", ".join(map(_quoted, values))
+        marks = ", ".join("?" * len(values))
+        _remove(db, [manifest["case_id"]])
+        db.execute(f"INSERT INTO cases ({names}) VALUES ({marks})", tuple(values.values()))  # noqa: S608
+        found = [(manifest["case_id"], f["code"], f["message"]) for f in manifest["findings"]]
+        db.executemany("INSERT INTO findings VALUES (?, ?, ?)", found)
+
+
+def _column_for(db: sqlite3.Connection, known: dict[str, tuple[str, str]], key: str, value: Any) -> str | None:
+    """The column of a metadata key, made at its first value; a kind that changes widens the column."""
+    kind = "bool" if isinstance(value, bool) else type(value).__name__
+    if key not in known:
+        if len(known) >= _MOST_COLUMNS or not key or len(key) > 64:
+            return None
+        used = {name.casefold() for name, _ in known.values()} | {*FIXED, "metadata"}
+        name = key
+        while name.casefold() in used:
+            name = f"metadata_{name}"
+        db.execute(f"ALTER TABLE cases ADD COLUMN {_quoted(name)}")
+        db.execute("INSERT INTO metadata_columns VALUES (?, ?, ?)", (key, name, kind))
+        known[key] = name, kind
+        return name
+    name, before = known[key]
+    if kind != before and before != "mixed":
+        wider = "float" if {kind, before} == {"int", "float"} else "mixed"
+        if wider != before:
+            db.execute("UPDATE metadata_columns SET kind = ? WHERE key = ?", (wider, key))
+            known[key] = name, wider
+    return name
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

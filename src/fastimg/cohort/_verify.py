@@ -1,0 +1,198 @@
+"""Is everything there, and as it was written? And clearing up after writers that died."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import config
+from ..errors import ArgumentError, FastimgError, FormatError, IntegrityError
+from ..findings import Finding
+from . import _features
+from ._case import MANIFEST, Case
+from ._files import crc32c, orphan
+from ._group import voxel_digest
+
+if TYPE_CHECKING:
+    from ._cohort import Cohort
+
+__all__ = ["Report", "collect", "verify"]
+
+_BLOCK = 1 << 22
+
+
+@dataclass(slots=True)
+class Report:
+    """What `Cohort.verify` saw.
+
+    Attributes
+    ----------
+    findings : list of Finding
+        case-damaged for each thing that differs from its manifest; leftover; index-stale.
+    cases, files, bytes : int
+        How much was looked at.
+    full : bool
+        Whether voxels were compared with their digests.
+    """
+
+    full: bool
+    findings: list[Finding] = field(default_factory=list)
+    cases: int = 0
+    files: int = 0
+    bytes: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """True if no case is damaged."""
+        return not any(f.severity == "error" for f in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        counts = {"cases": self.cases, "files": self.files, "bytes": self.bytes}
+        return {"ok": self.ok, "full": self.full, **counts, "findings": [f.to_dict() for f in self.findings]}
+
+
+def verify(cohort: Cohort, *, full: bool, threads: int | None) -> Report:
+    """See `Cohort.verify`."""
+    report = Report(full)
+    if threads is not None and threads < 1:
+        raise ArgumentError(f"threads: must be a positive number or None, got {threads!r}")
+    with ThreadPoolExecutor(threads or config.threads()) as pool:
+        folders = sorted(os.scandir(cohort._cases), key=lambda e: e.name)
+        for found, files, size in pool.map(lambda entry: _case(cohort, entry.name, full), folders):
+            report.findings += found
+            report.cases += 1
+            report.files += files
+            report.bytes += size
+    report.findings += _leftovers(cohort)
+    report.findings += _index(cohort, {entry.name for entry in folders})
+    return report
+
+
+def _damaged(case_id: str, message: str) -> Finding:
+    return Finding("case-damaged", message, case_id)
+
+
+def _case(cohort: Cohort, case_id: str, full: bool) -> tuple[list[Finding], int, int]:
+    found: list[Finding] = []
+    try:
+        case = cohort[case_id]
+    except (IntegrityError, FormatError, ArgumentError, KeyError, OSError) as error:
+        return [_damaged(case_id, _text(error))], 0, 0
+    folder, manifest = cohort._cases / case_id, case._manifest
+    present = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+    size = 0
+    for name, expected in manifest["files"].items():
+        present.discard(name)
+        try:
+            length, check = _check(folder / name)
+        except OSError:
+            found.append(_damaged(case_id, f"{name}: missing or unreadable"))
+            continue
+        size += length
+        if length != expected["size"]:
+            found.append(_damaged(case_id, f"{name}: {length} bytes, the manifest says {expected['size']}"))
+        elif f"{check:08x}" != expected["crc32c"]:
+            found.append(_damaged(case_id, f"{name}: its bytes differ from their checksum"))
+    present -= {MANIFEST, _features.NAME}
+    found += [_damaged(case_id, f"{name}: is not in the manifest") for name in sorted(present)]
+    try:
+        _ = case.features
+    except FastimgError as error:
+        found.append(_damaged(case_id, _text(error)))
+    if full and not found:
+        found += _voxels(case)
+    return found, len(manifest["files"]), size
+
+
+def _voxels(case: Case) -> list[Finding]:
+    found = []
+    entries = {"image": case._manifest["image"], "padding": case._manifest["padding"], **case._manifest["masks"]}
+    for name, entry in entries.items():
+        if entry is None:
+            continue
+        try:
+            same = voxel_digest(case._voxels(entry, tuple(slice(0, n) for n in entry["shape"]), 1)) == entry["digest"]
+        except FastimgError as error:
+            found.append(_damaged(case.case_id, _text(error)))
+            continue
+        if not same:
+            found.append(_damaged(case.case_id, f"{name}: its voxels differ from their digest"))
+    return found
+
+
+def _check(path: Path) -> tuple[int, int]:
+    size = check = 0
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            size += len(block)
+            check = crc32c(block, check)
+    return size, check
+
+
+def _text(error: Exception) -> str:
+    return "its folder is missing" if isinstance(error, KeyError) else str(error)
+
+
+def _leftovers(cohort: Cohort) -> list[Finding]:
+    with suppress(FileNotFoundError):
+        return [Finding("leftover", "", path.name) for path in _dead(cohort._tmp)]
+    return []
+
+
+def _dead(tmp: Path) -> list[Path]:
+    """What no living writer owns: notes whose lock is free, their folders, unfinished files older than a day."""
+    living: set[str] = set()
+    entries = sorted(tmp.iterdir())
+    for note in entries:
+        if note.suffix == ".note":
+            with orphan(note) as content:
+                if content is None:
+                    living.add(note.stem)
+    # a note is made before its folder and goes after it: a folder without a note has no owner
+    return [p for p in entries if p.stem not in living and (p.suffix != ".part" or _old(p))]
+
+
+def _old(path: Path, seconds: float = 86400.0) -> bool:
+    import time
+
+    with suppress(FileNotFoundError):
+        return time.time() - path.stat().st_mtime > seconds
+    return False
+
+
+def _index(cohort: Cohort, folders: set[str]) -> list[Finding]:
+    try:
+        listed = set(cohort._column("case_id"))
+    except FastimgError:
+        listed = folders
+    found = [
+        _damaged(case_id, "stands in the index, but its folder is missing")
+        for case_id in sorted(listed - folders)
+        if not (cohort._cases / case_id).exists()
+    ]
+    if cohort.writable:
+        if cohort._index.rebuild():
+            found.append(Finding("index-stale", "", "index"))
+    elif listed != folders:
+        found.append(Finding("index-stale", "Open the cohort with mode='r+' and verify again to rebuild it.", "index"))
+    return found
+
+
+def collect(cohort: Cohort) -> list[Finding]:
+    """See `Cohort.gc`."""
+    cohort._reader().close()  # rows of dead writers' cases first
+    removed = []
+    # folders before their notes: a kill between leaves a note, and the next gc finds it
+    for path in sorted(_dead(cohort._tmp), key=lambda p: p.suffix == ".note"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        removed.append(Finding("leftover", "removed", path.name))
+    return removed
