@@ -1,0 +1,7 @@
+"""Radiomic features: definitions of the IBSI reference manual, names of PyRadiomics."""
+
+from ._extract import extract
+from ._names import FAMILIES
+from ._settings import AGGREGATIONS, Settings
+
+__all__ = ["AGGREGATIONS", "FAMILIES", "Settings", "extract"]

@@ -1,0 +1,93 @@
+"""Features of a region: the families in turn, then their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._arrays import choice, thread_count
+from ..errors import ArgumentError
+from ..image import Image
+from . import _firstorder, _shape, _texture
+from ._names import FAMILIES, FEATURES, PEER
+from ._region import levels_of, region_of
+from ._settings import Settings
+
+__all__ = ["extract"]
+
+
+def extract(
+    image: Image, mask: Any, settings: Settings | None = None, *, names: str = "pyradiomics", threads: int | None = None
+) -> dict[str, float]:
+    """Radiomic features of one region.
+
+    Parameters
+    ----------
+    image : Image
+        Axes z, y, x; any real dtype.
+    mask : Image or array
+        On the image's grid; the region is where it equals `settings.label`.
+    settings : Settings, optional
+        Default: `Settings()`, IBSI definitions with a bin width of 25.
+    names : "pyradiomics" or "ibsi"
+        "original_glcm_Contrast", or the tags of the IBSI reference tables ("cm_contrast").
+    threads : int, optional
+        Default: `config.threads()`. Results do not depend on it.
+
+    Returns
+    -------
+    dict
+        Name to value, in the order of the families. A feature that is undefined for the region is NaN
+        (docs/design/radiomics.md tells which, and the values that constant regions have).
+
+    Raises
+    ------
+    ArgumentError
+        Empty mask, several labels and none chosen, NaN inside the region, more than 65535 grey levels, a setting that
+        does not fit.
+    GeometryError
+        Mask and image on different grids, or a sheared grid.
+
+    Examples
+    --------
+    >>> import numpy as np, fastimg as fi
+    >>> image = fi.Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), spacing=(2, 1, 1))
+    >>> features = fi.radiomics.extract(image, np.ones((3, 4, 5), np.uint8), fi.radiomics.Settings(bin_width=10))
+    >>> features["original_firstorder_Mean"], features["original_shape_VoxelVolume"]
+    (29.5, 120.0)
+    """
+    choice("names", names, ("pyradiomics", "ibsi"))
+    settings = Settings() if settings is None else settings
+    if not isinstance(settings, Settings):
+        raise ArgumentError(f"settings: expected radiomics.Settings, got {type(settings).__name__}")
+    count = thread_count(threads)
+    families = settings.families or FAMILIES
+    region = region_of(image, mask, settings)
+    levels = levels_of(region, settings) if set(families) - {"morphology", "local"} else None
+    found: dict[str, float] = {}
+    for family in families:
+        if family == "morphology":
+            found.update(_shape.morphology(region, settings, threads=count))
+            continue
+        assert levels is not None
+        if family == "statistics":
+            found.update(_firstorder.statistics(region, levels, settings))
+        elif family == "glcm":
+            row = _texture.glcm(region, levels, settings, threads=count)
+            found.update(zip((f.key for f in FEATURES[family]), map(float, row), strict=True))
+    return _named(found, settings, names)
+
+
+def _named(found: dict[str, float], settings: Settings, names: str) -> dict[str, float]:
+    result = {}
+    for family in settings.families or FAMILIES:
+        kept = (settings.features or {}).get(family)
+        for feature in FEATURES[family]:
+            if feature.key not in found or (kept is not None and feature.name not in kept):
+                continue
+            if settings.compat == "pyradiomics" and feature.key not in PEER:
+                continue
+            if names == "pyradiomics":
+                result[f"original_{feature.kind}_{feature.name}"] = found[feature.key]
+            elif feature.tag is not None:
+                result[feature.tag] = found[feature.key]
+    return result

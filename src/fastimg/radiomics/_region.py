@@ -1,0 +1,263 @@
+"""From image, mask and settings to the region that the families measure: checked, resampled, cropped, binned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _dispatch
+from .._arrays import array_of
+from ..errors import ArgumentError, GeometryError
+from ..image import Image
+from ._settings import Settings
+
+__all__ = ["Levels", "Region", "region_of"]
+
+Array = npt.NDArray[Any]
+_MOST_LEVELS = 65535
+
+
+@dataclass
+class Levels:
+    """Grey levels 1 to `count` in a box with a border of `pad` zeros; 0 is outside the region."""
+
+    array: Array  # uint8 or uint16, (z, y, x)
+    pad: int
+    count: int
+
+
+@dataclass
+class Region:
+    """A region and its surroundings, cropped to `box`, slices first."""
+
+    image: Array  # the whole image, after resampling
+    box: tuple[slice, slice, slice]
+    mask: npt.NDArray[np.bool_]  # morphological mask in the box
+    inside: npt.NDArray[np.bool_]  # intensity mask in the box
+    spacing: tuple[float, float, float]
+    values: npt.NDArray[np.float64]  # of the intensity mask
+
+    @property
+    def crop(self) -> Array:
+        """The image in the box."""
+        return self.image[self.box]
+
+
+def region_of(image: Image, mask: Any, settings: Settings) -> Region:
+    """Check everything and make the region; errors come before work."""
+    image, array, selected = _checked(image, mask, settings)
+    if settings.normalize:
+        image, array = _normalised(image, settings)
+    if settings.spacing is not None:
+        image, selected = _resampled(image, selected, settings)
+        array = image.array
+    spacing = image.spacing
+    if settings.slice_axis and settings.dimension != "3D":
+        order = (settings.slice_axis, *(axis for axis in range(3) if axis != settings.slice_axis))
+        array, selected = array.transpose(order), selected.transpose(order)
+        spacing = tuple(spacing[axis] for axis in order)  # type: ignore[assignment]
+    box = bounding_box(selected)
+    inside = _resegmented(array[box], selected[box], settings)
+    morphological = inside if settings.resegment_shape else selected[box]
+    values = array[box][inside].astype(np.float64)
+    return Region(array, box, morphological, inside, spacing, values)
+
+
+def _checked(image: Any, mask: Any, settings: Settings) -> tuple[Image, Array, npt.NDArray[np.bool_]]:
+    if not isinstance(image, Image):
+        raise ArgumentError("radiomics: image must be an Image, because features need its spacing in mm")
+    array = array_of(image)
+    if array.ndim != 3:
+        raise ArgumentError(f"radiomics: image must have the axes z, y, x alone; it has {image.dims}")
+    _ = image.direction  # refuses a sheared grid
+    labels = array_of(mask, "mask")
+    if isinstance(mask, Image):
+        if not image.same_grid(mask):
+            if not settings.resample_mask:
+                raise GeometryError(f"radiomics: mask and image are on different grids: {_grids(image, mask)}")
+            from ..resampling import resample
+
+            labels = resample(mask, like=image, order="nearest").array
+    elif tuple(labels.shape) != tuple(array.shape):
+        raise GeometryError(f"radiomics: mask has shape {tuple(labels.shape)}, image {tuple(array.shape)}")
+    if _dispatch.device(labels) != _dispatch.device(array):
+        _dispatch.namespace(array, labels)  # raises
+    selected = _labelled(labels, settings.label)
+    count = int(selected.sum())
+    if count < settings.minimum_size:
+        raise ArgumentError(
+            f"radiomics: the region has {count} voxels, fewer than minimum_size={settings.minimum_size}"
+        )
+    box = bounding_box(selected)
+    long = sum(edge.stop - edge.start > 1 for edge in box)
+    if long < settings.minimum_dimensions:
+        raise ArgumentError(
+            f"radiomics: the region is longer than one voxel in {long} axes, fewer than "
+            f"minimum_dimensions={settings.minimum_dimensions}"
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array[box][selected[box]]).all():
+        raise ArgumentError(
+            "radiomics: the region holds NaN or infinite intensities; fill them or leave them out of the mask"
+        )
+    if image.padding is not None:
+        selected = selected & ~image.padding
+        if not selected.any():
+            raise ArgumentError("radiomics: all voxels of the region are padding")
+    return image, array, selected
+
+
+def _grids(image: Image, mask: Image) -> str:
+    def told(grid: Image) -> str:
+        spacing, origin = ([round(value, 4) for value in values] for values in (grid.spacing, grid.origin))
+        return f"shape {tuple(grid.shape)}, spacing (z, y, x) {spacing} mm, origin (x, y, z) {origin} mm"
+
+    return f"image {told(image)}; mask {told(mask)}; resample one, or allow it with resample_mask=True"
+
+
+def _labelled(labels: Array, label: int | None) -> npt.NDArray[np.bool_]:
+    """Where the mask has the label."""
+    if labels.dtype == np.bool_:
+        if label not in (None, 1):
+            raise ArgumentError(f"radiomics: a mask of booleans has only the label 1, not {label}")
+        selected = labels
+    elif label is not None:
+        selected = labels == label
+    else:
+        selected = labels != 0
+        if selected.any():
+            inside = labels[selected]
+            first = inside.flat[0]
+            if not (inside == first).all():
+                found = ", ".join(f"{value:g}" for value in np.unique(inside)[:10])
+                raise ArgumentError(
+                    f"radiomics: the mask holds the labels {found}; choose one with Settings(label=...)"
+                )
+    if not selected.any():
+        found = ", ".join(f"{value:g}" for value in np.unique(labels)[:10] if value)
+        wanted = "" if label is None else f" with label {label}"
+        raise ArgumentError(f"radiomics: the mask has no voxel{wanted}; labels in it: {found or 'none'}")
+    return selected
+
+
+def bounding_box(selected: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+    """The smallest box around the True voxels, of which there is at least one."""
+    edges = []
+    for axis in range(3):
+        lines = np.flatnonzero(selected.any(axis=tuple(other for other in range(3) if other != axis)))
+        edges.append(slice(int(lines[0]), int(lines[-1]) + 1))
+    return edges[0], edges[1], edges[2]
+
+
+def _normalised(image: Image, settings: Settings) -> tuple[Image, Array]:
+    """PyRadiomics' normalisation: over the whole image, standard deviation with n - 1 (as sitk.Normalize)."""
+    array = image.array.astype(np.float64)
+    deviation = array.std(ddof=1)
+    if not deviation > 0:
+        raise ArgumentError("radiomics: normalize needs an image that is not constant")
+    array = (array - array.mean()) / deviation
+    if settings.normalize_outliers is not None:
+        array = array.clip(-settings.normalize_outliers, settings.normalize_outliers)
+    array = array * settings.normalize_scale
+    return image.with_array(array), array
+
+
+def _resampled(
+    image: Image, selected: npt.NDArray[np.bool_], settings: Settings
+) -> tuple[Image, npt.NDArray[np.bool_]]:
+    """Both on a grid of the wanted spacing, centred as the old one (IBSI reference manual 2.4)."""
+    from ..resampling import resample
+
+    assert settings.spacing is not None
+    old = np.array(image.spacing)
+    new = np.where(np.array(settings.spacing) > 0, settings.spacing, old)
+    shape = np.ceil(np.array(image.shape) * old / new - 1e-9).astype(int)
+    affine = image.affine.copy()
+    affine[:3, :3] = affine[:3, :3] / old * new
+    first = 0.5 * ((np.array(image.shape) - 1) * old - (shape - 1) * new) / old
+    affine[:3, 3] = image.affine[:3, :3] @ first + image.affine[:3, 3]
+    grid: dict[str, Any] = {"affine": affine, "shape": tuple(int(n) for n in shape)}
+    edge = "edge"
+    moved = resample(
+        image.with_array(image.array.astype(np.float64), padding=None), order=settings.order, cval=edge, **grid
+    )
+    partial = resample(image.with_array(selected.astype(np.float64), padding=None), order="linear", cval=edge, **grid)
+    array = np.rint(moved.array) if settings.round_intensities else moved.array
+    inside = partial.array >= settings.mask_threshold
+    if not inside.any():
+        raise ArgumentError("radiomics: no voxel of the region is left after resampling; take a smaller spacing")
+    return moved.with_array(array), inside
+
+
+def _resegmented(crop: Array, selected: npt.NDArray[np.bool_], settings: Settings) -> npt.NDArray[np.bool_]:
+    inside = selected
+    if settings.resegment is not None:
+        values = crop[selected]
+        low, high = (None if border is None else _border(values, border, settings) for border in settings.resegment)
+        inside = selected & (crop >= low)
+        if high is not None:
+            inside &= crop <= high
+        if not inside.any():
+            raise ArgumentError(f"radiomics: no voxel of the region lies within resegment={settings.resegment}")
+    if settings.outlier_sigma is not None:
+        values = crop[inside].astype(np.float64)
+        mean, reach = values.mean(), settings.outlier_sigma * values.std()
+        inside = inside & (crop >= mean - reach) & (crop <= mean + reach)
+        if not inside.any():
+            raise ArgumentError(f"radiomics: no voxel lies within outlier_sigma={settings.outlier_sigma}")
+    return inside
+
+
+def _border(values: Array, border: float, settings: Settings) -> float:
+    if settings.resegment_mode == "relative":
+        return float(values.max()) * border
+    if settings.resegment_mode == "sigma":
+        return float(values.mean(dtype=np.float64) + values.std(dtype=np.float64) * border)
+    return border
+
+
+def levels_of(region: Region, settings: Settings) -> Levels:
+    """The grey levels of the intensity mask (IBSI reference manual 2.7)."""
+    crop, inside = region.crop, region.inside
+    level, count = _binned(crop[inside], region.values, settings)
+    pad = max(settings.distances)
+    dtype = np.uint8 if count <= 255 else np.uint16
+    padded = np.zeros(tuple(n + 2 * pad for n in crop.shape), dtype)
+    core = padded[pad:-pad, pad:-pad, pad:-pad]
+    core[inside] = level
+    return Levels(padded, pad, count)
+
+
+def _binned(raw: Array, values: npt.NDArray[np.float64], settings: Settings) -> tuple[Array, int]:
+    low, high = float(values.min()), float(values.max())
+    width = 25.0 if settings.bin_width is None else settings.bin_width
+    peer = settings.compat == "pyradiomics"
+    if settings.bin_number is not None:
+        count = settings.bin_number
+        _allowed(count)
+        if peer:
+            edges = np.histogram_bin_edges(raw, count)
+            edges[-1] += 1
+            return np.digitize(raw, edges), count
+        if high == low:
+            return np.ones(values.shape, np.int64), 1
+        return np.minimum(np.floor(count * (values - low) / (high - low)) + 1, count).astype(np.int64), count
+    _allowed(int(min((high - low) / width + 2, 2.0**40)))
+    if peer:  # its own expressions, on its own types, so that rounding at an edge is the same
+        least, most = raw.min(), raw.max()
+        edges = np.arange(least - (least % width), most + 2 * width, width)
+        level = np.digitize(raw, edges)
+    else:
+        if settings.resegment is not None and settings.resegment_mode == "absolute":
+            low = settings.resegment[0]
+        level = (np.floor((values - low) / width) + 1).astype(np.int64)
+    return level, int(level.max())
+
+
+def _allowed(count: int) -> None:
+    if count > _MOST_LEVELS:
+        raise ArgumentError(
+            f"radiomics: about {count} grey levels are more than {_MOST_LEVELS}; take a larger bin_width"
+        )

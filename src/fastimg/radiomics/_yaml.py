@@ -1,0 +1,157 @@
+"""PyRadiomics' parameter files: the sections and names of its schema (paramSchema.yaml of 3.0.1)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ArgumentError, FormatError, MissingError
+from ._names import FEATURES, PEER
+from ._settings import WEIGHTINGS, nearest
+
+__all__ = ["load"]
+
+_CLASSES = {"shape": "morphology", "firstorder": "statistics", "glcm": "glcm", "glrlm": "glrlm", "glszm": "glszm"}
+_CLASSES |= {"gldm": "ngldm", "ngtdm": "ngtdm"}
+_IMAGE_TYPES = ("Original",)
+_INTERPOLATORS = {"sitkNearestNeighbor": "nearest", "sitkLinear": "linear", "sitkBSpline": "cubic", 1: "nearest"}
+_INTERPOLATORS |= {2: "linear", 3: "cubic"}
+
+# Settings that choose how PyRadiomics works, not what it returns, or that only filters and maps use.
+_WITHOUT_EFFECT = frozenset(
+    {
+        "additionalInfo",
+        "geometryTolerance",
+        "label_channel",
+        "preCrop",
+        "padDistance",
+        "sigma",
+        "start_level",
+        "level",
+        "wavelet",
+        "gradientUseSpacing",
+        "lbp2DRadius",
+        "lbp2DSamples",
+        "lbp2DMethod",
+        "lbp3DLevels",
+        "lbp3DIcosphereRadius",
+        "lbp3DIcosphereSubdivision",
+        "kernelRadius",
+        "maskedKernel",
+        "initValue",
+        "voxelBatch",
+    }
+)
+_PLAIN = {
+    "label": "label",
+    "binWidth": "bin_width",
+    "binCount": "bin_number",
+    "distances": "distances",
+    "gldm_a": "alpha",
+    "symmetricalGLCM": "symmetric",
+    "weightingNorm": "weighting",
+    "voxelArrayShift": "shift",
+    "normalize": "normalize",
+    "normalizeScale": "normalize_scale",
+    "removeOutliers": "normalize_outliers",
+    "resegmentMode": "resegment_mode",
+    "resegmentShape": "resegment_shape",
+    "correctMask": "resample_mask",
+    "minimumROISize": "minimum_size",
+    "minimumROIDimensions": "minimum_dimensions",
+}
+_OTHERS = ("resampledPixelSpacing", "interpolator", "resegmentRange", "force2D", "force2Ddimension")
+
+
+def load(source: str | os.PathLike[str]) -> dict[str, Any]:
+    """The arguments of `Settings` that a parameter file means."""
+    try:
+        import yaml  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise MissingError("reading a YAML parameter file needs PyYAML: pip install pyyaml") from error
+    text = Path(source).read_text(encoding="utf-8")
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise FormatError(f"the parameter file is not YAML: {str(error).splitlines()[0]}") from error
+    sections = {} if content is None else content
+    if not isinstance(sections, Mapping):
+        raise FormatError("the parameter file must hold the sections setting, featureClass, imageType")
+    _known("section", sections, ("setting", "voxelSetting", "featureClass", "imageType"))
+    arguments = _arguments({**_mapping(sections, "voxelSetting"), **_mapping(sections, "setting")})
+    classes = sections.get("featureClass")
+    if classes is not None:
+        arguments.update(_classes(_mapping(sections, "featureClass")))
+    types = _mapping(sections, "imageType")
+    for name, own in types.items():
+        if name not in _IMAGE_TYPES:
+            raise ArgumentError(f"imageType: {name!r} is not computed here; known are {', '.join(_IMAGE_TYPES)}")
+        if own:
+            arguments.update(_arguments(own))
+    arguments.setdefault("minimum_dimensions", 2)
+    return {"compat": "pyradiomics", "label": arguments.pop("label", 1), **arguments}
+
+
+def _known(what: str, given: Mapping[str, Any], known: Any) -> None:
+    for name in given:
+        if name not in known:
+            raise ArgumentError(f"parameter file: unknown {what} {name!r}{nearest(str(name), known)}")
+
+
+def _mapping(sections: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = sections.get(name)
+    if section is None:
+        return {}
+    if not isinstance(section, Mapping):
+        raise ArgumentError(f"parameter file: {name} must be a mapping, got {type(section).__name__}")
+    return section
+
+
+def _classes(classes: Mapping[str, Any]) -> dict[str, Any]:
+    _known("feature class", classes, _CLASSES)
+    chosen = {}
+    for name, features in classes.items():
+        if features is None or features == []:
+            continue
+        if not isinstance(features, list):
+            raise ArgumentError(f"parameter file: the features of {name} must be a list, got {type(features).__name__}")
+        known = [feature.name for feature in FEATURES[_CLASSES[name]] if feature.key in PEER]
+        _known(f"feature of {name}", dict.fromkeys(features), known)
+        chosen[name] = features
+    return {"families": [_CLASSES[name] for name in classes], "features": chosen or None}
+
+
+def _arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+    _known("setting", given, (*_PLAIN, *_OTHERS, *_WITHOUT_EFFECT))
+    arguments = {_PLAIN[name]: value for name, value in given.items() if name in _PLAIN and value is not None}
+    if "bin_number" in arguments:
+        arguments.pop("bin_width", None)  # PyRadiomics prefers binCount
+    for name in ("symmetric", "normalize", "resegment_shape", "resample_mask"):
+        if not isinstance(arguments.get(name, False), bool):
+            raise ArgumentError(f"parameter file: {name} must be true or false, got {arguments[name]!r}")
+    if arguments.get("weighting") is not None and arguments["weighting"] not in WEIGHTINGS:
+        raise ArgumentError(f"parameter file: weightingNorm must be one of {', '.join(WEIGHTINGS)} or null")
+    spacing = given.get("resampledPixelSpacing")
+    if spacing is not None:
+        if not isinstance(spacing, list) or len(spacing) != 3:
+            raise ArgumentError(
+                f"parameter file: resampledPixelSpacing must be 3 values in mm (x, y, z), got {spacing!r}"
+            )
+        arguments["spacing"] = tuple(spacing[::-1])
+        interpolator = given.get("interpolator") or "sitkBSpline"
+        if interpolator not in _INTERPOLATORS:
+            raise ArgumentError(
+                f"parameter file: interpolator must be one of {[*_INTERPOLATORS]}; got {interpolator!r}"
+            )
+        arguments["order"] = _INTERPOLATORS[interpolator]
+    borders = given.get("resegmentRange")
+    if borders is not None:
+        if not isinstance(borders, list) or len(borders) not in (1, 2):
+            raise ArgumentError(f"parameter file: resegmentRange must hold 1 or 2 numbers, got {borders!r}")
+        arguments["resegment"] = (*sorted(borders), None)[:2]
+    if given.get("force2D"):
+        arguments["aggregation"] = "2.5D, direction-merged"
+        arguments["slice_axis"] = given.get("force2Ddimension", 0)
+    return arguments
