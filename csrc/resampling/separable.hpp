@@ -1,0 +1,64 @@
+// Separable interpolation on an axis-aligned grid: rows are combined along z, then y, then within the row along x.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cpu/pool.hpp"
+
+namespace fastimg::resampling {
+
+enum class Kind : int { i8, u8, i16, u16, i32, u32, i64, u64, f32, f64 };
+constexpr int kKinds = 10;
+constexpr std::int64_t kSizes[kKinds] = {1, 1, 2, 2, 4, 4, 8, 8, 4, 8};
+
+// What an output index takes from the input along one axis. `linear`: first[o], weight[o] of the next sample (not read
+// where it is 0). Else: `taps` samples from first[o] on, weight[t * out + o].
+template <class C>
+struct Axis {
+  std::int64_t in = 0, out = 0;
+  std::int64_t low = 0, high = 0;  // output indices inside the volume: [low, high)
+  int taps = 2;
+  bool linear = true;
+  std::vector<std::int32_t> first;
+  std::vector<C> weight;
+};
+
+constexpr std::int64_t kBlock = 16;  // outputs a block of the x pass
+constexpr std::int64_t kSlack = 64;  // room behind a row of the arithmetic's type: blocks are read and written whole
+
+// The x axis in whole blocks: where a block's outputs all lie in 32 samples, registers are permuted instead of gathered.
+template <class C>
+struct Across {
+  std::int64_t out = 0, blocks = 0;
+  int taps = 2;
+  bool linear = true, narrow = false;
+  std::vector<std::int32_t> first, second;    // absolute; padded to whole blocks
+  std::vector<std::int32_t> base, rel, next;  // a block's first sample; its outputs' places after it
+  std::vector<C> weight;                      // padded to whole blocks, tap after tap
+  explicit Across(const Axis<C>& axis);
+};
+
+template <class C>
+struct RowTable {
+  // from the voxels' type
+  void (*load[kKinds])(const void* a, C* out, std::int64_t n);
+  void (*load_lerp[kKinds])(const void* a, const void* b, C w, C* out, std::int64_t n);
+  void (*load_sum[kKinds])(const void* const* rows, const C* weights, int taps, C* out, std::int64_t n);
+  // within the arithmetic's type
+  void (*lerp)(const C* a, const C* b, C w, C* out, std::int64_t n);
+  void (*sum)(const C* const* rows, const C* weights, int taps, C* out, std::int64_t n);
+  void (*across)(const C* row, const Across<C>& x, C* out);
+  // to the voxels' type; the second for rounding towards zero
+  void (*store[2][kKinds])(const C* row, void* out, std::int64_t n);
+};
+FASTIMG_DECLARE_TABLE(RowTable<float>, float_rows)
+FASTIMG_DECLARE_TABLE(RowTable<double>, double_rows)
+
+// in (z.in, y.in, x.in) of kind `from`, out (z.out, y.out, x.out) of kind `to`, both contiguous. `outside`: one voxel of
+// kind `to`, written where the grid leaves the volume.
+template <class C>
+void separable(const void* in, Kind from, void* out, Kind to, const Axis<C>& z, const Axis<C>& y, const Across<C>& across,
+               const Axis<C>& x, bool truncate, const void* outside, int threads);
+
+}  // namespace fastimg::resampling

@@ -1,0 +1,30 @@
+"""CPU side of the resampling room: contiguous arrays of checked shapes to the compiled plans."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import _native
+from ._tables import Tables
+
+
+def separable(
+    array: Any, out: Any, tables: Tables, *, compute: str, truncate: bool, outside: Any, threads: int
+) -> None:
+    """out = weighted sums of array along z, y, x; see csrc/resampling/separable.hpp."""
+    kind = _native.SeparableFloat if compute == "float32" else _native.SeparableDouble
+    plan = tables.keep(compute, lambda: kind(tables.z.native(), tables.y.native(), tables.x.native()))
+    plan.run(array, out, truncate, outside.tobytes(), threads)
+
+
+def nearest(array: Any, out: Any, tables: Tables, *, outside: Any, threads: int) -> None:
+    """out = the nearest samples of array."""
+
+    def picks(axis: Any) -> tuple[Any, ...]:
+        return axis.size, axis.low, axis.high, axis.first
+
+    plan = tables.keep("nearest", lambda: _native.Nearest(picks(tables.z), picks(tables.y), picks(tables.x)))
+    size = np.dtype(f"u{array.dtype.itemsize}")
+    plan.run(array.view(size), out.view(size), outside.tobytes(), threads)

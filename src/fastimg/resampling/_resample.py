@@ -1,0 +1,94 @@
+"""The public function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from ..image import Image
+from ._plan import Plan
+
+__all__ = ["resample"]
+
+
+def resample(
+    image: Image,
+    *,
+    spacing: float | Sequence[float] | None = None,
+    like: Image | None = None,
+    affine: npt.ArrayLike | None = None,
+    shape: Sequence[int] | None = None,
+    order: str = "linear",
+    rounding: str = "nearest",
+    cval: float | str = 0.0,
+    half_pixel: bool = False,
+    out: Any = None,
+    threads: int | None = None,
+) -> Image:
+    """Resample to another grid.
+
+    Parameters
+    ----------
+    image : Image
+        Any real dtype; leading axes are resampled one volume after another.
+    spacing : float or (z, y, x), mm, optional
+        The target grid: same directions, voxel 0 at the same place, floor((n - 1) * old / new) + 1 voxels an axis, so
+        that no voxel's centre leaves the range of the old centres. `shape` replaces the number of voxels.
+    like : Image, optional
+        The target grid is this image's.
+    affine, shape : (4, 4) array_like and (z, y, x), optional
+        The target grid itself; (k, j, i, 1) to LPS mm.
+    order : "linear" | "nearest"
+        Of interpolation.
+    rounding : "nearest" | "truncate"
+        For integer voxels: to the nearest whole number (halves to even), or towards zero as SimpleITK does.
+    cval : float or "edge"
+        Value outside the volume; "edge": that of the nearest voxel. The volume ends half a voxel outside the outermost
+        centres, as in ITK: in that rim "linear" gives the outermost voxel's value.
+    half_pixel : bool
+        With spacing= or shape=: keep the volume's outer border instead of voxel 0's centre, floor(n * old / new)
+        voxels: torch's interpolate(align_corners=False).
+    out : Image or array, optional
+        Of the image's dtype and the target's shape; must not overlap the image.
+    threads : int, optional
+        Default: `config.threads()`.
+
+    Returns
+    -------
+    Image
+        Of the same dtype and unit, on the target grid.
+
+    Raises
+    ------
+    ArgumentError
+        No or more than one target grid, an unknown option, labels that would be averaged, a cval the dtype cannot hold.
+    GeometryError
+        A singular affine, a volume without voxels.
+
+    Notes
+    -----
+    Arithmetic is float32 for voxels of 8 or 16 bits and float32, float64 for others and for rounding="truncate"; sums
+    run along z, then y, then x. The bits are the same on any number of threads, at any instruction-set level and on the
+    GPU.
+
+    Examples
+    --------
+    >>> import numpy as np, fastimg as fi
+    >>> image = fi.Image(np.arange(4, dtype=np.float32).reshape(4, 1, 1), spacing=(2, 1, 1))
+    >>> fi.resample(image, spacing=(1, 1, 1)).array.ravel()
+    array([0. , 0.5, 1. , 1.5, 2. , 2.5, 3. ], dtype=float32)
+    """
+    plan = Plan(
+        image,
+        spacing=spacing,
+        like=like,
+        affine=affine,
+        shape=shape,
+        order=order,
+        rounding=rounding,
+        cval=cval,
+        half_pixel=half_pixel,
+    )
+    return plan(image, out=out, threads=threads)

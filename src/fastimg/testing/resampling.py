@@ -1,0 +1,91 @@
+"""Twins of fastimg.resampling: one axis after another, or one point after another, in NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["arithmetic", "interpolate_point", "linear", "nearest", "to_voxels"]
+
+
+def arithmetic(dtype: npt.DTypeLike, *, truncate: bool = False) -> type:
+    """The type of the arithmetic for voxels of `dtype`."""
+    small = np.dtype(dtype).name in ("int8", "uint8", "int16", "uint16", "float32")
+    return np.float32 if small and not (truncate and np.dtype(dtype).kind in "iu") else np.float64
+
+
+def to_voxels(values: npt.NDArray[Any], dtype: npt.DTypeLike, *, truncate: bool = False) -> npt.NDArray[Any]:
+    """Saturate and round to an integer dtype; floats are cast."""
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return values.astype(kind)
+    limits = np.iinfo(kind)
+    top = np.nextafter(np.float64(limits.max), 0) if kind.itemsize == 8 else limits.max
+    values = np.clip(values, limits.min, top)
+    return (np.trunc(values) if truncate else np.rint(values)).astype(kind)
+
+
+def _inside(position: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    return (position >= -0.5) & (position < size - 0.5)
+
+
+def linear(
+    array: npt.NDArray[Any],
+    positions: tuple[npt.NDArray[np.float64], ...],
+    *,
+    cval: float | str = 0.0,
+    truncate: bool = False,
+) -> npt.NDArray[Any]:
+    """Axis-aligned linear interpolation at the product of three lists of source positions (z, y, x)."""
+    kind: Any = arithmetic(array.dtype, truncate=truncate)
+    values = array.astype(kind)
+    inside = np.ones((), bool)
+    for axis, line in enumerate(positions):
+        size = array.shape[axis]
+        clamped = np.clip(line, 0, size - 1)
+        first = np.floor(clamped).astype(int)
+        weight = (clamped - first).astype(kind)
+        first, weight = np.where(weight == 1, first + 1, first), np.where(weight == 1, kind(0), weight)
+        shape = [1, 1, 1]
+        shape[axis] = -1
+        w = weight.reshape(shape)
+        a = values.take(first, axis)
+        b = values.take(np.minimum(first + 1, size - 1), axis)
+        with np.errstate(invalid="ignore", over="ignore"):
+            values = np.where(w == 0, a, a + w * (b - a))
+        inside = inside & _inside(line, size).reshape(shape)
+    seen = to_voxels(values, array.dtype, truncate=truncate)
+    return seen if cval == "edge" else np.where(inside, seen, np.asarray(cval, array.dtype))
+
+
+def nearest(
+    array: npt.NDArray[Any], positions: tuple[npt.NDArray[np.float64], ...], *, cval: float | str = 0.0
+) -> npt.NDArray[Any]:
+    """Axis-aligned nearest neighbour; halves go up."""
+    inside = np.ones((), bool)
+    values = array
+    for axis, line in enumerate(positions):
+        size = array.shape[axis]
+        values = values.take(np.clip(np.floor(line + 0.5), 0, size - 1).astype(int), axis)
+        shape = [1, 1, 1]
+        shape[axis] = -1
+        inside = inside & _inside(line, size).reshape(shape)
+    return values if cval == "edge" else np.where(inside, values, np.asarray(cval, array.dtype))
+
+
+def interpolate_point(array: npt.NDArray[Any], point: npt.NDArray[np.float64], *, order: str = "linear") -> float:
+    """One point (z, y, x) in source indices, in float64; NaN outside the volume."""
+    size = np.array(array.shape)
+    if ((point < -0.5) | (point >= size - 0.5)).any():
+        return float("nan")
+    if order == "nearest":
+        return float(array[tuple(np.clip(np.floor(point + 0.5).astype(int), 0, size - 1))])
+    clamped = np.clip(point, 0, size - 1)
+    low = np.floor(clamped).astype(int)
+    total = 0.0
+    for corner in np.ndindex(2, 2, 2):
+        share = np.prod(np.where(corner, clamped - low, 1 - (clamped - low)))
+        total += share * float(array[tuple(np.minimum(low + corner, size - 1))]) if share else 0.0
+    return total
