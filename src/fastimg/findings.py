@@ -59,6 +59,8 @@ CODES: dict[str, Code] = {
     "mask-contour-skipped": Code("warning", "A contour that is not closed and planar was skipped."),
     "mask-contour-duplicate": Code("warning", "A contour stands twice; it was counted once."),
     "mask-contour-off-plane": Code("warning", "A contour lies further than half a slice from any slice."),
+    "mask-outside": Code("warning", "Part of a mask reaches no voxel of the image."),
+    "mask-resampled": Code("info", "A mask lay on another grid; the nearest of its voxels was taken."),
     "mask-empty": Code("warning", "A mask has no voxel inside the image."),
     "mask-grid": Code("error", "Mask and image lie on different grids."),
     # identity
