@@ -1,0 +1,154 @@
+// fastimg.secagg._native: the mask stream (it owns the keys, and wipes them), packing, Shamir. Callers check arguments.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstring>
+#include <string>
+#include <string_view>
+
+#include "bind/capi.hpp"
+#include "secagg/mask.hpp"
+#include "secagg/pack.hpp"
+#include "secagg/shamir.hpp"
+
+namespace py = pybind11;
+using namespace fastimg::secagg;
+
+namespace {
+
+void wipe(void* memory, std::size_t bytes) {
+  std::memset(memory, 0, bytes);
+  __asm__ __volatile__("" : : "r"(memory) : "memory");
+}
+
+class MaskStream {
+ public:
+  MaskStream(const std::vector<py::bytes>& seeds, const std::vector<bool>& minus, int prg, bool portable)
+      : prg_(static_cast<Prg>(prg)), portable_(portable), streams_(seeds.size()) {
+    for (std::size_t i = 0; i < seeds.size(); ++i) {
+      const auto seed = static_cast<std::string_view>(seeds[i]);
+      const auto* bytes = reinterpret_cast<const std::uint8_t*>(seed.data());
+      Stream& stream = streams_[i];
+      std::memset(&stream, 0, sizeof stream);
+      stream.minus = minus.at(i);
+      if (prg_ == Prg::chacha20) {
+        if (seed.size() != 32) throw py::value_error("a ChaCha20 seed has 32 bytes");
+        std::memcpy(stream.key, bytes, 32);
+      } else {
+        if (seed.size() != 16 && seed.size() != 32) throw py::value_error("an AES-128-CTR seed has 16 or 32 bytes");
+        expand_key(bytes, stream.round_keys);
+        if (seed.size() == 32) std::memcpy(stream.nonce, bytes + 16, 12);
+      }
+    }
+  }
+  ~MaskStream() {
+    if (!streams_.empty()) wipe(streams_.data(), streams_.size() * sizeof(Stream));
+  }
+  MaskStream(const MaskStream&) = delete;
+  MaskStream& operator=(const MaskStream&) = delete;
+
+  // (clipped, not finite); values None: the masks are added to what out holds.
+  py::tuple apply(const py::object& values, const py::array& out, std::int64_t offset, double scale, double limit, double clip,
+                  int threads) const {
+    const Fixed fixed{scale, limit, clip};
+    const auto run = [&](auto* in, auto* words) {
+      Counts counts;
+      {
+        py::gil_scoped_release release;
+        counts = mask(in, words, count_, offset, streams_, prg_, portable_, fixed, threads);
+      }
+      return py::make_tuple(counts.clipped, counts.bad);
+    };
+    count_ = out.size();
+    void* words = py::array(out).mutable_data();
+    const bool narrow = out.itemsize() == 4;
+    if (values.is_none())
+      return narrow ? run(static_cast<const std::uint32_t*>(nullptr), static_cast<std::uint32_t*>(words))
+                    : run(static_cast<const std::uint64_t*>(nullptr), static_cast<std::uint64_t*>(words));
+    const auto in = py::cast<py::array>(values);
+    const void* data = in.data();
+    const bool real = in.dtype().kind() == 'f', half = in.itemsize() == 4;
+    if (narrow) {
+      auto* to = static_cast<std::uint32_t*>(words);
+      if (real) return half ? run(static_cast<const float*>(data), to) : run(static_cast<const double*>(data), to);
+      return run(static_cast<const std::uint32_t*>(data), to);
+    }
+    auto* to = static_cast<std::uint64_t*>(words);
+    if (real) return half ? run(static_cast<const float*>(data), to) : run(static_cast<const double*>(data), to);
+    return half ? run(static_cast<const std::uint32_t*>(data), to) : run(static_cast<const std::uint64_t*>(data), to);
+  }
+
+ private:
+  Prg prg_;
+  bool portable_;
+  std::vector<Stream> streams_;
+  mutable std::int64_t count_ = 0;
+};
+
+py::bytes pack_words(const py::array& words, int width, int threads) {
+  const std::int64_t count = words.size();
+  py::bytes out(nullptr, static_cast<std::size_t>(count * width));
+  auto* bytes = reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(out.ptr()));
+  const void* data = words.data();
+  const bool narrow = words.itemsize() == 4;
+  py::gil_scoped_release release;
+  if (narrow)
+    pack(static_cast<const std::uint32_t*>(data), count, width, bytes, threads);
+  else
+    pack(static_cast<const std::uint64_t*>(data), count, width, bytes, threads);
+  return out;
+}
+
+void add_words(const py::buffer& packed, int width, const py::array& sum, int threads) {
+  const py::buffer_info info = packed.request();
+  const std::int64_t count = sum.size();
+  if (info.size * info.itemsize != count * width) throw py::value_error("packed words of another length");
+  const auto* bytes = static_cast<const std::uint8_t*>(info.ptr);
+  void* data = py::array(sum).mutable_data();
+  const bool narrow = sum.itemsize() == 4;
+  py::gil_scoped_release release;
+  if (narrow)
+    add_packed(bytes, count, width, static_cast<std::uint32_t*>(data), threads);
+  else
+    add_packed(bytes, count, width, static_cast<std::uint64_t*>(data), threads);
+}
+
+const std::uint8_t* bytes_of(std::string_view text) { return reinterpret_cast<const std::uint8_t*>(text.data()); }
+
+py::bytes split(const py::bytes& secrets, const py::bytes& coefficients, int threshold,
+                const std::vector<std::uint32_t>& points) {
+  const auto values = static_cast<std::string_view>(secrets), random = static_cast<std::string_view>(coefficients);
+  const std::int64_t count = static_cast<std::int64_t>(values.size() / 16);
+  if (values.size() % 16 || threshold < 1 || random.size() != values.size() * (threshold - 1))
+    throw py::value_error("shares: wrong sizes");
+  py::bytes out(nullptr, values.size() * points.size());
+  shamir_split(bytes_of(values), bytes_of(random), count, threshold, points.data(),
+               static_cast<std::int64_t>(points.size()), reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(out.ptr())));
+  return out;
+}
+
+py::bytes combine(const py::bytes& shares, const std::vector<std::uint32_t>& points) {
+  const auto values = static_cast<std::string_view>(shares);
+  if (points.empty() || values.size() % (16 * points.size())) throw py::value_error("shares: wrong sizes");
+  const std::int64_t count = static_cast<std::int64_t>(values.size() / 16 / points.size());
+  py::bytes out(nullptr, static_cast<std::size_t>(count) * 16);
+  shamir_combine(bytes_of(values), points.data(), static_cast<int>(points.size()), count,
+                 reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(out.ptr())));
+  return out;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_native, module) {
+  if (fastimg_import_core()) throw py::error_already_set();
+  py::class_<MaskStream>(module, "MaskStream")
+      .def(py::init<const std::vector<py::bytes>&, const std::vector<bool>&, int, bool>())
+      .def("apply", &MaskStream::apply);
+  module.def("pack", &pack_words);
+  module.def("add_packed", &add_words);
+  module.def("split", &split);
+  module.def("combine", &combine);
+  module.def("has_aes", &has_aes);
+  module.def("has_vaes", &has_vaes);
+}

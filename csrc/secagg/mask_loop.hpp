@@ -1,0 +1,194 @@
+// Included once in each level's region: no include guard, no standard header.
+#include "fastimg/chacha20.cuh"
+#include "fastimg/fixed_point.cuh"
+
+namespace fastimg::secagg::FASTIMG_LEVEL {
+namespace {
+
+void wipe(void* memory, std::size_t bytes) {
+  std::memset(memory, 0, bytes);
+  __asm__ __volatile__("" : : "r"(memory) : "memory");
+}
+
+template <class W>
+void add_buffer(W* words, const void* buffer, std::int64_t count, bool minus) {
+  const char* bytes = static_cast<const char*>(buffer);
+  const W flip = minus ? ~W{0} : W{0};  // -x = ~x + 1
+  for (std::int64_t i = 0; i < count; ++i) {
+    W word;
+    std::memcpy(&word, bytes + i * sizeof(W), sizeof(W));
+    words[i] += (word ^ flip) - flip;
+  }
+}
+
+// clang-format off: order matters
+#include "secagg/aes_sbox.hpp"
+#include "secagg/aes_slice.hpp"
+// clang-format on
+
+using Wide = std::uint64_t __attribute__((vector_size(FASTIMG_BYTES)));
+using Wide32 = std::uint32_t __attribute__((vector_size(FASTIMG_BYTES)));
+using Lanes = int __attribute__((vector_size(FASTIMG_BYTES)));
+
+#ifdef FASTIMG_AESNI
+template <class W, bool minus>
+FASTIMG_ATOM __m128i sum128(__m128i a, __m128i b) {
+  if (sizeof(W) == 4) return minus ? _mm_sub_epi32(a, b) : _mm_add_epi32(a, b);
+  return minus ? _mm_sub_epi64(a, b) : _mm_add_epi64(a, b);
+}
+
+// Eight blocks in flight hide the latency of aesenc.
+template <bool minus, class W>
+void aesni_add(W* words, std::int64_t count, const Stream& stream, std::uint32_t block) {
+  constexpr int kBlocks = 8, kWords = 16 * kBlocks / sizeof(W);
+  __m128i keys[11], x[kBlocks];
+  for (int r = 0; r < 11; ++r) keys[r] = _mm_load_si128(reinterpret_cast<const __m128i*>(stream.round_keys) + r);
+  alignas(16) std::uint8_t first[16] = {};
+  std::memcpy(first, stream.nonce, 12);
+  const __m128i nonce = _mm_load_si128(reinterpret_cast<const __m128i*>(first));
+  for (std::int64_t at = 0; at < count; at += kWords, block += kBlocks) {
+    for (int i = 0; i < kBlocks; ++i)
+      x[i] = _mm_xor_si128(_mm_insert_epi32(nonce, static_cast<int>(__builtin_bswap32(block + i)), 3), keys[0]);
+    for (int r = 1; r < 10; ++r)
+      for (int i = 0; i < kBlocks; ++i) x[i] = _mm_aesenc_si128(x[i], keys[r]);
+    for (int i = 0; i < kBlocks; ++i) x[i] = _mm_aesenclast_si128(x[i], keys[10]);
+    if (count - at < kWords) return add_buffer(words + at, x, count - at, minus);
+    __m128i* to = reinterpret_cast<__m128i*>(words + at);
+    for (int i = 0; i < kBlocks; ++i) _mm_storeu_si128(to + i, sum128<W, minus>(_mm_loadu_si128(to + i), x[i]));
+  }
+}
+#endif
+
+#ifdef FASTIMG_VAES
+template <class W, bool minus>
+FASTIMG_ATOM __m512i sum512(__m512i a, __m512i b) {
+  if (sizeof(W) == 4) return minus ? _mm512_sub_epi32(a, b) : _mm512_add_epi32(a, b);
+  return minus ? _mm512_sub_epi64(a, b) : _mm512_add_epi64(a, b);
+}
+
+template <bool minus, class W>
+void vaes_add(W* words, std::int64_t count, const Stream& stream, std::uint32_t block) {
+  constexpr int kVectors = 8, kBlocks = 4 * kVectors, kWords = 16 * kBlocks / sizeof(W);
+  __m512i keys[11], x[kVectors];
+  for (int r = 0; r < 11; ++r)
+    keys[r] = _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(stream.round_keys) + r));
+  alignas(16) std::uint8_t first[16] = {};
+  std::memcpy(first, stream.nonce, 12);
+  const __m512i nonce = _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(first)));
+  // The last word of each 16 bytes is the counter; kept little-endian, its bytes are turned for each vector.
+  const __m512i turn = _mm512_broadcast_i32x4(_mm_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 15, 14, 13, 12));
+  const __m512i four = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0, 0, 4));
+  const int b = static_cast<int>(block);
+  __m512i counter = _mm512_setr_epi32(0, 0, 0, b, 0, 0, 0, b + 1, 0, 0, 0, b + 2, 0, 0, 0, b + 3);
+  const __m512i start = _mm512_xor_si512(nonce, keys[0]);
+  for (std::int64_t at = 0; at < count; at += kWords) {
+    for (int i = 0; i < kVectors; ++i) {
+      x[i] = _mm512_xor_si512(start, _mm512_shuffle_epi8(counter, turn));
+      counter = _mm512_add_epi32(counter, four);
+    }
+    for (int r = 1; r < 10; ++r)
+      for (int i = 0; i < kVectors; ++i) x[i] = _mm512_aesenc_epi128(x[i], keys[r]);
+    for (int i = 0; i < kVectors; ++i) x[i] = _mm512_aesenclast_epi128(x[i], keys[10]);
+    if (count - at < kWords) return add_buffer(words + at, x, count - at, minus);
+    for (int i = 0; i < kVectors; ++i) {
+      void* to = reinterpret_cast<char*>(words + at) + 64 * i;
+      _mm512_storeu_si512(to, sum512<W, minus>(_mm512_loadu_si512(to), x[i]));
+    }
+  }
+}
+#endif
+
+template <class W>
+void sliced(W* words, std::int64_t count, const Stream& stream, std::uint32_t block) {
+  sliced_add<Wide>(words, count, stream, block);
+}
+
+template <class W>
+void aes(W* words, std::int64_t count, const Stream& stream, std::uint32_t block) {
+#ifdef FASTIMG_VAES
+  if (has_vaes())
+    return stream.minus ? vaes_add<true>(words, count, stream, block) : vaes_add<false>(words, count, stream, block);
+#endif
+#ifdef FASTIMG_AESNI
+  if (has_aes())
+    return stream.minus ? aesni_add<true>(words, count, stream, block) : aesni_add<false>(words, count, stream, block);
+#endif
+  sliced(words, count, stream, block);
+}
+
+// One step of Eklundh's transposition: the S-th bit of the lane and of the row change places.
+template <int S>
+FASTIMG_ATOM void exchange(Wide32& a, Wide32& b) {
+  constexpr int kLanes = FASTIMG_BYTES / 4;
+  Lanes first, second;
+  for (int l = 0; l < kLanes; ++l) {
+    first[l] = l & S ? kLanes + l - S : l;
+    second[l] = l & S ? kLanes + l : l + S;
+  }
+  const Wide32 top = __builtin_shuffle(a, b, first), bottom = __builtin_shuffle(a, b, second);
+  a = top;
+  b = bottom;
+}
+
+template <int S>
+FASTIMG_ATOM void exchange_all(Wide32 (&x)[16]) {
+  for (int i = 0; i < 16; ++i)
+    if (!(i & S)) exchange<S>(x[i], x[i + S]);
+}
+
+// One lane a block: kLanes blocks in a pass, then turned into the order of the keystream.
+template <class W>
+void chacha(W* words, std::int64_t count, const Stream& stream, std::uint32_t block) {
+  constexpr int kLanes = FASTIMG_BYTES / 4, kWords = 64 * kLanes / sizeof(W);
+  Wide32 first[16], x[16], out[16];
+  for (int i = 0; i < 4; ++i) first[i] = Wide32{} + kChaChaConstant[i];
+  for (int i = 0; i < 8; ++i) first[4 + i] = Wide32{} + stream.key[i];
+  for (int l = 0; l < kLanes; ++l) first[12][l] = block + l;
+  for (int i = 13; i < 16; ++i) first[i] = Wide32{};
+  for (std::int64_t at = 0; at < count; at += kWords) {
+    for (int i = 0; i < 16; ++i) x[i] = first[i];
+    chacha_rounds(x);
+    for (int i = 0; i < 16; ++i) x[i] += first[i];
+    first[12] += kLanes;
+    exchange_all<1>(x);
+    exchange_all<2>(x);
+    if constexpr (kLanes > 4) exchange_all<4>(x);
+    if constexpr (kLanes > 8) exchange_all<8>(x);
+    for (int l = 0; l < kLanes; ++l)  // block l: words l, kLanes + l, ... of 16 / kLanes vectors
+      for (int part = 0; part < 16 / kLanes; ++part) out[l * (16 / kLanes) + part] = x[part * kLanes + l];
+    add_buffer(words + at, out, count - at < kWords ? count - at : kWords, stream.minus);
+  }
+}
+
+template <class T, class W>
+Counts quantise(const T* __restrict in, W* __restrict out, std::int64_t count, const Fixed& fixed) {
+  const double scale = fixed.scale, limit = fixed.limit, clip = fixed.clip;
+  std::int64_t clipped = 0, bad = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double x = static_cast<double>(in[i]);
+    clipped += (x > clip) | (x < -clip);
+    bad += !fastimg::is_finite(x);
+    out[i] = static_cast<W>(fastimg::fixed_point(x, scale, limit));
+  }
+  return {clipped, bad};
+}
+
+template <class T, class W>
+Counts widen(const T* __restrict in, W* __restrict out, std::int64_t count, const Fixed&) {
+  for (std::int64_t i = 0; i < count; ++i) out[i] = static_cast<W>(in[i]);
+  return {0, 0};
+}
+
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+
+}  // namespace
+
+extern const MaskTable mask_table;
+const MaskTable mask_table = {
+    aes<u32>, sliced<u32>, chacha<u32>, aes<u64>, sliced<u64>, chacha<u64>,
+    quantise<float, u32>, quantise<float, u64>, quantise<double, u32>, quantise<double, u64>,
+    widen<u32, u32>, widen<u32, u64>, widen<u64, u64>,
+};
+
+}  // namespace fastimg::secagg::FASTIMG_LEVEL

@@ -1,0 +1,7 @@
+"""Secure aggregation: a sum over nodes from which nobody can take one node's part."""
+
+from ._client import Client
+from ._mask import mask
+from ._server import Server
+
+__all__ = ["Client", "Server", "mask"]

@@ -1,0 +1,352 @@
+"""Rounds: the sum is exact or the round is refused, whoever falls silent; lying servers are caught at the client."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastimg as fi
+from fastimg.errors import ArgumentError, FormatError, RefusedError
+from fastimg.secagg import _wire
+from fastimg.testing import secagg as twin
+
+from .rounds import identities, make, play
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(3, 9),
+    active=st.booleans(),
+    kind=st.sampled_from(["float32", "float64", "int64", "uint32", "uint64"]),
+    prg=st.sampled_from(["aes128-ctr", "chacha20"]),
+    seed=st.integers(0, 2**32 - 1),
+    data=st.data(),
+)
+def test_exact_or_refused_whoever_falls_silent(n, active, kind, prg, seed, data):
+    rng = np.random.default_rng(seed)
+    threshold = data.draw(st.integers(n // 2 + 1 if active else 2, n))
+    silent = data.draw(st.dictionaries(st.integers(0, n - 1), st.integers(0, 4 if active else 3), max_size=n))
+    length = data.draw(st.integers(1, 40))
+    options = {"prg": prg, "threshold": threshold}
+    if kind.startswith("float"):
+        options |= {"bits": data.draw(st.integers(2, 52)), "clip": 2.5}
+        vectors = {i: rng.normal(0, 2, length).astype(kind) for i in range(n)}
+        whole = {i: twin.quantise(v, options["bits"], 2.5) for i, v in vectors.items()}
+    else:
+        bits = data.draw(st.integers(1, 32 if kind == "uint32" else 60))
+        options |= {"bits": bits}
+        high = (1 << bits) if kind[0] == "u" else (1 << (bits - 1))
+        low = 0 if kind[0] == "u" else 1 - high
+        vectors = {i: rng.integers(low, high, length).astype(kind) for i in range(n)}
+        whole = {i: [int(x) for x in v] for i, v in vectors.items()}
+    clients, server = make(vectors, active=active, **options)
+    try:
+        value, survivors = play(clients, server, silent)
+    except RefusedError:
+        masked = sum(silent.get(i, 9) > 2 for i in range(n))
+        agreed = sum(silent.get(i, 9) > 3 for i in range(n))
+        opened = sum(silent.get(i, 9) > (4 if active else 3) for i in range(n))
+        assert masked < max(threshold, 3) or min(agreed, opened) < threshold
+        with pytest.raises(RefusedError):
+            server.result()
+        return
+    assert survivors == [i for i in range(n) if silent.get(i, 9) > 2]
+    expected = [sum(int(whole[i][j]) for i in survivors) for j in range(length)]
+    if kind.startswith("float"):
+        scale = (2 ** (options["bits"] - 1) - 1) / 2.5
+        np.testing.assert_array_equal(value, np.array(expected, np.float64) / scale)
+    else:
+        assert [int(x) for x in value] == expected
+
+
+def small(active=False, **options):
+    vectors = {i: np.arange(i, i + 5, dtype=np.uint32) for i in range(4)}
+    return make(vectors, active=active, **({"threshold": 3} | options))
+
+
+@pytest.mark.parametrize("active", [False, True])
+def test_names_may_be_text_and_order_does_not_matter(active):
+    vectors = {name: np.array([1, 2], np.int64) for name in ("Bern", "Aarhus", "Coimbra", "Delft")}
+    value, survivors = play(*make(vectors, active=active, threshold=3))
+    assert (value.tolist(), survivors) == ([4, 8], ["Bern", "Delft", "Aarhus", "Coimbra"])  # shorter names first
+
+
+def test_upload_is_bit_packed():
+    vectors = {i: np.zeros(1000, np.float32) for i in range(30)}
+    clients, server = make(vectors, bits=19, clip=1.0)  # 19 + 5 bits: 3 bytes
+    sizes = []
+    play(clients, server, change=lambda step, node, m: sizes.append(len(m)) or m)
+    assert max(sizes) < 30 * 200 or max(sizes) > 3000
+    assert 3000 in [size - 40 - 6 - 32 for size in sizes]
+
+
+@pytest.mark.parametrize("active", [False, True])
+def test_every_flipped_bit_is_refused_and_changes_nothing(active):
+    clients, server = small(active)
+    rng = np.random.default_rng(0)
+
+    def attack(receive, message):
+        places = {0, 4, 6, 7, 8, 40, len(message) - 1} | set(rng.integers(0, len(message), 25).tolist())
+        for place in places:
+            changed = bytearray(message)
+            changed[place] ^= 1 << int(rng.integers(8))
+            with pytest.raises((FormatError, RefusedError)):
+                receive(bytes(changed))
+        for cut in (0, 1, 39, 40, 71, 72, len(message) - 1):
+            with pytest.raises((FormatError, RefusedError)):
+                receive(message[:cut])
+        with pytest.raises((FormatError, RefusedError)):
+            receive(message + b"\0")
+
+    for client in clients.values():
+        message = client.start()
+        attack(server.receive, message)
+        server.receive(message)
+        with pytest.raises(RefusedError):  # replayed
+            server.receive(message)
+    while messages := server.advance():
+        for node, message in messages.items():
+            attack(clients[node].receive, message)
+            answer = clients[node].receive(message)
+            with pytest.raises(RefusedError):
+                clients[node].receive(message)
+            if answer is not None:
+                attack(server.receive, answer)
+                server.receive(answer)
+                with pytest.raises(RefusedError):
+                    server.receive(answer)
+    value, _ = server.result()
+    assert value.tolist() == [6, 10, 14, 18, 22]
+
+
+def resealed(message, place, value=None):
+    """The message with a byte of its body changed and the digest made anew: a server (or node) that lies."""
+    import hashlib
+
+    changed = bytearray(message[:-32])
+    changed[place] = changed[place] ^ 1 if value is None else value
+    return bytes(changed) + hashlib.sha256(changed).digest()
+
+
+@pytest.mark.parametrize("active", [False, True])
+def test_no_byte_of_a_servers_message_can_be_changed_to_a_wrong_sum(active):
+    """Resealed with a right digest: the client refuses, or the server that lied gets no sum, or the sum is right."""
+    for step in range(4 if active else 3):
+        probe = small(active)
+        lengths = _message_of(step, *probe)
+        for place in range(8, len(lengths) - 32, max(1, len(lengths) // 40)):
+            clients, server = small(active)
+            _run_with_lie(clients, server, step, place)
+
+
+def _message_of(wanted, clients, server):
+    for client in clients.values():
+        server.receive(client.start())
+    for step in range(wanted + 1):
+        messages = server.advance()
+        if step == wanted:
+            return messages[0]
+        for node, message in messages.items():
+            server.receive(clients[node].receive(message))
+    raise AssertionError
+
+
+def _run_with_lie(clients, server, lie, place):
+    for client in clients.values():
+        server.receive(client.start())
+    step = 0
+    try:
+        while messages := server.advance():
+            for node, message in messages.items():
+                sent = resealed(message, place) if step == lie and node == 0 else message
+                try:
+                    answer = clients[node].receive(sent)
+                except (FormatError, RefusedError):
+                    continue
+                if answer is not None:
+                    server.receive(answer)
+            step += 1
+        value, survivors = server.result()
+    except (FormatError, RefusedError):
+        return
+    assert value.tolist() == [sum(s + i for s in survivors) for i in range(5)]
+
+
+def test_messages_of_another_round_are_refused():
+    one, other = small(), small()
+    for clients, server in (one, other):
+        for client in clients.values():
+            server.receive(client.start())
+    first, second = one[1].advance(), other[1].advance()
+    with pytest.raises(RefusedError, match="own keys"):
+        one[0][0].receive(second[0])
+    answers = [one[0][0].receive(first[0]), other[0][1].receive(second[1])]
+    with pytest.raises(RefusedError, match="another round"):
+        one[1].receive(answers[1])
+
+
+def test_a_node_that_sends_a_wrong_share_is_survived_or_the_round_is_refused():
+    for bad_nodes in (1, 3):
+        vectors = {i: np.array([i], np.uint32) for i in range(5)}
+        clients, server = make(vectors, threshold=3)
+
+        def spoil(step, node, message, bad_nodes=bad_nodes):
+            return resealed(message, len(message) - 80 + node) if step == 3 and node < bad_nodes else message
+
+        if bad_nodes == 1:
+            assert play(clients, server, change=spoil)[0].tolist() == [10]
+        else:
+            with pytest.raises(RefusedError, match="shares do not give"):
+                play(clients, server, change=spoil)
+
+
+def test_wrong_terms_and_strangers_are_refused():
+    vector = np.ones(4, np.uint32)
+    server = fi.secagg.Server(n=3, threshold=2, length=4)
+    server.receive(fi.secagg.Client(0, vector, n=3, threshold=2).start())
+    with pytest.raises(RefusedError, match="other terms"):
+        server.receive(fi.secagg.Client(1, vector, n=3, threshold=2, bits=20).start())
+    with pytest.raises(RefusedError, match="other terms"):
+        server.receive(fi.secagg.Client(1, vector, n=3, threshold=2, request=b"again").start())
+    keys, roster = identities(range(3))
+    guarded = fi.secagg.Server(n=3, threshold=2, length=4, roster=roster)
+    with pytest.raises(RefusedError, match="model"):
+        guarded.receive(fi.secagg.Client(0, vector, n=3, threshold=2).start())
+    stranger, wrong = identities(range(3))
+    message = fi.secagg.Client(0, vector, n=3, threshold=2, identity=stranger[0], roster=wrong).start()
+    with pytest.raises(RefusedError, match="signature is wrong"):
+        guarded.receive(message)
+    assert keys
+
+
+def test_a_server_that_puts_in_its_own_node_is_caught_by_the_pinned_roster():
+    keys, roster = identities(range(3))
+    evil, evil_roster = identities(range(3))
+    vector = np.ones(2, np.uint32)
+    honest = fi.secagg.Client(0, vector, n=3, threshold=2, identity=keys[0], roster=roster)
+    server = fi.secagg.Server(n=3, threshold=2, length=2)
+    server.receive(honest.start())
+    for i in (1, 2):
+        mixed = evil_roster
+        server.receive(fi.secagg.Client(i, vector, n=3, threshold=2, identity=evil[i], roster=mixed).start())
+    with pytest.raises(RefusedError, match="signature is wrong"):
+        honest.receive(server.advance()[0])
+
+
+def test_a_server_that_tells_nodes_different_survivors_opens_nothing():
+    vectors = {i: np.array([i], np.uint32) for i in range(4)}
+    clients, server = make(vectors, active=True, threshold=3)
+    for client in clients.values():
+        server.receive(client.start())
+    for _ in range(2):
+        for node, message in server.advance().items():
+            server.receive(clients[node].receive(message))
+    honest = server.advance()[0]
+    session = honest[8:40]
+    from fastimg.secagg._client import places
+
+    told = {0: [0, 1, 2, 3], 1: [0, 1, 2, 3], 2: [0, 1, 2], 3: [0, 1, 3]}
+    signed = {i: clients[i].receive(_wire.pack(_wire.Kind.SURVIVORS, session, places(who))) for i, who in told.items()}
+    parts = [i.to_bytes(2, "little") + signed[i][40 + 6 : 40 + 6 + 64] for i in range(4)]
+    for i in range(4):
+        with pytest.raises(RefusedError):
+            clients[i].receive(_wire.pack(_wire.Kind.CONFIRMED, session, (4).to_bytes(2, "little"), *parts))
+        two = [parts[0], parts[1]]
+        with pytest.raises(RefusedError):
+            clients[i].receive(_wire.pack(_wire.Kind.CONFIRMED, session, (2).to_bytes(2, "little"), *two))
+
+
+@pytest.mark.parametrize(
+    ("who", "words"),
+    [
+        ([0, 1], "no sum is opened"),
+        ([1, 2, 3], "leave out this node"),
+        ([0, 1, 7], "not in order"),
+        ([0, 2, 1], "order"),
+    ],
+)
+def test_a_server_that_names_too_few_or_wrong_survivors_is_refused(who, words):
+    from fastimg.secagg._client import places
+
+    clients, server = small()
+    for client in clients.values():
+        server.receive(client.start())
+    for _ in range(2):
+        for node, message in server.advance().items():
+            server.receive(clients[node].receive(message))
+    session = server.advance()[0][8:40]
+    with pytest.raises((RefusedError, FormatError), match=words):
+        clients[0].receive(_wire.pack(_wire.Kind.SURVIVORS, session, places(who)))
+    answer = clients[0].receive(_wire.pack(_wire.Kind.SURVIVORS, session, places([0, 1, 2])))
+    assert answer
+    with pytest.raises(RefusedError, match="nothing more"):  # never the other half of a peer's secrets
+        clients[0].receive(_wire.pack(_wire.Kind.SURVIVORS, session, places([0, 1, 3])))
+
+
+def test_masks_hide_the_vector():
+    """With all other nodes' vectors zero, what a node uploads is as good as uniform, and differs in each round."""
+    seen = []
+    for _ in range(2):
+        vectors = {i: np.zeros(20000, np.uint32) for i in range(3)}
+        clients, server = make(vectors, bits=30)
+        play(clients, server, change=lambda step, node, m: seen.append(m[46:-32]) or m if step == 2 else m)
+    assert len(set(seen)) == 6
+    for text in seen:
+        counts = np.bincount(np.frombuffer(text, np.uint8), minlength=256)
+        expected = len(text) / 256
+        assert ((counts - expected) ** 2 / expected).sum() < 400  # chi-square of 255 degrees: 400 is 1e-8
+
+
+def test_no_secret_in_texts_and_no_pickle():
+    clients, server = small()
+    for client in clients.values():
+        server.receive(client.start())
+    for thing in (clients[0], server):
+        assert "Client(0" in repr(thing) or "Server(n=4" in repr(thing)
+        with pytest.raises(TypeError, match="not pickled"):
+            pickle.dumps(thing)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"n": 2}, "n:"),
+        ({"threshold": 1}, "threshold"),
+        ({"threshold": 5}, "threshold"),
+        ({"vector": np.ones((2, 2), np.uint32)}, "one axis"),
+        ({"vector": np.ones(2, np.int8)}, "dtype"),
+        ({"vector": np.ones(2, np.float32)}, "needs both"),
+        ({"vector": np.array([np.nan]), "bits": 8, "clip": 1.0}, "NaN"),
+        ({"vector": np.array([256], np.uint32), "bits": 8}, "outside"),
+        ({"vector": np.array([-128], np.int64), "bits": 8}, "outside"),
+        ({"vector": np.array([1], np.uint64), "bits": 64}, "64 is the most"),
+        ({"node_id": "x" * 65}, "node_id"),
+        ({"node_id": -1}, "node_id"),
+        ({"identity": bytes(32)}, "both"),
+        ({"request": b"x" * 65}, "request"),
+    ],
+)
+def test_a_clients_arguments(change, words):
+    arguments = {"node_id": 0, "vector": np.ones(2, np.uint32), "n": 4, "threshold": 3} | change
+    with pytest.raises(ArgumentError, match=words):
+        fi.secagg.Client(arguments.pop("node_id"), arguments.pop("vector"), **arguments)
+
+
+def test_the_active_model_insists_on_its_threshold():
+    keys, roster = identities(range(30))
+    with pytest.raises(ArgumentError, match=r"2 \* threshold"):
+        fi.secagg.Client(0, np.ones(2, np.uint32), n=30, threshold=19, colluding=9, identity=keys[0], roster=roster)
+    client = fi.secagg.Client(0, np.ones(2, np.uint32), n=30, identity=keys[0], roster=roster)
+    assert "threshold=20" in repr(client)
+
+
+def test_clipped_values_are_counted():
+    vectors = {i: np.array([0.5, 2.0, -3.0], np.float32) for i in range(3)}
+    clients, server = make(vectors, bits=10, clip=1.0)
+    value, _ = play(clients, server)
+    np.testing.assert_allclose(value, [1.5, 3, -3], atol=3 / 511)
+    assert [client.clipped for client in clients.values()] == [2, 2, 2]
