@@ -77,6 +77,10 @@ CODES: dict[str, Code] = {
     "harmonize-refused": Code("error", "Intensities cannot be harmonised."),
     "features-refused": Code("warning", "Features cannot be computed for a mask."),
     "combat-skipped": Code("warning", "Feature harmonisation was not possible."),
+    "combat-small-batch": Code("warning", "A batch has too few subjects for good estimates."),
+    "combat-skewed": Code("warning", "Features are strongly skewed: ComBat may create a site effect."),
+    "combat-constant-feature": Code("info", "A feature has no variance and was left as it is."),
+    "site-effect-rose": Code("warning", "The site effect after harmonisation is above the one before."),
     "case-failed": Code("error", "An unexpected error ended the case."),
     # the store
     "case-damaged": Code("error", "A stored case differs from its manifest."),

@@ -1,5 +1,52 @@
-"""Making images and features of different scanners comparable."""
+"""Making images and features of different scanners comparable.
 
+ComBat and site_effect are loaded at first use, and scikit-learn and SciPy with them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._intensity import minmax, percentile, robust_zscore, zscore
 from ._window import window
 
-__all__ = ["window"]
+if TYPE_CHECKING:
+    from ._combat import ComBat
+    from ._design import Design
+    from ._site_effect import agreement, site_effect
+    from ._sums import Statistics
+
+# public name -> the module that is loaded at its first use
+_LATER = {
+    "ComBat": "_combat",
+    "Design": "_design",
+    "Statistics": "_sums",
+    "agreement": "_site_effect",
+    "site_effect": "_site_effect",
+}
+
+__all__ = [
+    "ComBat",
+    "Design",
+    "Statistics",
+    "agreement",
+    "minmax",
+    "percentile",
+    "robust_zscore",
+    "site_effect",
+    "window",
+    "zscore",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'fastimg.harmonize' has no attribute {name!r}")
+    value = getattr(import_module(f".{_LATER[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,3 +10,46 @@ from . import _native
 def window(array: Any, out: Any, low: Any, high: Any, scale: Any, *, threads: int) -> None:
     """out = window(array); see kernels/fastimg/window.cuh."""
     _native.window(array.reshape(-1), out.reshape(-1), low, high, scale, threads)
+
+
+def affine(array: Any, out: Any, shift: Any, scale: Any, *, threads: int) -> None:
+    """out = (array - shift) * scale; see kernels/fastimg/affine.cuh."""
+    _native.affine(array.reshape(-1), out.reshape(-1), shift, scale, threads)
+
+
+def piecewise(array: Any, out: Any, knot: Any, level: Any, slope: Any, *, threads: int) -> None:
+    """out = piecewise(array); see kernels/fastimg/piecewise.cuh. The knots are host arrays, float32."""
+    _native.piecewise(array.reshape(-1), out.reshape(-1), knot, level, slope, threads)
+
+
+def lookup(array: Any, out: Any, table: Any, *, threads: int) -> None:
+    """out = table[array - least value of its type], for 8 and 16 bits. The table is a host array, float32."""
+    _native.lookup(array.reshape(-1), out.reshape(-1), table, threads)
+
+
+def combat_add(x: Any, batch: Any, covariates: Any, center: Any, sums: dict[str, Any], *, threads: int) -> None:
+    """Add rows to the sums about a centre; see csrc/harmonize/combat.hpp."""
+    flat = {name: None if (array := sums.get(name)) is None else array.reshape(-1) for name in ("n", "c", "cc")}
+    _native.combat_add(
+        x,
+        batch,
+        covariates.reshape(-1),
+        center.reshape(-1),
+        center.shape[0],
+        covariates.shape[1],
+        sums["y"].reshape(-1),
+        sums["yy"].reshape(-1),
+        sums["cy"].reshape(-1),
+        flat["n"],
+        flat["c"],
+        flat["cc"],
+        threads,
+    )
+
+
+def combat_apply(
+    x: Any, out: Any, batch: Any, covariates: Any, mean: Any, beta: Any, gamma: Any, alpha: Any, *, threads: int
+) -> None:
+    """out = combat_apply(x); see kernels/fastimg/combat.cuh."""
+    parts = (array.reshape(-1) for array in (covariates, mean, beta, gamma, alpha))
+    _native.combat_apply(x, out, batch, *parts, gamma.shape[0], covariates.shape[1], threads)

@@ -1,0 +1,6 @@
+#include "harmonize/combat.hpp"
+
+#ifdef FASTIMG_X86
+#include "cpu/begin_avx2.hpp"
+#include "harmonize/combat_loop.hpp"
+#endif

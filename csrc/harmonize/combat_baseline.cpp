@@ -1,0 +1,4 @@
+#include "harmonize/combat.hpp"
+
+#include "cpu/begin_baseline.hpp"
+#include "harmonize/combat_loop.hpp"

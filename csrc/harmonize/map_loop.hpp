@@ -1,0 +1,42 @@
+// Included once in each level's region: no include guard, no standard header.
+#include "fastimg/affine.cuh"
+#include "fastimg/piecewise.cuh"
+
+namespace fastimg::harmonize::FASTIMG_LEVEL {
+namespace {
+
+template <class T>
+void affine_row(const T* __restrict in, float* __restrict out, std::int64_t count, float shift, float scale) {
+  for (std::int64_t i = 0; i < count; ++i) out[i] = fastimg::affine(static_cast<float>(in[i]), shift, scale);
+}
+
+// The atom's search with the loops exchanged, so that voxels go side by side in a register.
+template <class T>
+void piecewise_row(const T* __restrict in, float* __restrict out, std::int64_t count, const Knots& knots) {
+  constexpr int kBlock = 512;
+  alignas(64) float x[kBlock];
+  alignas(64) int segment[kBlock];
+  const float *const knot = knots.knot, *const level = knots.level, *const slope = knots.slope;
+  for (std::int64_t begin = 0; begin < count; begin += kBlock) {
+    const int n = static_cast<int>(count - begin < kBlock ? count - begin : kBlock);
+    for (int i = 0; i < n; ++i) x[i] = static_cast<float>(in[begin + i]);
+    for (int i = 0; i < n; ++i) segment[i] = 0;
+    for (int k = 1; k < knots.count - 1; ++k) {
+      const float border = knot[k];
+      for (int i = 0; i < n; ++i) segment[i] += x[i] >= border ? 1 : 0;
+    }
+    float* const to = out + begin;
+    for (int i = 0; i < n; ++i) to[i] = level[segment[i]] + (x[i] - knot[segment[i]]) * slope[segment[i]];
+  }
+}
+
+}  // namespace
+
+extern const MapTable map_table;
+const MapTable map_table = {
+#define FASTIMG_FIELD(T, name) affine_row<T>, piecewise_row<T>,
+    FASTIMG_EACH_MAPPED(FASTIMG_FIELD)
+#undef FASTIMG_FIELD
+};
+
+}  // namespace fastimg::harmonize::FASTIMG_LEVEL

@@ -1,0 +1,53 @@
+"""CPU side of the histogram tools: flat, contiguous arrays of one length; `mask` is uint8 or None."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import _native
+
+KEYS = 1 << 16
+
+
+def direct(values: Any, mask: Any, origin: int, size: int, *, threads: int) -> Any:
+    """int64 counts of whole numbers; index = value - origin."""
+    counts = np.zeros(size, np.int64)
+    _native.direct(values, mask, origin, counts, threads)
+    return counts
+
+
+def fixed(values: Any, mask: Any, low: float, high: float, scale: float, bins: int, *, threads: int) -> Any:
+    """int64 counts of below, bins, above, not finite."""
+    counts = np.zeros(bins + 3, np.int64)
+    _native.fixed(values, mask, low, high, scale, counts, threads)
+    return counts
+
+
+def power(values: Any, mask: Any, inverse: float, base: float, bins: int, *, threads: int) -> Any:
+    """int64 counts of floor(value * inverse) - base; the last one counts what is not finite."""
+    counts = np.zeros(bins + 1, np.int64)
+    _native.power(values, mask, inverse, base, counts, threads)
+    return counts
+
+
+def keys(values: Any, mask: Any, *, threads: int) -> Any:
+    """int64 counts of the top 16 bits of a float's ordered key."""
+    counts = np.zeros(KEYS, np.int64)
+    _native.keys(values.view(f"u{values.dtype.itemsize}"), mask, counts, threads)
+    return counts
+
+
+def collect(values: Any, mask: Any, wanted: Any, room: int) -> Any:
+    """Values whose key's top 16 bits are marked in `wanted`; there are `room` of them."""
+    out = np.empty(room, values.dtype)
+    word = f"u{values.dtype.itemsize}"
+    found = _native.collect(values.view(word), mask, wanted, out.view(word))
+    return out[:found]
+
+
+def moments(values: Any, mask: Any, *, threads: int) -> tuple[int, int, float, float, float, float]:
+    """count, skipped, mean, sum of squared deviations, min, max of the finite values."""
+    seen: tuple[int, int, float, float, float, float] = _native.moments(values, mask, threads)
+    return seen
