@@ -25,6 +25,37 @@ cdef extern from "radiomics/glcm.hpp" namespace "fastimg::radiomics" nogil:
         const Volume[T]&, const Offset*, int64_t, int64_t, int64_t, int64_t, int64_t*, int) except +
     void _glcm_features "fastimg::radiomics::glcm_features"(const double*, int64_t, double, double*) except +
 
+cdef extern from "radiomics/runs.hpp" namespace "fastimg::radiomics" nogil:
+    void _glrlm "fastimg::radiomics::glrlm"[T](
+        const Volume[T]&, const Offset*, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t*, int) except +
+
+cdef extern from "radiomics/neighbours.hpp" namespace "fastimg::radiomics" nogil:
+    void _neighbours "fastimg::radiomics::neighbours"[T](
+        const Volume[T]&, const Offset*, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t*, int64_t*, int64_t*,
+        int) except +
+
+cdef extern from "radiomics/zones.hpp" namespace "fastimg::radiomics" nogil:
+    cdef cppclass Zones:
+        vector[int32_t] level, distance
+        vector[int64_t] size
+
+    Zones _zones "fastimg::radiomics::zones"[T](const Volume[T]&, bint, int64_t, int64_t, const uint16_t*) except +
+    void _taxicab "fastimg::radiomics::taxicab"(
+        const uint8_t*, int64_t, int64_t, int64_t, bint, uint16_t*, int) except +
+
+cdef extern from "radiomics/size_features.hpp" namespace "fastimg::radiomics" nogil:
+    cdef cppclass Entry:
+        pass
+
+    void _size_features "fastimg::radiomics::size_features"(const vector[Entry]&, double, double, double*) except +
+    vector[Entry] _tallied "fastimg::radiomics::tallied"(const int32_t*, const int64_t*, int64_t) except +
+    vector[Entry] _sparse "fastimg::radiomics::sparse"(const double*, int64_t, int64_t) except +
+
+cdef extern from "radiomics/local.hpp" namespace "fastimg::radiomics" nogil:
+    void _local_peaks "fastimg::radiomics::local_peaks"(
+        const double*, const uint8_t*, int64_t, int64_t, int64_t, const double*, double, double*, double*,
+        int) except +
+
 cdef extern from "radiomics/shape.hpp" namespace "fastimg::radiomics" nogil:
     cdef cppclass Mask:
         const uint8_t* data
@@ -76,6 +107,90 @@ def glcm_features(const double[:, :, ::1] matrices, double epsilon):
         for k in range(matrices.shape[0]):
             _glcm_features(&matrices[k, 0, 0], matrices.shape[1], epsilon, &out[k, 0])
     return np.asarray(out)
+
+
+def glrlm(const level[:, :, ::1] levels, int64_t pad, const int32_t[:, ::1] directions, int64_t begin, int64_t end,
+          int64_t[:, :, ::1] counts, int threads):
+    """counts (directions, levels, longest) += runs that begin in slices [begin, end)."""
+    cdef Volume[level] volume = _volume[level](levels, pad)
+    cdef const Offset* places = <const Offset*>&directions[0, 0]
+    with nogil:
+        _glrlm(volume, places, directions.shape[0], begin, end, counts.shape[1], counts.shape[2], &counts[0, 0, 0], threads)
+
+
+def neighbours(const level[:, :, ::1] levels, int64_t pad, const int32_t[:, ::1] offsets, int64_t begin, int64_t end,
+               int64_t alpha, int64_t[:, :, ::1] tables, int threads):
+    """tables (3, levels, offsets + 1) += dependent, valid, apart of slices [begin, end)."""
+    cdef Volume[level] volume = _volume[level](levels, pad)
+    cdef const Offset* places = <const Offset*>&offsets[0, 0]
+    with nogil:
+        _neighbours(volume, places, offsets.shape[0], begin, end, tables.shape[1], alpha, &tables[0, 0, 0],
+                    &tables[1, 0, 0], &tables[2, 0, 0], threads)
+
+
+cdef _as_array32(const vector[int32_t]& values):
+    cdef int32_t[::1] out = np.empty(values.size(), np.int32)
+    cdef Py_ssize_t i
+    for i in range(<Py_ssize_t>values.size()):
+        out[i] = values[i]
+    return np.asarray(out)
+
+
+cdef _as_array64(const vector[int64_t]& values):
+    cdef int64_t[::1] out = np.empty(values.size(), np.int64)
+    cdef Py_ssize_t i
+    for i in range(<Py_ssize_t>values.size()):
+        out[i] = values[i]
+    return np.asarray(out)
+
+
+def zones(const level[:, :, ::1] levels, int64_t pad, bint flat, int64_t begin, int64_t end,
+          const uint16_t[:, :, ::1] distances):
+    """(level, size, distance) of the zones of slices [begin, end); distances of the box without border, or None."""
+    cdef Volume[level] volume = _volume[level](levels, pad)
+    cdef const uint16_t* far = NULL
+    if distances is not None:
+        far = &distances[0, 0, 0]
+    cdef Zones found
+    with nogil:
+        found = _zones(volume, flat, begin, end, far)
+    return _as_array32(found.level), _as_array64(found.size), _as_array32(found.distance)
+
+
+def taxicab(const uint8_t[:, :, ::1] mask, bint flat, int threads):
+    """Distance of each voxel of a mask to the nearest one outside, in steps along the axes; uint16."""
+    cdef uint16_t[:, :, ::1] out = np.empty((mask.shape[0], mask.shape[1], mask.shape[2]), np.uint16)
+    with nogil:
+        _taxicab(&mask[0, 0, 0], mask.shape[0], mask.shape[1], mask.shape[2], flat, &out[0, 0, 0], threads)
+    return np.asarray(out)
+
+
+def size_features_of_matrices(const double[:, :, ::1] matrices, double voxels, double epsilon):
+    """(matrices, 17) features of (levels, sizes) matrices."""
+    cdef double[:, ::1] out = np.empty((matrices.shape[0], 17))
+    cdef Py_ssize_t k
+    with nogil:
+        for k in range(matrices.shape[0]):
+            _size_features(_sparse(&matrices[k, 0, 0], matrices.shape[1], matrices.shape[2]), voxels, epsilon, &out[k, 0])
+    return np.asarray(out)
+
+
+def size_features_of_list(const int32_t[::1] level_of, const int64_t[::1] size_of, double voxels, double epsilon):
+    """17 features of a list of (level, size) with at least one entry."""
+    cdef double[::1] out = np.empty(17)
+    with nogil:
+        _size_features(_tallied(&level_of[0], &size_of[0], level_of.shape[0]), voxels, epsilon, &out[0])
+    return np.asarray(out)
+
+
+def local_peaks(const double[:, :, ::1] image, const uint8_t[:, :, ::1] inside, const double[::1] spacing, double radius,
+                int threads):
+    """(local, global) intensity peak."""
+    cdef double local, all_of
+    with nogil:
+        _local_peaks(&image[0, 0, 0], &inside[0, 0, 0], image.shape[0], image.shape[1], image.shape[2], &spacing[0], radius,
+                     &local, &all_of, threads)
+    return local, all_of
 
 
 cdef Mask _mask(const uint8_t[:, :, ::1] mask) noexcept:

@@ -16,3 +16,33 @@ def glcm(levels: Any, pad: int, offsets: Any, slices: tuple[int, int], count: in
     counts[...] = 0
     _native.glcm(levels, pad, offsets, *slices, counts, threads)
     return counts
+
+
+def glrlm(levels: Any, pad: int, directions: Any, slices: tuple[int, int], count: int, *, threads: int) -> Any:
+    """(directions, count, longest) int64: runs of each level and length that begin in slices [begin, end)."""
+    flat = not directions[:, 0].any()
+    longest = max(n - 2 * pad for n in levels.shape[1 if flat else 0 :])
+    counts = empty((len(directions), count, longest), np.int64, levels)
+    counts[...] = 0
+    _native.glrlm(levels, pad, directions, *slices, counts, threads)
+    return counts
+
+
+def neighbours(
+    levels: Any, pad: int, offsets: Any, slices: tuple[int, int], count: int, alpha: int, *, threads: int
+) -> Any:
+    """(3, count, offsets + 1) int64: dependent, valid and apart of csrc/radiomics/neighbours.hpp."""
+    tables = empty((3, count, len(offsets) + 1), np.int64, levels)
+    tables[...] = 0
+    _native.neighbours(levels, pad, offsets, *slices, alpha, tables, threads)
+    return tables
+
+
+def zones(levels: Any, pad: int, flat: bool, slices: tuple[int, int], distances: Any) -> tuple[Any, Any, Any]:
+    """Level, size and (with distances of the box) smallest distance of each connected zone of slices [begin, end)."""
+    return _native.zones(levels, pad, flat, *slices, distances)
+
+
+def taxicab(mask: Any, flat: bool, *, threads: int) -> Any:
+    """uint16: steps along the axes from each voxel of a mask to the nearest one outside."""
+    return _native.taxicab(mask, flat, threads)

@@ -7,9 +7,9 @@ from typing import Any
 from .._arrays import choice, thread_count
 from ..errors import ArgumentError
 from ..image import Image
-from . import _firstorder, _shape, _texture
+from . import _firstorder, _shape, _spatial, _texture
 from ._names import FAMILIES, FEATURES, PEER
-from ._region import levels_of, region_of
+from ._region import Region, levels_of, region_of
 from ._settings import Settings
 
 __all__ = ["extract"]
@@ -59,22 +59,46 @@ def extract(
     settings = Settings() if settings is None else settings
     if not isinstance(settings, Settings):
         raise ArgumentError(f"settings: expected radiomics.Settings, got {type(settings).__name__}")
-    count = thread_count(threads)
-    families = settings.families or FAMILIES
     region = region_of(image, mask, settings)
-    levels = levels_of(region, settings) if set(families) - {"morphology", "local"} else None
+    return _named(_families(region, settings, thread_count(threads)), settings, names)
+
+
+def _families(region: Region, settings: Settings, threads: int) -> dict[str, float]:
+    """The wanted families' features by their key; what two families share is made once."""
+    wanted = set(settings.families or FAMILIES)
+    if settings.compat == "pyradiomics":
+        wanted &= {family for family in FAMILIES if any(feature.key in PEER for feature in FEATURES[family])}
     found: dict[str, float] = {}
-    for family in families:
-        if family == "morphology":
-            found.update(_shape.morphology(region, settings, threads=count))
-            continue
-        assert levels is not None
-        if family == "statistics":
-            found.update(_firstorder.statistics(region, levels, settings))
-        elif family == "glcm":
-            row = _texture.glcm(region, levels, settings, threads=count)
-            found.update(zip((f.key for f in FEATURES[family]), map(float, row), strict=True))
-    return _named(found, settings, names)
+
+    def keep(family: str, row: Any) -> None:
+        found.update(zip((feature.key for feature in FEATURES[family]), map(float, row), strict=True))
+
+    if "morphology" in wanted:
+        found.update(_shape.morphology(region, settings, threads=threads))
+    if "local" in wanted:
+        found.update(_spatial.local(region, threads=threads))
+    if "ivh" in wanted:
+        found.update(_firstorder.ivh(region, settings))
+    if not wanted - {"morphology", "local", "ivh"}:
+        return found
+    levels = levels_of(region, settings)
+    if "statistics" in wanted:
+        found.update(_firstorder.statistics(region, levels, settings))
+    if "histogram" in wanted:
+        found.update(_firstorder.histogram(levels))
+    if "glcm" in wanted:
+        keep("glcm", _texture.glcm(region, levels, settings, threads=threads))
+    if "glrlm" in wanted:
+        keep("glrlm", _texture.glrlm(region, levels, settings, threads=threads))
+    if wanted & {"glszm", "gldzm"}:
+        sizes, distances = _texture.zones(region, levels, settings, threads=threads)
+        keep("glszm", sizes)
+        keep("gldzm", distances)
+    if wanted & {"ngldm", "ngtdm"}:
+        dependences, differences = _texture.ngldm_ngtdm(levels, settings, threads=threads)
+        keep("ngldm", dependences)
+        keep("ngtdm", differences)
+    return found
 
 
 def _named(found: dict[str, float], settings: Settings, names: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Statistics of intensities (IBSI reference manual 3.3)."""
+"""Statistics of intensities, of grey levels, and the intensity-volume histogram (IBSI reference manual 3.3 to 3.5)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._names import FEATURES
 from ._region import Levels, Region
 from ._settings import Settings
 
-__all__ = ["statistics"]
+__all__ = ["histogram", "ivh", "statistics"]
 
 _TAGS = [feature.key for feature in FEATURES["statistics"]][:18]
 
@@ -44,4 +44,59 @@ def statistics(region: Region, levels: Levels, settings: Settings) -> dict[str, 
     found["firstorder_TotalEnergy"] = found["stat_energy"] * float(np.prod(region.spacing))
     entropy, uniformity = entropy_of(level_counts(levels), float(np.spacing(1)) if peer else 0.0)
     found["firstorder_Entropy"], found["firstorder_Uniformity"] = entropy, uniformity
+    return found
+
+
+def histogram(levels: Levels) -> dict[str, float]:
+    """Features of the grey levels; the histogram has a bin for every level from 1 to the highest."""
+    counts = level_counts(levels)
+    level = np.arange(1.0, len(counts) + 1)
+    row, _, _ = _native.statistics(np.repeat(level, counts))
+    found = {tag.replace("stat_", "ih_"): float(value) for tag, value in zip(_TAGS, row, strict=True)}
+    mean = found["ih_mean"]
+    modes = level[counts == counts.max()]
+    found["ih_mode"] = float(modes[np.argmin(np.abs(modes - mean))])
+    found["ih_entropy"], found["ih_uniformity"] = entropy_of(counts, 0.0)
+    slope = np.gradient(counts.astype(np.float64)) if len(counts) > 1 else np.zeros(1)
+    found["ih_max_grad"], found["ih_max_grad_g"] = float(slope.max()), float(level[slope.argmax()])
+    found["ih_min_grad"], found["ih_min_grad_g"] = float(slope.min()), float(level[slope.argmin()])
+    return found
+
+
+def ivh(region: Region, settings: Settings) -> dict[str, float]:
+    """Features of the share of the region at or above each intensity."""
+    values = region.values
+    if settings.ivh_bin_number is not None:
+        low, high = values.min(), values.max()
+        level = (
+            np.ones(values.shape) if high == low else np.floor(settings.ivh_bin_number * (values - low) / (high - low))
+        )
+        values = np.minimum(level + 1, settings.ivh_bin_number)
+        grid = np.arange(1.0, settings.ivh_bin_number + 1)
+    elif settings.ivh_bin_width is not None:
+        width = settings.ivh_bin_width
+        low = float(values.min())
+        if settings.resegment is not None and settings.resegment_mode == "absolute":
+            low = settings.resegment[0]
+        values = low + (np.floor((values - low) / width) + 0.5) * width
+        grid = np.arange(values.min(), values.max() + 0.5 * width, width)
+    elif (values == np.rint(values)).all() and np.ptp(values) < 1 << 22:
+        grid = np.arange(values.min(), values.max() + 1)
+    else:
+        grid = np.unique(values)
+    share = 1 - np.searchsorted(np.sort(values), grid - 1e-9 * np.abs(grid)) / values.size
+    low, high = grid[0], grid[-1]
+    fraction = (grid - low) / (high - low) if high > low else np.zeros(len(grid))
+
+    def volume(at: float) -> float:
+        above = share[fraction >= at]
+        return float(above.max()) if above.size else 0.0
+
+    def intensity(at: float) -> float:
+        below = grid[share <= at]
+        return float(below.min()) if below.size else float(high)
+
+    found = {"ivh_v10": volume(0.1), "ivh_v90": volume(0.9), "ivh_i10": intensity(0.1), "ivh_i90": intensity(0.9)}
+    found["ivh_diff_v10_v90"] = found["ivh_v10"] - found["ivh_v90"]
+    found["ivh_diff_i10_i90"] = found["ivh_i10"] - found["ivh_i90"]
     return found

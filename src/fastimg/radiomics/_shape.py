@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _native
+from . import _native, _spatial
 from ._region import Region
 from ._settings import Settings
 
@@ -53,6 +53,7 @@ def morphology(region: Region, settings: Settings, *, threads: int) -> dict[str,
         found.update(_densities(points, spacing, volume, area, (major / 2, minor / 2, least / 2)))
         found["morph_integ_int"] = float(region.values.mean()) * volume
         found["morph_com"] = _centre_shift(region, moments, spacing)
+        found.update(_spatial.autocorrelation(region))
     return found
 
 

@@ -13,7 +13,7 @@ from . import _native
 from ._region import Levels, Region
 from ._settings import Settings
 
-__all__ = ["glcm", "offsets_of"]
+__all__ = ["glcm", "glrlm", "ngldm_ngtdm", "offsets_of", "zones"]
 
 Array = npt.NDArray[Any]
 # What PyRadiomics adds inside logarithms: numpy.spacing(1).
@@ -47,7 +47,7 @@ def _parts(levels: Levels, settings: Settings) -> Iterator[tuple[int, int]]:
             yield z, z + 1
 
 
-def _weights(offsets: Array, region: Region, weighting: str) -> npt.NDArray[np.float64]:
+def _lengths(offsets: Array, region: Region, weighting: str) -> npt.NDArray[np.float64]:
     """The length of each offset in mm."""
     steps = np.abs(offsets) * np.array(region.spacing)
     if weighting == "infinity":
@@ -59,35 +59,119 @@ def _weights(offsets: Array, region: Region, weighting: str) -> npt.NDArray[np.f
     return np.ones(len(offsets))
 
 
-def _merged(counts: Array, settings: Settings) -> bool:
-    return settings.aggregation in ("2D, slice-merged", "2.5D, merged", "3D, merged")
-
-
 def glcm(region: Region, levels: Levels, settings: Settings, *, threads: int) -> npt.NDArray[np.float64]:
     """25 IBSI features and the maximal correlation coefficient."""
     leaf = _dispatch.pick(levels.array, leaf="radiomics")
     offsets = offsets_of(settings.distances, settings.dimension)
-    epsilon = _EPSILON if settings.compat == "pyradiomics" else 0.0
     rows = []
     for part in _parts(levels, settings):
         counts = leaf.glcm(levels.array, levels.pad, offsets, part, levels.count, threads=threads)
         counts = _dispatch.move(counts, "cpu")
         if settings.symmetric:
             counts = counts + counts.transpose(0, 2, 1)
-        if settings.weighting is not None:
-            # PyRadiomics: exp(-length^2) for each norm.
-            weights = np.exp(-(_weights(offsets, region, settings.weighting) ** 2))
-            if settings.weighting == "no_weighting":
-                weights = np.ones(len(offsets))
-            matrices = (counts * weights[:, None, None]).sum(0, keepdims=True)
-        elif _merged(counts, settings):
-            matrices = counts.sum(0, keepdims=True).astype(np.float64)
-        else:
-            matrices = counts.astype(np.float64)
-        matrices = np.ascontiguousarray(matrices[matrices.any(axis=(1, 2))])
+        weights = None
+        if settings.weighting is not None:  # PyRadiomics: exp(-length^2), 1 for "no_weighting"
+            lengths = _lengths(offsets, region, settings.weighting)
+            weights = np.ones(len(offsets)) if settings.weighting == "no_weighting" else np.exp(-(lengths**2))
+        matrices = _aggregated(counts, weights, settings)
         if len(matrices):
-            rows.append(np.column_stack([_native.glcm_features(matrices, epsilon), _maximal_correlation(matrices)]))
+            features = _native.glcm_features(matrices, _epsilon(settings))
+            rows.append(np.column_stack([features, _maximal_correlation(matrices)]))
     return np.concatenate(rows).mean(0) if rows else np.full(26, np.nan)
+
+
+def glrlm(region: Region, levels: Levels, settings: Settings, *, threads: int) -> npt.NDArray[np.float64]:
+    """16 features of run lengths."""
+    leaf = _dispatch.pick(levels.array, leaf="radiomics")
+    directions = offsets_of((1,), settings.dimension)
+    rows = []
+    for part in _parts(levels, settings):
+        counts = leaf.glrlm(levels.array, levels.pad, directions, part, levels.count, threads=threads)
+        counts = _dispatch.move(counts, "cpu")
+        weights = None if settings.weighting is None else _lengths(directions, region, settings.weighting)
+        matrices = _aggregated(counts, weights, settings)
+        rows.append(_native.size_features_of_matrices(matrices, 0, _epsilon(settings))[:, :16])
+    return np.asarray(np.concatenate(rows).mean(0))
+
+
+def zones(
+    region: Region, levels: Levels, settings: Settings, *, threads: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """16 features of zone sizes, and 16 of zone distances (IBSI reference manual 3.8 and 3.9)."""
+    leaf = _dispatch.pick(levels.array, leaf="radiomics")
+    flat = settings.dimension != "3D"
+    distances = None
+    if settings.compat == "ibsi":
+        distances = leaf.taxicab(np.ascontiguousarray(region.mask).view(np.uint8), flat, threads=threads)
+    by_size, by_distance = [], []
+    for part in _parts(levels, settings):
+        level, size, distance = leaf.zones(levels.array, levels.pad, flat, part, distances)
+        by_size.append(_native.size_features_of_list(level, size, 0, _epsilon(settings))[:16])
+        if distances is not None:
+            voxels = float(size.sum())
+            by_distance.append(_native.size_features_of_list(level, distance.astype(np.int64), voxels, 0)[:16])
+    return np.mean(by_size, axis=0), np.mean(by_distance, axis=0) if by_distance else np.full(16, np.nan)
+
+
+def ngldm_ngtdm(
+    levels: Levels, settings: Settings, *, threads: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """17 features of dependences and 5 of differences to the neighbours' mean, from one sweep."""
+    leaf = _dispatch.pick(levels.array, leaf="radiomics")
+    offsets = offsets_of(settings.distances, settings.dimension, both=True)
+    dependences, differences = [], []
+    for part in _parts(levels, settings):
+        tables = leaf.neighbours(levels.array, levels.pad, offsets, part, levels.count, settings.alpha, threads=threads)
+        dependent, valid, apart = _dispatch.move(tables, "cpu")
+        matrix = np.ascontiguousarray(dependent[None], np.float64)
+        dependences.append(_native.size_features_of_matrices(matrix, float(dependent.sum()), _epsilon(settings))[0])
+        differences.append(_tone_differences(valid, apart))
+    return np.mean(dependences, axis=0), np.mean(differences, axis=0)
+
+
+def _tone_differences(valid: Array, apart: Array) -> npt.NDArray[np.float64]:
+    """Coarseness, contrast, busyness, complexity, strength (IBSI reference manual 3.10).
+
+    Voxels without a neighbour in the region do not count. A region of one level has coarseness 1e6 and 0 elsewhere.
+    """
+    n = valid[:, 1:].sum(1)
+    level = np.flatnonzero(n) + 1.0
+    s = (apart[:, 1:] / np.arange(1, apart.shape[1])).sum(1)[n > 0]
+    n = n[n > 0]
+    voxels = n.sum()
+    if voxels == 0:
+        return np.array([1e6, 0.0, 0.0, 0.0, 0.0])
+    p = n / voxels
+    weighted, total, kinds = float((p * s).sum()), float(s.sum()), len(p)
+    between = np.abs(level[:, None] - level[None])
+    contrast = (p[:, None] * p[None] * between**2).sum() * total / voxels
+    spread = np.abs((level * p)[:, None] - (level * p)[None]).sum()
+    both = p[:, None] + p[None]
+    complexity = (between * ((p * s)[:, None] + (p * s)[None]) / both).sum() / voxels
+    return np.array(
+        [
+            1 / weighted if weighted > 0 else 1e6,
+            contrast / (kinds * (kinds - 1)) if kinds > 1 else 0.0,
+            weighted / spread if spread > 0 else 0.0,
+            complexity,
+            (both * between**2).sum() / total if total > 0 else 0.0,
+        ]
+    )
+
+
+def _epsilon(settings: Settings) -> float:
+    return _EPSILON if settings.compat == "pyradiomics" else 0.0
+
+
+def _aggregated(counts: Array, weights: Array | None, settings: Settings) -> npt.NDArray[np.float64]:
+    """The matrices that features are computed of and averaged over; empty ones are left out."""
+    if weights is not None:
+        matrices = (counts * weights[:, None, None]).sum(0, keepdims=True)
+    elif settings.aggregation in ("2D, slice-merged", "2.5D, merged", "3D, merged"):
+        matrices = counts.sum(0, keepdims=True)
+    else:
+        matrices = counts
+    return np.ascontiguousarray(matrices[matrices.any(axis=(1, 2))], np.float64)
 
 
 def _maximal_correlation(matrices: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
