@@ -56,7 +56,7 @@ def autocorrelation(region: Region) -> dict[str, float]:
     transformed = fft.rfftn(weight, overwrite_x=True).real
     # A real transform keeps one of each pair of opposite frequencies: the others count twice.
     transformed[..., 1 : (shape[2] + 1) // 2] *= 2
-    size = math.prod(shape)
+    size: int = math.prod(shape)
     mask = fft.rfftn(region.inside.astype(np.float64), shape)
     total = float((transformed * _power(mask)).sum()) / size
     of_squares = fft.rfftn(centred**2, shape)
