@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -296,7 +296,7 @@ class Cohort:
         return iter(self._column("case_id"))
 
     def __len__(self) -> int:
-        with closing(self._reader()) as db:
+        with self._reader() as db:
             return int(db.execute("SELECT count(*) FROM cases").fetchone()[0])
 
     def cases(self, *, states: Sequence[str] = ("ok", "warned", "quarantined", "failed")) -> Iterator[Case]:
@@ -313,7 +313,7 @@ class Cohort:
         `masks` and `findings` are JSON lists of names and codes. A metadata key that equals a fixed column's name is
         called metadata_NAME.
         """
-        with closing(self._reader()) as db:
+        with self._reader() as db:
             return self._index.table(db)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
@@ -321,12 +321,12 @@ class Cohort:
 
         It reads only: anything but SELECT is an ArgumentError.
         """
-        with closing(self._reader()) as db:
+        with self._reader() as db:
             return select(db, sql, parameters)
 
     def sources(self) -> dict[str, str]:
         """{source hash: case_id} of all cases, whatever their state."""
-        with closing(self._reader()) as db:
+        with self._reader() as db:
             return dict(db.execute("SELECT source, case_id FROM cases WHERE source IS NOT NULL ORDER BY case_id DESC"))
 
     def features(self, mask: str | None = None) -> pa.Table:
@@ -339,7 +339,7 @@ class Cohort:
         )
 
     def _column(self, name: str) -> list[str]:
-        with closing(self._reader()) as db:
+        with self._reader() as db:
             return [row[0] for row in db.execute(f"SELECT {name} FROM cases ORDER BY case_id")]  # noqa: S608
 
     # computing --------------------------------------------------------------------------------------------------------
@@ -366,12 +366,17 @@ class Cohort:
         self._must_write("gc")
         return _verify.collect(self)
 
-    def _reader(self) -> sqlite3.Connection:
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        """A connection to the index, with the rows of dead writers' cases set right first."""
         stale, gone, notes = self._recover()
-        db = self._index.reader(stale, gone)
-        if self.writable:
-            self._settle(notes)
-        return db
+        try:
+            with closing(self._index.reader(stale, gone)) as db:
+                if self.writable:
+                    self._settle(notes)
+                yield db
+        except sqlite3.Error as error:
+            raise IntegrityError(f"cohort: the index is damaged ({error}); Cohort.verify makes it anew") from error
 
     def _settle(self, notes: list[Path]) -> None:
         """Forget the notes whose rows are right now; those with a folder stay, empty, for gc."""

@@ -56,13 +56,15 @@ class Index:
     ) -> None:
         self._folder, self._scratch, self._manifests, self._writable = folder, scratch, manifests, writable
         self._file, self._parquet = folder / "cases.sqlite", folder / "cases.parquet"
+        # a writer's reads may have to roll back what a killed one left half done, which takes the right to write
+        self._mode = "rw" if writable else "ro"
 
     # writing ----------------------------------------------------------------------------------------------------------
 
     def put(self, manifests: Sequence[Manifest], gone: Sequence[str] = ()) -> None:
         """Insert or replace the rows of these cases; remove those of `gone`."""
         with self._locked():
-            if not self._sound():
+            if not self.sound():
                 self._make()
                 return
             with closing(self._connect(self._file, "rw")) as db, db:
@@ -73,7 +75,10 @@ class Index:
     def rebuild(self) -> bool:
         """Make the rows anew from the manifests. True if they differed."""
         with self._locked():
-            before = self._rows() if self._sound() else None
+            try:
+                before = self._rows()
+            except sqlite3.Error:
+                before = None
             self._make()
             return before != self._rows()
 
@@ -96,14 +101,18 @@ class Index:
                 with suppress(FileNotFoundError):
                     left.unlink()
 
-    def _rows(self) -> list[tuple[Any, ...]]:
-        with closing(self._connect(self._file, "ro")) as db:
-            fixed = ", ".join(FIXED)
-            return db.execute(f"SELECT {fixed}, metadata FROM cases ORDER BY case_id").fetchall()  # noqa: S608
+    def _rows(self) -> list[Any]:
+        """Everything that the manifests say, for comparison."""
+        with closing(self._connect(self._file, self._mode)) as db:
+            columns = db.execute("SELECT key, name, kind FROM metadata_columns ORDER BY key").fetchall()
+            names = ", ".join(map(_quoted, [*FIXED, "metadata", *(name for _, name, _ in columns)]))
+            rows = db.execute(f"SELECT {names} FROM cases ORDER BY case_id").fetchall()  # noqa: S608
+            return [*columns, *rows, *db.execute("SELECT * FROM findings ORDER BY 1, 2, 3")]
 
-    def _sound(self) -> bool:
+    def sound(self) -> bool:
+        """Whether the database is there and of this version."""
         try:
-            with closing(self._connect(self._file, "ro")) as db:
+            with closing(self._connect(self._file, self._mode)) as db:
                 return bool(db.execute("PRAGMA user_version").fetchone()[0] == _VERSION)
         except sqlite3.Error:
             return False
@@ -119,11 +128,11 @@ class Index:
         if self._writable:
             if stale or gone:
                 self.put(stale, gone)
-            elif not self._sound():
+            elif not self.sound():
                 self.rebuild()
-            return self._connect(self._file, "ro")
-        if self._sound():
-            db = self._connect(self._file, "ro")
+            return self._connect(self._file, self._mode)
+        if self.sound():
+            db = self._connect(self._file, self._mode)
             if not stale and not gone:
                 return db
             memory = sqlite3.connect(":memory:", isolation_level=None)
@@ -141,7 +150,7 @@ class Index:
         """All rows, by case_id; from Parquet where it is as new as the database."""
         stamp = _stamp(db)
         try:
-            file = pq.ParquetFile(self._parquet)
+            file = pq.ParquetFile(self._parquet, page_checksum_verification=True)
             if (file.schema_arrow.metadata or {}).get(b"fastimg-index") == stamp.encode():
                 return file.read().replace_schema_metadata(None)
         except (OSError, pa.ArrowException):
@@ -155,7 +164,7 @@ class Index:
         table = pa.Table.from_arrays(arrays, schema=pa.schema(list(zip(names, types, strict=True))))
         if self._writable and len(rows) >= 1000:
             sink = pa.BufferOutputStream()
-            pq.write_table(table.replace_schema_metadata({"fastimg-index": stamp}), sink, compression="zstd")
+            pq.write_table(table.replace_schema_metadata({"fastimg-index": stamp}), sink, compression="zstd", write_page_checksum=True)
             with suppress(OSError):  # a cache: a full disk must not stop a reader
                 write_atomic(self._parquet, sink.getvalue().to_pybytes(), self._scratch)
         return table

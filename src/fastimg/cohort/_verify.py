@@ -167,26 +167,28 @@ def _old(path: Path, seconds: float = 86400.0) -> bool:
 
 
 def _index(cohort: Cohort, folders: set[str]) -> list[Finding]:
+    sound = cohort._index.sound()
     try:
-        listed = set(cohort._column("case_id"))
+        listed = set(cohort._column("case_id")) if sound else folders
     except FastimgError:
-        listed = folders
+        sound, listed = False, folders
     found = [
         _damaged(case_id, "stands in the index, but its folder is missing")
         for case_id in sorted(listed - folders)
         if not (cohort._cases / case_id).exists()
     ]
     if cohort.writable:
-        if cohort._index.rebuild():
+        if cohort._index.rebuild() or not sound:
             found.append(Finding("index-stale", "", "index"))
-    elif listed != folders:
+    elif listed != folders or not sound:
         found.append(Finding("index-stale", "Open the cohort with mode='r+' and verify again to rebuild it.", "index"))
     return found
 
 
 def collect(cohort: Cohort) -> list[Finding]:
     """See `Cohort.gc`."""
-    cohort._reader().close()  # rows of dead writers' cases first
+    with cohort._reader():  # sets right the rows of dead writers' cases first
+        pass
     removed = []
     # folders before their notes: a kill between leaves a note, and the next gc finds it
     for path in sorted(_dead(cohort._tmp), key=lambda p: p.suffix == ".note"):
