@@ -253,7 +253,10 @@ def test_the_index_is_a_cache(tmp_path, damage):
 def small_disk(folder: Path, options: str):
     """A file system in memory, mounted at `folder`; skips where that is not allowed."""
     folder.mkdir(exist_ok=True)
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(folder)], check=False).returncode:
+    if (
+        os.geteuid()
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(folder)], check=False).returncode
+    ):
         pytest.skip("mounting a file system is not allowed here")
     try:
         yield

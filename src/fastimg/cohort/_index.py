@@ -164,7 +164,12 @@ class Index:
         table = pa.Table.from_arrays(arrays, schema=pa.schema(list(zip(names, types, strict=True))))
         if self._writable and len(rows) >= 1000:
             sink = pa.BufferOutputStream()
-            pq.write_table(table.replace_schema_metadata({"fastimg-index": stamp}), sink, compression="zstd", write_page_checksum=True)
+            pq.write_table(
+                table.replace_schema_metadata({"fastimg-index": stamp}),
+                sink,
+                compression="zstd",
+                write_page_checksum=True,
+            )
             with suppress(OSError):  # a cache: a full disk must not stop a reader
                 write_atomic(self._parquet, sink.getvalue().to_pybytes(), self._scratch)
         return table
