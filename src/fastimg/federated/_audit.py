@@ -1,0 +1,129 @@
+"""A node's log: one JSON line a decision, each bound to the one before by SHA-256; and the releases it remembers.
+
+A chain shows that a line was changed, taken out or put in between, as long as its head is known elsewhere: the head goes
+into every result. A line carries a random salt, so that a head tells nothing about the line's content.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import FormatError, IntegrityError, RefusedError
+
+__all__ = ["Log", "verify"]
+
+_FORMAT = "fastimg-federation-log"
+_VERSION = 1
+_FIRST = "0" * 64
+
+
+def _line_hash(previous: str, record: dict[str, Any]) -> str:
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"{previous}\n{text}".encode()).hexdigest()
+
+
+def verify(path: str | os.PathLike[str]) -> tuple[int, str]:
+    """(lines, head) of a whole log.
+
+    Raises
+    ------
+    IntegrityError
+        A line was changed, removed or inserted; the message names its number.
+    """
+    lines, head = 0, _FIRST
+    for lines, record in enumerate(_read(Path(path)), 1):
+        claimed = record.pop("hash", None)
+        if record.get("line") != lines or record.get("previous") != head or _line_hash(head, record) != claimed:
+            raise IntegrityError(f"audit: line {lines} of {Path(path).name} does not follow from the line before")
+        head = str(claimed)
+    return lines, head
+
+
+def _read(path: Path) -> Any:
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return
+    if text and not text.endswith(b"\n"):
+        raise IntegrityError(f"audit: the last line of {path.name} is cut short")
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            record = json.loads(line)
+            if record["format"] != _FORMAT:
+                raise ValueError
+        except (ValueError, KeyError, TypeError):
+            raise IntegrityError(f"audit: line {number} of {path.name} is not a record") from None
+        if record["version"] != _VERSION:
+            raise FormatError(f"audit: {path.name} has version {record['version']}; this fastimg reads {_VERSION}")
+        yield record
+
+
+class Log:
+    """Append-only; made at the first line. A log that does not verify refuses every query."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        self._lines, self._head = verify(self.path)
+        self._sets: dict[str, npt.NDArray[np.uint64]] = {}
+        for record in _read(self.path):
+            if record.get("patients_set"):
+                raw = base64.b64decode(record["patients_set"])
+                self._sets[record["patients_digest"]] = np.frombuffer(raw, "<u8")
+
+    @property
+    def head(self) -> str:
+        """The last line's hash."""
+        return self._head
+
+    def append(self, **fields: Any) -> str:
+        """One line, on the disk when this returns; its hash."""
+        with self._lock:
+            record = {"format": _FORMAT, "version": _VERSION, "line": self._lines + 1, "previous": self._head}
+            record |= {
+                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "salt": os.urandom(16).hex(),
+                **fields,
+            }
+            head = _line_hash(self._head, record)
+            data = json.dumps(record | {"hash": head}, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                os.write(descriptor, data)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._lines, self._head = self._lines + 1, head
+            return head
+
+    def admit(self, patients: list[str], minimum: int) -> dict[str, str]:
+        """The fields of a release of these patients, unless it differs from an earlier one by 1 to minimum - 1 of them.
+
+        Two sums over sets that differ by so few give away those few.
+        """
+        codes = [int.from_bytes(hashlib.sha256(p.encode()).digest()[:8], "little") for p in patients]
+        mine = np.unique(np.array(codes, np.uint64))
+        digest = hashlib.sha256(mine.astype("<u8").tobytes()).hexdigest()
+        if digest in self._sets:
+            return {"patients_digest": digest}
+        for other in self._sets.values():
+            if 0 < np.setxor1d(mine, other, assume_unique=True).size < minimum:
+                raise RefusedError(
+                    f"rule differencing: the patients differ by fewer than {minimum} from those of an earlier release"
+                )
+        return {"patients_digest": digest, "patients_set": base64.b64encode(mine.astype("<u8").tobytes()).decode()}
+
+    def remember(self, fields: dict[str, str]) -> None:
+        """Keep a release's patients for later `admit`s."""
+        if "patients_set" in fields:
+            self._sets[fields["patients_digest"]] = np.frombuffer(base64.b64decode(fields["patients_set"]), "<u8")

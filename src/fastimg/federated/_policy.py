@@ -1,0 +1,124 @@
+"""What a node allows: a small TOML file with a checked schema; what it does not say is not allowed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import ArgumentError, FormatError, RefusedError
+from ._codec import dumps
+
+__all__ = ["Policy"]
+
+_FORMAT = "fastimg-policy"
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules of one node. They act before anything leaves it; a refusal names the rule, never the data.
+
+    Parameters
+    ----------
+    min_cases : int
+        Fewest contributing patients of an answer, and of each cell of a table or histogram.
+    computations : sequence of str
+        Names, or "name@version", of what may be run.
+    requesters : sequence of str
+        Who may ask. `Federation.local` asks as "local".
+    max_values : int
+        Most numbers in one round's answer.
+    secure_only : bool
+        Refuse plain sums also inside one machine.
+    disclose_batches : bool
+        ComBat gives each batch's location and scale; where fewer than three nodes hold a batch, that is the node's own.
+        False refuses ComBat then.
+    patient : str
+        Metadata column that names the patient (a pseudonym). A cohort without the column counts each case as a patient.
+    states : sequence of str
+        States of the cases that take part.
+
+    Examples
+    --------
+    >>> import fastimg as fi
+    >>> fi.federated.Policy(min_cases=20).check("requester", "somebody else")
+    Traceback (most recent call last):
+    fastimg.errors.RefusedError: rule requesters: this requester is not allowed at this node
+    """
+
+    min_cases: int = 10
+    computations: tuple[str, ...] = ("count", "histogram", "moments", "combat")
+    requesters: tuple[str, ...] = ("local",)
+    max_values: int = 1_000_000
+    secure_only: bool = False
+    disclose_batches: bool = True
+    patient: str = "subject"
+    states: tuple[str, ...] = ("ok", "warned")
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, tuple):
+                if isinstance(value, str) or not isinstance(value, (list, tuple)):
+                    raise ArgumentError(f"policy: {field.name} must be a list of text")
+                if not all(isinstance(item, str) and item for item in value):
+                    raise ArgumentError(f"policy: {field.name} must be a list of text")
+                object.__setattr__(self, field.name, tuple(value))
+            elif type(value) is not type(field.default):
+                kind = type(field.default).__name__
+                raise ArgumentError(f"policy: {field.name} must be {kind}, got {type(value).__name__}")
+        if not 1 <= self.min_cases <= 1_000_000:
+            raise ArgumentError(f"policy: min_cases must be 1 to 1000000, got {self.min_cases}")
+        if not 1 <= self.max_values <= 1 << 28:
+            raise ArgumentError(f"policy: max_values must be 1 to 2**28, got {self.max_values}")
+        if not set(self.states) <= {"ok", "warned"}:
+            raise ArgumentError("policy: states may hold 'ok' and 'warned'; other cases never take part")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Policy:
+        """From a TOML file; unknown keys, wrong types and a newer version are errors that name the key.
+
+        The file holds `format = "fastimg-policy"`, `version = 1` and the parameters above.
+        """
+        file = Path(path)
+        try:
+            table: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
+        except OSError as error:
+            raise ArgumentError(f"policy: {file} cannot be read: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise FormatError(f"policy: {file.name} is not TOML: {error}") from None
+        if table.pop("format", None) != _FORMAT:
+            raise FormatError(f'policy: {file.name} must say format = "{_FORMAT}"')
+        version = table.pop("version", None)
+        if version != _VERSION:
+            raise FormatError(f"policy: {file.name} has version {version!r}; this fastimg reads version {_VERSION}")
+        known = {field.name for field in fields(cls)}
+        for key in table:
+            if key not in known:
+                raise FormatError(f"policy: {file.name}: unknown key {key!r}; known are {', '.join(sorted(known))}")
+        try:
+            return cls(**table)
+        except ArgumentError as error:
+            raise FormatError(f"{error} ({file.name})") from None
+
+    @property
+    def digest(self) -> str:
+        """Of its content; it stands in results and in the log."""
+        return "sha256:" + hashlib.sha256(dumps(asdict(self))).hexdigest()
+
+    def check(self, what: str, value: Any) -> None:
+        """Refuse a requester, a (name, version), a number of values or of patients that the policy does not allow."""
+        if what == "requester" and value not in self.requesters:
+            raise RefusedError("rule requesters: this requester is not allowed at this node")
+        if what == "computation" and not {value[0], f"{value[0]}@{value[1]}"} & set(self.computations):
+            raise RefusedError("rule computations: this computation or version is not allowed at this node")
+        if what == "values" and value > self.max_values:
+            raise RefusedError(f"rule max_values: the answer has more than {self.max_values} numbers")
+        if what == "patients" and value < self.min_cases:
+            raise RefusedError(f"rule min_cases: fewer than {self.min_cases} patients contribute")
+        if what == "secure" and self.secure_only and not value:
+            raise RefusedError("rule secure_only: this node answers only under secure aggregation")

@@ -1,0 +1,252 @@
+"""Computations: named, versioned, typed, installed beforehand. No code travels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any
+
+from ..errors import ArgumentError
+from ._rows import Rows
+
+__all__ = ["Computation", "Done", "Labels", "Parameter", "computation", "find", "registered"]
+
+GROUP = "fastimg.computations"
+_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
+_COLUMN = re.compile(r"[^\x00-\x1f]{1,128}")
+_REGISTRY: dict[str, Computation] = {}
+_loaded = False
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a `combine` returns when the computation is over."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a `local` returns to agree on categories: column -> its values, in the open.
+
+    A node keeps those of fewer patients than its minimum to itself.
+    """
+
+    of: dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter's schema.
+
+    Parameters
+    ----------
+    kind : "int", "float", "bool", "name", "names", "names1", "range", "levels" or "where"
+        names: a list, may be empty (names1: not); range: two rising numbers; levels: {column: [labels]}; where: {column:
+        value or list of values}.
+    default : value, optional
+        None makes it optional; left out, the parameter must be given.
+    low, high : number, optional
+        For int and float; for lists, their most entries in `high`.
+    """
+
+    kind: str
+    default: Any = ...
+    low: float = -1e308
+    high: float = 1e308
+
+    def check(self, name: str, value: Any) -> Any:
+        """The value in its plain form."""
+        if value is None and self.default is None:
+            return None
+        checker = _CHECKS.get(self.kind)
+        if checker is None:
+            raise ArgumentError(f"parameters: unknown kind {self.kind!r}")
+        try:
+            return checker(self, value)
+        except (TypeError, ValueError):
+            raise ArgumentError(f"{name}: must be {_WORDS[self.kind]}{self._bounds()}") from None
+
+    def _bounds(self) -> str:
+        return f", {self.low:g} to {self.high:g}" if self.kind in ("int", "float") and self.low > -1e308 else ""
+
+
+def _int(p: Parameter, value: Any) -> int:
+    if isinstance(value, bool) or int(value) != value or not p.low <= value <= p.high:
+        raise ValueError
+    return int(value)
+
+
+def _float(p: Parameter, value: Any) -> float:
+    if isinstance(value, (bool, str)) or not p.low <= float(value) <= p.high:
+        raise ValueError
+    return float(value)
+
+
+def _bool(p: Parameter, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _name(p: Parameter, value: Any) -> str:
+    if not isinstance(value, str) or not _COLUMN.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _names(p: Parameter, value: Any) -> list[str]:
+    if isinstance(value, str) or len(value) > min(p.high, 100_000) or len(set(value)) != len(value):
+        raise ValueError
+    return [_name(p, item) for item in value]
+
+
+def _names1(p: Parameter, value: Any) -> list[str]:
+    if not len(value):
+        raise ValueError
+    return _names(p, value)
+
+
+def _range(p: Parameter, value: Any) -> list[float]:
+    low, high = (_float(p, item) for item in value)
+    if not low < high:
+        raise ValueError
+    return [low, high]
+
+
+def _levels(p: Parameter, value: Any) -> dict[str, list[str]]:
+    return {_name(p, column): _names1(p, labels) for column, labels in value.items()}
+
+
+def _where(p: Parameter, value: Any) -> dict[str, Any]:
+    found = {}
+    for column, wanted in value.items():
+        items = wanted if isinstance(wanted, (list, tuple)) else [wanted]
+        if not items or len(items) > 10_000 or any(not isinstance(i, (str, int, float, bool)) for i in items):
+            raise ValueError
+        found[_name(p, column)] = list(items)
+    return found
+
+
+_CHECKS: dict[str, Callable[[Parameter, Any], Any]] = {
+    "int": _int,
+    "float": _float,
+    "bool": _bool,
+    "name": _name,
+    "names": _names,
+    "names1": _names1,
+    "range": _range,
+    "levels": _levels,
+    "where": _where,
+}
+_WORDS = {
+    "int": "a whole number",
+    "float": "a finite number",
+    "bool": "true or false",
+    "name": "the name of a column",
+    "names": "a list of different names",
+    "names1": "a list of different names, at least one",
+    "range": "two rising numbers",
+    "levels": "a mapping of columns to lists of labels",
+    "where": "a mapping of columns to values",
+}
+
+Local = Callable[[Rows, dict[str, Any], dict[str, Any]], "dict[str, Any] | Labels"]
+Combine = Callable[[Any, dict[str, Any], dict[str, Any]], "dict[str, Any] | Done"]
+
+
+@dataclass(frozen=True, slots=True)
+class Computation:
+    """A registered computation; see `computation`."""
+
+    name: str
+    version: int
+    parameters: Mapping[str, Parameter]
+    local: Local
+    combine: Combine | None
+    discloses: str
+    doc: str = ""
+    notes: Callable[[Any, dict[str, Any]], Sequence[str]] | None = field(default=None)
+
+    def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters in plain form; unknown, missing and wrong ones are an ArgumentError."""
+        for name in given:
+            if name not in self.parameters:
+                known = ", ".join(self.parameters) or "none"
+                raise ArgumentError(f"{self.name}: unknown parameter {name!r}; it takes {known}")
+        checked = {}
+        for name, schema in self.parameters.items():
+            if name not in given and schema.default is ...:
+                raise ArgumentError(f"{self.name}: parameter {name!r} is needed")
+            checked[name] = schema.check(name, given.get(name, schema.default))
+        return checked
+
+
+def computation(
+    *,
+    name: str,
+    version: int = 1,
+    parameters: Mapping[str, Parameter] | None = None,
+    combine: Combine | None = None,
+    discloses: str = "the sums over all nodes",
+    notes: Callable[[Any, dict[str, Any]], Sequence[str]] | None = None,
+) -> Callable[[Local], Local]:
+    """Register the decorated function as what a node computes in one round.
+
+    Parameters
+    ----------
+    name : str
+        Lower-case letters, digits, _ . -
+    version : int
+        Raised when parameters or results change their meaning.
+    parameters : mapping of name to Parameter, optional
+        Every computation also takes `where`.
+    combine : callable, optional
+        combine(total, parameters, shared) -> `Done(value)` or the state shared with the nodes in the next round (plain
+        values and arrays). Without it there is one round and its sums are the value.
+    discloses : str
+        One sentence: what leaves the federation. It stands in `Result.privacy`.
+    notes : callable, optional
+        notes(value, parameters) -> more sentences for `Result.privacy`.
+
+    Notes
+    -----
+    The function is local(rows, parameters, shared) -> {name: array}: whole numbers or floats, of shapes that depend on
+    parameters and shared state alone; or `Labels`. Entry points of the group "fastimg.computations" are imported when a
+    name is looked up, so that an installed package registers its own.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ArgumentError("computation: name must match [a-z][a-z0-9_.-]{0,63}")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise ArgumentError("computation: version must be a whole number from 1")
+    schema = {**(parameters or {}), "where": Parameter("where", None)}
+
+    def register(local: Local) -> Local:
+        before = _REGISTRY.get(name)
+        if before is not None and before.local.__module__ != local.__module__:
+            raise ArgumentError(f"computation: {name!r} is registered already by {before.local.__module__}")
+        doc = (local.__doc__ or "").strip()
+        _REGISTRY[name] = Computation(name, version, schema, local, combine, discloses, doc, notes)
+        return local
+
+    return register
+
+
+def registered() -> dict[str, Computation]:
+    """All computations by name."""
+    global _loaded
+    if not _loaded:
+        _loaded = True
+        for entry in entry_points(group=GROUP):
+            entry.load()
+    return dict(_REGISTRY)
+
+
+def find(name: str) -> Computation:
+    """A computation by name."""
+    known = registered()
+    if name not in known:
+        raise ArgumentError(f"computation {name!r} is not installed; known are {', '.join(sorted(known))}")
+    return known[name]

@@ -1,0 +1,181 @@
+"""count: cross-tabulation by metadata columns. histogram: of voxels, or of a feature."""
+
+from __future__ import annotations
+
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..errors import RefusedError
+from ._disclosure import suppress
+from ._registry import Done, Labels, Parameter, computation
+from ._rows import Rows
+
+__all__ = ["count", "histogram", "labels_of", "merge_labels"]
+
+_MOST_CELLS = 1_000_000
+
+
+def labels_of(rows: Rows, columns: list[str]) -> Labels:
+    """The labels that enough patients of this node carry."""
+    found = {}
+    for column in columns:
+        values = np.array(rows.labels(column), str)
+        found[column] = [
+            str(value)
+            for value in np.unique(values)
+            if value and len(np.unique(rows.patients[values == value])) >= rows.minimum
+        ]
+    return Labels(found)
+
+
+def merge_labels(answers: list[dict[str, list[str]]], columns: list[str]) -> dict[str, list[str]]:
+    """The union over nodes, sorted."""
+    return {column: sorted({label for answer in answers for label in answer[column]}) for column in columns}
+
+
+def _unknown(parameters: dict[str, Any]) -> list[str]:
+    return [column for column in parameters["by"] if column not in (parameters["levels"] or {})]
+
+
+def _count_combine(total: Any, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
+    by = parameters["by"]
+    if isinstance(total, list):
+        levels = {**(parameters["levels"] or {}), **merge_labels(total, _unknown(parameters))}
+        empty = [column for column in by if not levels[column]]
+        if empty:
+            raise RefusedError("rule min_cases: no label of a column has enough patients at any node")
+        if prod(len(levels[column]) for column in by) > _MOST_CELLS:
+            raise RefusedError(f"rule max_values: the table has more than {_MOST_CELLS} cells")
+        return {"levels": {column: levels[column] for column in by}}
+    levels = shared.get("levels") or {column: parameters["levels"][column] for column in by}
+    shape = tuple(len(levels[column]) for column in by)
+    return Done(
+        {
+            "by": by,
+            "levels": levels,
+            "cases": total["cases"].reshape(shape) if by else int(total["cases"][0]),
+            "patients": total["patients"].reshape(shape) if by else int(total["patients"][0]),
+            "overflow_cases": int(total["overflow"][0]),
+            "overflow_patients": int(total["overflow"][1]),
+        }
+    )
+
+
+@computation(
+    name="count",
+    version=1,
+    parameters={"by": Parameter("names", [], high=8), "levels": Parameter("levels", None)},
+    combine=_count_combine,
+    discloses="numbers of cases and patients by category, summed over all nodes",
+)
+def count(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
+    """Cases and patients by metadata columns.
+
+    Parameters: by (list of columns, may be empty), levels ({column: labels}; columns without are agreed on first),
+    where. Value: by, levels, cases and patients (int64 arrays over the levels, or whole numbers without `by`),
+    overflow_cases, overflow_patients (cells below the minimum of a node, and labels outside the levels). A patient
+    with cases in several cells counts in each.
+    """
+    by, given = parameters["by"], parameters["levels"] or {}
+    if _unknown(parameters) and "levels" not in shared:
+        return labels_of(rows, _unknown(parameters))
+    levels = shared.get("levels") or {column: given[column] for column in by}
+    cells = {labels: i for i, labels in enumerate(product(*(levels[column] for column in by)))}
+    columns = [rows.labels(column) for column in by]
+    outside = len(cells)
+    where = np.array([cells.get(labels, outside) for labels in zip(*columns, strict=True)], np.int64)
+    if not by:
+        where = np.zeros(len(rows), np.int64)
+    weights = np.bincount(where, minlength=outside + 1).astype(np.int64)
+    holds = np.zeros((rows.n_patients, outside + 1), bool)
+    holds[rows.patients, where] = True
+    cases, patients, moved, moved_patients = suppress(weights, holds, rows.minimum)
+    overflow = np.array([moved + cases[outside], moved_patients + patients[outside]], np.int64)
+    return {"cases": cases[:outside], "patients": patients[:outside], "overflow": overflow}
+
+
+def _histogram_combine(total: Any, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
+    bins = parameters["bins"]
+    counts = total["counts"]
+    return Done(
+        {
+            "counts": counts[:bins],
+            "edges": np.histogram_bin_edges([], bins, parameters["range"]),
+            "below": int(counts[bins]),
+            "above": int(counts[bins + 1]),
+            "not_finite": int(counts[bins + 2]),
+            "overflow": int(total["overflow"][0]),
+            "cases": int(total["overflow"][1]),
+            "patients": int(total["overflow"][2]),
+        }
+    )
+
+
+@computation(
+    name="histogram",
+    version=1,
+    parameters={
+        "bins": Parameter("int", 64, low=1, high=65536),
+        "range": Parameter("range"),
+        "feature": Parameter("name", None),
+        "mask": Parameter("name", None),
+    },
+    combine=_histogram_combine,
+    discloses="counts in common bins, summed over all nodes",
+)
+def histogram(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
+    """Histogram of the voxels of all cases (inside `mask` where one is named), or of a feature's values.
+
+    Parameters: bins, range (as numpy.histogram: the last bin holds its upper edge), feature, mask, where. Value: counts
+    (int64), edges, below, above, not_finite, overflow (the mass of bins below a node's minimum of patients), cases,
+    patients.
+    """
+    bins, limits = parameters["bins"], tuple(parameters["range"])
+    cells = bins + 3
+    weights = np.zeros(cells, np.int64)
+    holds = np.zeros((rows.n_patients, cells), bool)
+    cases = 0
+    if parameters["feature"] is not None:
+        values, places = rows.features([parameters["feature"]], parameters["mask"])
+        for place in np.unique(places):
+            found = cells_of(values[places == place, 0], bins, limits)
+            weights += found
+            holds[rows.patients[place]] |= found > 0
+            cases += 1
+    else:
+        for patient, case in rows.cases():
+            array = case.image().array
+            if parameters["mask"] is not None:
+                masks = case.masks()
+                if parameters["mask"] not in masks:
+                    continue
+                array = array[..., masks[parameters["mask"]].array != 0]
+            found = cells_of(array, bins, limits)
+            weights += found
+            holds[patient] |= found > 0
+            cases += 1
+    patients = int(holds.any(axis=1).sum())
+    rows.policy.check("patients", patients)
+    counts, _, moved, _ = suppress(weights, holds, rows.minimum)
+    return {"counts": counts, "overflow": np.array([moved, cases, patients], np.int64)}
+
+
+def cells_of(array: Any, bins: int, limits: tuple[float, float]) -> Any:
+    """int64 counts: the bins as numpy.histogram makes them, then below, above, not finite."""
+    low, high = limits
+    if array.dtype.kind in "iu" and array.size and int(array.max()) - int(array.min()) < 1 << 20:
+        first = int(array.min())
+        times = np.bincount(array.ravel().astype(np.int64) - first)
+        values = np.arange(first, first + len(times), dtype=np.float64)
+        inside = np.histogram(values, bins, limits, weights=times.astype(np.float64))[0].astype(np.int64)
+        extra = [times[values < low].sum(), times[values > high].sum(), 0]
+        return np.append(inside, np.array(extra, np.int64))
+    flat = array.ravel()
+    finite = np.isfinite(flat)
+    bad = int(flat.size - finite.sum())
+    flat = flat[finite] if bad else flat
+    extra = [int((flat < low).sum()), int((flat > high).sum()), bad]
+    return np.append(np.histogram(flat, bins, limits)[0].astype(np.int64), np.array(extra, np.int64))
