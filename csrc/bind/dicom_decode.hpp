@@ -1,0 +1,143 @@
+#pragma once
+
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+#include "bind/dicom_arrays.hpp"
+#include "dicom/decode.hpp"
+#include "dicom/rle.hpp"
+
+namespace fastimg::dicom {
+
+inline Type type_of(const py::dtype& dtype) {
+  const std::string name = py::str(dtype.attr("name"));
+  static constexpr const char* names[] = {"int8", "uint8", "int16", "uint16", "int32",
+                                          "uint32", "int64", "uint64", "float32", "float64"};
+  for (int i = 0; i < 10; ++i)
+    if (name == names[i]) return static_cast<Type>(i);
+  throw std::invalid_argument("dtype " + name + " is not supported");
+}
+
+inline std::uint64_t product(std::initializer_list<std::uint64_t> factors) {
+  std::uint64_t all = 1;
+  for (const std::uint64_t factor : factors)
+    if (__builtin_mul_overflow(all, factor, &all)) throw std::invalid_argument("sizes overflow");
+  return all;
+}
+
+// Frames to decode, filled one call a frame and run at once.
+class Plan {
+ public:
+  void add(const std::string& path, std::uint64_t pixels, std::uint32_t samples, const py::dtype& type, int packing,
+           bool planar, bool swap, bool swap_pairs, std::uint64_t index, std::uint64_t offset, std::uint64_t length,
+           std::uint64_t deflated_at, const std::vector<std::pair<std::uint64_t, std::uint64_t>>& spans, int left, int right,
+           double slope, double intercept, std::uint64_t slice) {
+    Frame frame;
+    frame.path = path;
+    frame.layout = {pixels, samples, type_of(type), static_cast<Packing>(packing), planar, swap, swap_pairs};
+    frame.index = index;
+    frame.offset = offset;
+    frame.length = length;
+    frame.deflated_at = deflated_at;
+    for (const auto& [at, bytes] : spans) frame.spans.push_back({at, bytes});
+    frame.rescale = {left, right, slope, intercept};
+    frame.slice = slice;
+    // The last byte that this frame touches, in its file and in the output, must be countable.
+    product({pixels, samples, 8, index + 1});
+    frames_.push_back(std::move(frame));
+  }
+
+  std::vector<std::pair<std::uint64_t, std::string>> run(py::array out, int threads) {
+    if (!out.writeable() || !(out.flags() & py::array::c_style)) throw std::invalid_argument("out must be writable and C-contiguous");
+    const Type to = type_of(out.dtype());
+    for (const Frame& frame : frames_) {
+      const std::uint64_t values = product({frame.layout.pixels, frame.layout.samples});
+      if (product({values, frame.slice + 1}) > static_cast<std::uint64_t>(out.size()))
+        throw std::invalid_argument("out is too small");
+    }
+    void* data = out.mutable_data();
+    std::vector<Failure> failures;
+    {
+      py::gil_scoped_release release;
+      failures = decode(frames_, data, to, threads);
+    }
+    std::vector<std::pair<std::uint64_t, std::string>> result;
+    for (Failure& failure : failures) result.emplace_back(frames_[failure.frame].slice, std::move(failure.message));
+    return result;
+  }
+
+  py::bytes bytes(std::size_t index) const {
+    std::vector<Byte> data;
+    {
+      py::gil_scoped_release release;
+      data = frame_bytes(frames_.at(index));
+    }
+    return py::bytes(reinterpret_cast<const char*>(data.data()), data.size());
+  }
+
+  std::size_t size() const { return frames_.size(); }
+
+ private:
+  std::vector<Frame> frames_;
+};
+
+inline void rescale_array(const py::array& stored, py::array out, int left, int right, double slope, double intercept) {
+  if (stored.size() != out.size() || !(stored.flags() & py::array::c_style) || !(out.flags() & py::array::c_style) || !out.writeable())
+    throw std::invalid_argument("arrays must be C-contiguous and of one size");
+  const Type from = type_of(stored.dtype()), to = type_of(out.dtype());
+  const void* in = stored.data();
+  void* target = out.mutable_data();
+  const auto count = static_cast<std::int64_t>(stored.size());
+  py::gil_scoped_release release;
+  rescale(in, from, target, to, count, {left, right, slope, intercept});
+}
+
+inline std::vector<std::vector<std::pair<std::uint64_t, std::uint64_t>>> spans_of(
+    const std::string& path, std::uint64_t offset, bool big, std::uint64_t frames, const std::vector<std::uint64_t>& offsets,
+    const std::vector<std::uint64_t>& lengths) {
+  std::vector<std::vector<Span>> found;
+  {
+    py::gil_scoped_release release;
+    File file;
+    if (!file.open(-100 /* AT_FDCWD */, path.c_str())) throw std::runtime_error("the file cannot be opened");
+    std::vector<Byte> room;
+    Source source(file, room);
+    found = frame_spans(source, offset, big, frames, offsets, lengths);
+  }
+  std::vector<std::vector<std::pair<std::uint64_t, std::uint64_t>>> result;
+  for (const auto& frame : found) {
+    result.emplace_back();
+    for (const Span& span : frame) result.back().emplace_back(span.offset, span.length);
+  }
+  return result;
+}
+
+inline py::bytes rle_bytes(const py::bytes& data, std::uint64_t pixels, unsigned samples, unsigned sample_bytes) {
+  const std::string_view in = data;
+  const std::uint64_t size = product({pixels, samples, sample_bytes});
+  if (size / 128 > in.size() + 64) throw std::runtime_error("the RLE data are too short for rows and columns");
+  std::vector<Byte> out(size + 16), planes;
+  const char* problem = rle_frame(reinterpret_cast<const Byte*>(in.data()), in.size(), pixels, samples, sample_bytes, out.data(), planes);
+  if (problem) throw std::runtime_error(problem);
+  return py::bytes(reinterpret_cast<const char*>(out.data()), size);
+}
+
+inline void register_decode(py::module_& module) {
+  py::class_<Plan>(module, "Plan")
+      .def(py::init<>())
+      .def("add", &Plan::add, py::kw_only(), py::arg("path"), py::arg("pixels"), py::arg("samples"), py::arg("dtype"),
+           py::arg("packing"), py::arg("planar"), py::arg("swap"), py::arg("swap_pairs"), py::arg("index"),
+           py::arg("offset"), py::arg("length"), py::arg("deflated_at"), py::arg("spans"), py::arg("left"),
+           py::arg("right"), py::arg("slope"), py::arg("intercept"), py::arg("slice"))
+      .def("run", &Plan::run, py::arg("out"), py::arg("threads"))
+      .def("bytes", &Plan::bytes, py::arg("index"))
+      .def("__len__", &Plan::size);
+  module.def("rescale", &rescale_array, py::arg("stored"), py::arg("out"), py::arg("left"), py::arg("right"),
+             py::arg("slope"), py::arg("intercept"));
+  module.def("spans", &spans_of, py::arg("path"), py::arg("offset"), py::arg("big"), py::arg("frames"),
+             py::arg("extended_offsets"), py::arg("extended_lengths"));
+  module.def("rle_decode", &rle_bytes, py::arg("data"), py::arg("pixels"), py::arg("samples"), py::arg("sample_bytes"));
+}
+
+}  // namespace fastimg::dicom

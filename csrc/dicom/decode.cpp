@@ -1,0 +1,194 @@
+#include "dicom/decode.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+#include <stdexcept>
+
+#include "cpu/pool.hpp"
+#include "dicom/inflate.hpp"
+#include "dicom/rle.hpp"
+
+namespace fastimg::dicom {
+namespace {
+
+struct Room {  // of one thread, reused from frame to frame
+  std::vector<Byte> packed, stored, other;
+};
+
+Room& room_of_thread() {
+  static thread_local Room room;
+  return room;
+}
+
+[[noreturn]] void fail(const char* message) { throw std::runtime_error(message); }
+
+void open(File& file, const std::string& path) {
+  if (!file.open(-100 /* AT_FDCWD */, path.c_str())) fail("the file cannot be opened");
+}
+
+void swap_words(Byte* data, std::uint64_t bytes, unsigned width) {
+  if (width == 2) {
+    for (std::uint64_t i = 0; i + 2 <= bytes; i += 2) std::swap(data[i], data[i + 1]);
+  } else if (width > 2) {
+    for (std::uint64_t i = 0; i + width <= bytes; i += width) std::reverse(data + i, data + i + width);
+  }
+}
+
+void interleave(const Byte* planes, Byte* out, std::uint64_t pixels, unsigned samples, unsigned width) {
+  for (unsigned s = 0; s < samples; ++s)
+    for (std::uint64_t i = 0; i < pixels; ++i)
+      std::memcpy(out + (i * samples + s) * width, planes + (s * pixels + i) * width, width);
+}
+
+// Y1 Y2 B R -> Y1 B R Y2 B R (PS3.3 C.7.6.3.1.2)
+void expand_422(const Byte* in, Byte* out, std::uint64_t pixels) {
+  for (std::uint64_t pair = 0; pair < pixels / 2; ++pair, in += 4, out += 6) {
+    out[0] = in[0];
+    out[3] = in[1];
+    out[1] = out[4] = in[2];
+    out[2] = out[5] = in[3];
+  }
+}
+
+void expand_bits(const Byte* in, std::uint64_t first, Byte* out, std::uint64_t count) {
+  for (std::uint64_t i = 0; i < count; ++i) out[i] = in[(first + i) >> 3] >> ((first + i) & 7) & 1;
+}
+
+// Native bytes [offset, offset + length) of the pixel value, from the file or from the inflated data set.
+const Byte* native_bytes(const Frame& frame, std::uint64_t offset, std::uint64_t length, Room& room) {
+  if (!within(offset, length, frame.length)) fail("the pixel data are shorter than rows, columns, frames and bits need");
+  std::uint64_t begin;
+  if (__builtin_add_overflow(frame.offset, offset, &begin)) fail("the pixel data lie outside the file");
+  File file;
+  open(file, frame.path);
+  if (frame.deflated_at == 0) {
+    if (!within(begin, length, file.size())) fail("the pixel data are cut off by the end of the file");
+    if (room.packed.size() < length) room.packed.resize(length);
+    if (!file.read(begin, room.packed.data(), length)) fail("the file could not be read");
+    return room.packed.data();
+  }
+  if (frame.deflated_at > file.size()) fail("the file changed while it was read");
+  const std::uint64_t size = file.size() - frame.deflated_at;
+  if (begin + length < begin || begin + length > size * 1032) fail("the deflated data set is shorter than its header says");
+  std::vector<Byte> deflated(size);
+  if (!file.read(frame.deflated_at, deflated.data(), size)) fail("the file could not be read");
+  room.packed.clear();
+  const Inflated state = inflate(deflated.data(), size, room.packed, begin + length);
+  if (room.packed.size() < begin + length)
+    fail(state == Inflated::damaged ? "the deflated data set is damaged" : "the deflated data set is shorter than its header says");
+  return room.packed.data() + begin;
+}
+
+void collect(const Frame& frame, std::vector<Byte>& to) {
+  File file;
+  open(file, frame.path);
+  std::vector<Span> spans = frame.spans;
+  if (spans.empty()) {
+    // One frame in the file: everything from the pixel data on is read at once, then cut into fragments.
+    if (frame.offset > file.size()) fail("the pixel data lie outside the file");
+    const std::uint64_t length = file.size() - frame.offset;
+    std::vector<Byte>& tail = room_of_thread().other;
+    if (tail.size() < length) tail.resize(length);
+    if (!file.read(frame.offset, tail.data(), length)) fail("the file could not be read");
+    Source source(tail.data(), length);
+    auto frames = frame_spans(source, 0, false, 1, {}, {});
+    to.clear();
+    for (const Span& span : frames[0]) to.insert(to.end(), tail.data() + span.offset, tail.data() + span.offset + span.length);
+    return;
+  }
+  std::uint64_t total = 0;
+  for (const Span& span : spans) {
+    if (!within(span.offset, span.length, file.size())) fail("a fragment of the pixel data is cut off");
+    total += span.length;
+  }
+  to.resize(total);
+  std::uint64_t at = 0;
+  for (const Span& span : spans) {
+    if (!file.read(span.offset, to.data() + at, span.length)) fail("the file could not be read");
+    at += span.length;
+  }
+}
+
+void decode_one(const Frame& frame, void* out, Type to) {
+  Room& room = room_of_thread();
+  const Layout& layout = frame.layout;
+  const unsigned width = size_of(layout.type);
+  const std::uint64_t values = layout.pixels * layout.samples, bytes = values * width;
+  const Byte* stored = nullptr;
+  switch (layout.packing) {
+    case Packing::native: {
+      // Pairs of 8-bit samples are swapped over the whole element: an odd frame begins or ends within a pair.
+      const std::uint64_t begin = frame.index * bytes, shift = layout.swap_pairs ? begin % 2 : 0;
+      const std::uint64_t padded = layout.swap_pairs ? (bytes + shift + 1) / 2 * 2 : bytes;
+      stored = native_bytes(frame, begin - shift, padded, room);
+      if (layout.swap_pairs) {
+        swap_words(room.packed.data() + (stored - room.packed.data()), padded, 2);
+        stored += shift;
+      } else if (layout.swap) {
+        swap_words(room.packed.data() + (stored - room.packed.data()), bytes, width);
+      }
+      if (layout.planar && layout.samples > 1) {
+        room.stored.resize(bytes);
+        interleave(stored, room.stored.data(), layout.pixels, layout.samples, width);
+        stored = room.stored.data();
+      }
+      break;
+    }
+    case Packing::bits: {
+      const std::uint64_t first = frame.index * values;
+      const Byte* bits = native_bytes(frame, first / 8, (first % 8 + values + 7) / 8, room);
+      room.stored.resize(values);
+      expand_bits(bits, first % 8, room.stored.data(), values);
+      stored = room.stored.data();
+      break;
+    }
+    case Packing::ybr422: {
+      const std::uint64_t length = layout.pixels * 2;
+      room.stored.resize(bytes);
+      expand_422(native_bytes(frame, frame.index * length, length, room), room.stored.data(), layout.pixels);
+      stored = room.stored.data();
+      break;
+    }
+    case Packing::rle: {
+      collect(frame, room.packed);
+      // A PackBits byte yields at most 128: a header that claims more than that is not believed.
+      if (bytes / 128 > room.packed.size() + 64) fail("the RLE data are too short for rows and columns");
+      if (room.stored.size() < bytes + 16) room.stored.resize(bytes + 16);
+      const char* problem =
+          rle_frame(room.packed.data(), room.packed.size(), layout.pixels, layout.samples, width, room.stored.data(), room.other);
+      if (problem) fail(problem);
+      stored = room.stored.data();
+      break;
+    }
+  }
+  Byte* target = static_cast<Byte*>(out) + frame.slice * values * size_of(to);
+  rescale(stored, layout.type, target, to, static_cast<std::int64_t>(values), frame.rescale);
+}
+
+}  // namespace
+
+std::vector<Byte> frame_bytes(const Frame& frame) {
+  std::vector<Byte> bytes;
+  collect(frame, bytes);
+  return bytes;
+}
+
+std::vector<Failure> decode(const std::vector<Frame>& frames, void* out, Type to, int threads) {
+  std::vector<Failure> failures;
+  std::mutex mutex;
+  cpu::parallel_for(static_cast<std::int64_t>(frames.size()), 1, threads, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      try {
+        decode_one(frames[static_cast<std::size_t>(i)], out, to);
+      } catch (const std::exception& error) {
+        std::lock_guard<std::mutex> lock(mutex);
+        failures.push_back({static_cast<std::uint64_t>(i), error.what()});
+      }
+    }
+  });
+  std::sort(failures.begin(), failures.end(), [](const Failure& a, const Failure& b) { return a.frame < b.frame; });
+  return failures;
+}
+
+}  // namespace fastimg::dicom

@@ -1,0 +1,6 @@
+#include "dicom/rescale.hpp"
+
+#ifdef FASTIMG_X86
+#include "cpu/begin_avx2.hpp"
+#include "dicom/rescale_loop.hpp"
+#endif

@@ -1,0 +1,158 @@
+"""Slices of files into a volume: native ones in one native plan, others through codecs, a table where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from .. import config
+from ..errors import FormatError
+from . import _native
+from ._codecs import SYNTAXES, decode
+from ._layout import NATIVE, Layout
+from ._units import ValueMap
+
+__all__ = ["decode_slices"]
+
+
+def decode_slices(
+    layouts: Sequence[Layout],
+    frames: Sequence[int],
+    maps: Sequence[ValueMap],
+    out: Any,
+    padding: tuple[int, int] | None,
+    threads: int,
+) -> Any:
+    """Decode slice i from frame `frames[i]` of `layouts[i]` into out[i]; returns where padding is, or None."""
+    plan = _native.Plan()
+    tables: list[int] = []
+    codecs: list[int] = []
+    spans: dict[str, Any] = {}
+    for place, (layout, index, one) in enumerate(zip(layouts, frames, maps, strict=True)):
+        if not layout.encapsulated and layout.syntax not in ("", *NATIVE):
+            raise FormatError(f"decode-failed: transfer syntax {layout.syntax} without encapsulated pixel data")
+        if not layout.native and layout.syntax not in SYNTAXES:
+            raise FormatError(f"unsupported-syntax: no decoder for transfer syntax {layout.syntax}")
+        if one.table is not None:
+            tables.append(place)
+        elif not layout.native:
+            codecs.append(place)
+        else:
+            layout.add(
+                plan,
+                index=index,
+                slice=place,
+                slope=one.slope,
+                intercept=one.intercept,
+                spans=_spans(layout, index, spans),
+            )
+    _run(plan, out, threads)
+    _through_codecs(layouts, frames, maps, out, codecs, spans, threads)
+    for place in tables:
+        _through_table(layouts[place], frames[place], maps[place], out[place], spans)
+    if padding is None:
+        return None
+    return _padded(layouts, frames, maps, out, padding, tables)
+
+
+def _spans(layout: Layout, index: int, known: dict[str, Any]) -> list[tuple[int, int]] | None:
+    """The fragments of one frame of a multi-frame file; a file with one frame is cut up where it is decoded."""
+    if not layout.encapsulated or layout.frames == 1:
+        return None
+    if layout.path not in known:
+        known[layout.path] = layout.spans()
+    frames = known[layout.path]
+    if index >= len(frames):
+        raise FormatError(f"decode-failed: the file has no frame {index}")
+    return list(frames[index])
+
+
+def _run(plan: Any, out: Any, threads: int) -> None:
+    if len(plan):
+        failed = plan.run(out, threads)
+        if failed:
+            raise FormatError(f"decode-failed: slice {failed[0][0]}: {failed[0][1]}")
+
+
+def _through_codecs(
+    layouts: Sequence[Layout],
+    frames: Sequence[int],
+    maps: Sequence[ValueMap],
+    out: Any,
+    places: list[int],
+    spans: dict[str, Any],
+    threads: int,
+) -> None:
+    if not places:
+        return
+    plan = _native.Plan()
+    for place in places:
+        layout = layouts[place]
+        layout.add(plan, index=frames[place], slice=0, spans=_spans(layout, frames[place], spans))
+
+    def one(number: int) -> None:
+        place = places[number]
+        try:
+            stored = decode(_bytes(plan, number), layouts[place])
+        except FormatError as error:
+            raise FormatError(f"{error} (slice {place})") from error
+        _native.rescale(stored.reshape(-1), out[place].reshape(-1), 0, 0, maps[place].slope, maps[place].intercept)
+
+    workers = min(threads or config.threads(), len(places))
+    if workers <= 1:
+        for number in range(len(places)):
+            one(number)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(one, range(len(places))))
+
+
+def _bytes(plan: Any, number: int) -> bytes:
+    try:
+        return bytes(plan.bytes(number))
+    except RuntimeError as error:
+        raise FormatError(f"decode-failed: {error}") from error
+
+
+def stored_slice(layout: Layout, index: int, spans: dict[str, Any]) -> Any:
+    """The stored values of one frame, unused bits cleared."""
+    shape: tuple[int, ...] = (layout.rows, layout.columns)
+    shape += (layout.samples,) if layout.samples > 1 else ()
+    plan = _native.Plan()
+    layout.add(plan, index=index, slice=0, spans=_spans(layout, index, spans))
+    if not layout.native:
+        return decode(_bytes(plan, 0), layout)
+    stored = np.empty(shape, layout.dtype)
+    _run(plan, stored, 1)
+    return stored
+
+
+def _through_table(layout: Layout, index: int, one: ValueMap, out: Any, spans: dict[str, Any]) -> None:
+    stored = stored_slice(layout, index, spans).astype(np.int64)
+    place = np.clip(stored - one.first, 0, len(one.table) - 1)
+    out[...] = one.table[place]
+
+
+def _padded(
+    layouts: Sequence[Layout],
+    frames: Sequence[int],
+    maps: Sequence[ValueMap],
+    out: Any,
+    padding: tuple[int, int],
+    tables: list[int],
+) -> Any:
+    """Where voxels hold a padding value, seen after the rescale: the same arithmetic gives the same bits."""
+    result = np.zeros(out.shape, bool)
+    skip = set(tables)
+    for place, one in enumerate(maps):
+        if place in skip:
+            stored = stored_slice(layouts[place], frames[place], {})
+            result[place] = (stored >= padding[0]) & (stored <= padding[1])
+            continue
+        ends = np.array(padding, np.int64).astype(np.float64) * one.slope + one.intercept
+        low, high = np.sort(ends).astype(out.dtype)
+        result[place] = (out[place] >= low) & (out[place] <= high) if low != high else out[place] == low
+    return result

@@ -1,0 +1,301 @@
+"""A series as one volume in modality units."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays
+from .._arrays import choice, thread_count
+from ..errors import ArgumentError, FormatError, GeometryError
+from ..findings import CODES, Finding
+from ..image import Image
+from ._decode import decode_slices
+from ._geometry import affine_of
+from ._layout import Layout, layout_of
+from ._multiframe import frames_of
+from ._scan import describe
+from ._series import Series, group_rows
+from ._suv import suv_factor
+from ._units import ValueMap, exact_dtype, narrowed, unit_of, value_map
+
+__all__ = ["read"]
+
+# Findings that change what a voxel's place or value means: `read` refuses them unless they are named in `tolerate`.
+REFUSED = ("missing-slice", "uneven-spacing", "duplicate-position", "no-geometry")
+
+
+@dataclass
+class Volume:
+    """What `read` puts together before it decodes."""
+
+    layouts: list[Layout]  # one a slice
+    frames: list[int]  # index in the slice's file
+    maps: list[ValueMap]
+    affine: Any
+    leading: tuple[int, ...] = ()
+    dims: tuple[str, ...] = ()
+    coords: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    depths: Any = None  # positions along the normal, mm, of one leading index
+    padding: tuple[int, int] | None = None  # stored values that mean "no pixel"
+    row: dict[str, Any] = field(default_factory=dict)
+
+
+def read(
+    source: Any,
+    *,
+    dtype: str = "float32",
+    tolerate: Iterable[str] = (),
+    suv: bool = False,
+    threads: int | None = None,
+    out: Any = None,
+) -> Image:
+    """Read a series into one Image in modality units.
+
+    Parameters
+    ----------
+    source : Series, folder, file or sequence of files
+        What makes one volume; a folder that holds several image series is refused.
+    dtype : {"float32", "exact"}
+        "exact": the smallest integer type that holds what the stored bits can express after the rescale, exactly (where
+        that is above 16 bits, what the values need); float32 where slope or intercept are not whole numbers.
+    tolerate : iterable of str
+        Codes of findings to accept. "uneven-spacing": slices are interpolated linearly onto an even grid of the usual
+        distance. "missing-slice": missing slices are filled with the smallest value and marked as padding.
+        "duplicate-position": the first instance is kept. "no-geometry": 1 mm for what is unknown.
+    suv : bool
+        PET: standardised uptake value by body weight instead of Bq/mL.
+    threads : int, optional
+        Over slices. Default: `config.threads()`.
+    out : array, optional
+        Of the result's shape and dtype.
+
+    Returns
+    -------
+    Image
+        (z, y, x), slices along +normal; leading axes "t", "echo", "b" or "channel" where there are several. Unit "HU"
+        for CT, "Bq/mL" or "SUV" for PET, "Gy" for dose, else "arbitrary". Value = slope * stored + intercept in
+        float64, rounded once; a modality LUT is applied. `padding` is True where the stored value is the header's
+        padding value. `metadata["findings"]` holds the findings as dictionaries, with no identifier. MONOCHROME1 is
+        about display: values are as stored. A gantry tilt is a sheared affine.
+
+    Raises
+    ------
+    GeometryError
+        A finding that was not tolerated; the message begins with its code.
+    FormatError
+        Pixels that cannot be decoded, or slices that differ in size or format; the message begins with the code.
+    """
+    choice("dtype", dtype, ("float32", "exact"))
+    accepted = frozenset([tolerate] if isinstance(tolerate, str) else tolerate)
+    for code in accepted:
+        if code not in CODES:
+            raise ArgumentError(f"tolerate: {code!r} is not a finding's code")
+    count = thread_count(threads)
+    series = _one_series(source, threads=threads)
+    volume = _assemble(series, threads=threads, suv=suv)
+    for finding in volume.findings:
+        if finding.code in REFUSED and finding.code not in accepted:
+            raise GeometryError(f"{finding}; pass tolerate={finding.code!r} to read it all the same")
+        if finding.code == "mixed-attributes":
+            raise FormatError(str(finding))
+    image = _decode(volume, dtype=dtype, suv=suv, threads=count, out=out)
+    codes = {finding.code for finding in volume.findings}
+    if codes & {"missing-slice", "uneven-spacing"} and volume.depths is not None:
+        from ._even import even
+
+        image = even(image, volume.depths)
+    return image
+
+
+def _one_series(source: Any, *, threads: int | None) -> Series:
+    if isinstance(source, Series):
+        found = [source]
+    else:
+        if isinstance(source, (str, os.PathLike)):
+            if os.path.isdir(source):
+                from ._series import series
+
+                found = series(source, threads=threads)
+            else:
+                found = group_rows(describe([_existing(source)], threads=threads), Path())
+        elif isinstance(source, Sequence) and len(source):
+            found = group_rows(describe([_existing(path) for path in source], threads=threads), Path())
+        else:
+            raise ArgumentError(f"read: expected a Series, a folder, a file or files, got {type(source).__name__}")
+        found = [one for one in found if one.kind == "image"]
+        if not found:
+            raise FormatError("not-image: no readable DICOM image in what was given")
+    if len(found) > 1:
+        listed = ", ".join(f"{one.modality or '?'} with {len(one.files)} file(s)" for one in found[:6])
+        raise ArgumentError(f"read: {len(found)} volumes ({listed} ...): choose one with dicom.series()")
+    if found[0].kind != "image":
+        raise FormatError(f"not-image: the series is of kind {found[0].kind!r}; masks are read by read_masks")
+    return found[0]
+
+
+def _existing(path: Any) -> str:
+    if not os.path.isfile(path):
+        raise ArgumentError(f"read: no file {os.path.basename(os.fspath(path))!r}")
+    return str(os.fspath(path))
+
+
+def _assemble(series: Series, *, threads: int | None, suv: bool) -> Volume:
+    """Headers read anew, whatever the scan said: the files may have changed since."""
+    table = describe([str(path) for path in series.files], threads=threads)
+    rows = table.to_pylist()
+    for row, path in zip(rows, series.files, strict=True):
+        if row["status"] != "image":
+            raise FormatError(f"{row['finding'] or 'not-image'}: {path.name}: {row['detail'] or 'not an image'}")
+    layouts = [layout_of(row, str(path)) for row, path in zip(rows, series.files, strict=True)]
+    if len(rows) == 1 and (rows[0]["multi_frame"] or layouts[0].frames > 1):
+        volume = _multi_frame(rows[0], layouts[0], series)
+    else:
+        volume = _single_frames(rows, layouts, series)
+    volume.row = rows[0]
+    volume.padding = _padding(rows[0], layouts[0])
+    if suv:
+        _apply_suv(volume, rows)
+    return volume
+
+
+def _single_frames(rows: list[dict[str, Any]], layouts: list[Layout], series: Series) -> Volume:
+    groups = group_rows(describe([layout.path for layout in layouts], threads=1), Path()) if len(rows) else []
+    findings = list(series.findings)
+    for fresh in groups:
+        findings += [f for f in fresh.findings if f not in findings and f.code != "duplicate-instance"]
+    count = len(series.values) if series.axis else 1
+    depth = len(rows) // count
+    if count * depth != len(rows):
+        raise FormatError("mixed-attributes: the leading axis does not divide the number of slices")
+    affine, depths = affine_of(rows[:depth])
+    return Volume(
+        layouts=layouts,
+        frames=[0] * len(rows),
+        maps=[value_map(row, layout.path) for row, layout in zip(rows, layouts, strict=True)],
+        affine=affine,
+        leading=(count,) if series.axis else (),
+        dims=(series.axis,) if series.axis else (),
+        coords={series.axis: series.values} if series.axis else {},
+        findings=findings,
+        depths=depths,
+    )
+
+
+def _multi_frame(row: dict[str, Any], layout: Layout, series: Series) -> Volume:
+    frames = frames_of(row, layout)
+    return Volume(
+        layouts=[layout] * len(frames.order),
+        frames=frames.order,
+        maps=frames.maps,
+        affine=frames.affine,
+        leading=frames.leading,
+        dims=frames.dims,
+        coords=frames.coords,
+        findings=[*series.findings, *frames.findings],
+        depths=frames.depths,
+    )
+
+
+def _padding(row: dict[str, Any], layout: Layout) -> tuple[int, int] | None:
+    """The range of stored values that are padding (PS3.3 C.7.5.1.1.2), in this file's sign."""
+    value = row["padding_value"]
+    if value is None or layout.limits is None:
+        return None
+    limit = row["padding_limit"] if row["padding_limit"] is not None else value
+    low, high = layout.limits
+    span = 1 << layout.bits_allocated
+    # The element's sign is the pixels'; writers that use the other one mean the same bits.
+    ends = sorted(
+        v - span if layout.signed and v > high else v + span if not layout.signed and v < 0 else v
+        for v in (value, limit)
+    )
+    return (ends[0], ends[1]) if low <= ends[1] and ends[0] <= high else None
+
+
+def _apply_suv(volume: Volume, rows: list[dict[str, Any]]) -> None:
+    if volume.row["modality"] != "PT":
+        raise ArgumentError(f"suv: only PET has it, the series is {volume.row['modality'] or 'of unknown modality'}")
+    factors = []
+    for row in rows:
+        factor, finding = suv_factor(row)
+        if factor is None:
+            assert finding is not None
+            raise FormatError(f"{finding.code}: {finding.message}")
+        factors.append(factor)
+    factors = factors if len(factors) == len(volume.maps) else factors[:1] * len(volume.maps)
+    volume.maps = [one.scaled(factor) for one, factor in zip(volume.maps, factors, strict=True)]
+
+
+def _decode(volume: Volume, *, dtype: str, suv: bool, threads: int, out: Any) -> Image:
+    first = volume.layouts[0]
+    for layout in volume.layouts:
+        if (layout.rows, layout.columns, layout.samples) != (first.rows, first.columns, first.samples):
+            raise FormatError("mixed-attributes: slices differ in rows, columns or samples")
+    target = exact_dtype(volume.layouts, volume.maps) if dtype == "exact" else np.dtype(np.float32)
+    depth = len(volume.layouts) // int(np.prod(volume.leading, dtype=np.int64))
+    plane: tuple[int, ...] = (first.rows, first.columns)
+    colour = first.samples > 1 or volume.maps[0].palette is not None
+    if colour:
+        return _colour(volume, depth, threads=threads, out=out)
+    shape = (*volume.leading, depth, *plane)
+    narrow = dtype == "exact" and target.itemsize > 2 and target.kind != "f"
+    array = _arrays.result(None if narrow else out, shape, target, np.empty(0))
+    padded = decode_slices(
+        volume.layouts, volume.frames, volume.maps, array.reshape(-1, *plane), volume.padding, threads
+    )
+    if narrow:
+        array = narrowed(array)
+        if out is not None:
+            target_array = _arrays.result(out, shape, array.dtype, array)
+            target_array[...] = array
+            array = target_array
+    padding = None
+    if padded is not None:
+        padding = padded.reshape(-1, depth, *plane).all(axis=0)
+        padding = padding if padding.any() else None
+    return Image(
+        array,
+        volume.affine,
+        dims=(*volume.dims, "z", "y", "x"),
+        coords=volume.coords,
+        unit=unit_of(volume.row, suv=suv),
+        padding=padding,
+        metadata=_metadata(volume),
+    )
+
+
+def _colour(volume: Volume, depth: int, *, threads: int, out: Any) -> Image:
+    """(channel, z, y, x) RGB, 8 bits as stored: colours have no modality unit."""
+    from ._colour import colours
+
+    array = colours(volume.layouts, volume.frames, volume.maps, threads)  # (slices, y, x, 3)
+    shape = (*volume.leading, depth, *array.shape[1:])
+    moved = np.ascontiguousarray(np.moveaxis(array.reshape(shape), -1, len(volume.leading)))
+    if out is not None:
+        target = _arrays.result(out, moved.shape, moved.dtype, moved)
+        target[...] = moved
+        moved = target
+    return Image(
+        moved,
+        volume.affine,
+        dims=(*volume.dims, "channel", "z", "y", "x"),
+        coords={**volume.coords, "channel": ("red", "green", "blue")},
+        unit="colour",
+        metadata=_metadata(volume),
+    )
+
+
+def _metadata(volume: Volume) -> dict[str, Any]:
+    """Plain values without identifiers: no name, date, UID or institution."""
+    row = volume.row
+    names = ("modality", "photometric", "body_part", "kernel", "manufacturer", "model", "thickness", "lossy")
+    kept = {name: row[name] for name in names if row.get(name) is not None}
+    kept["findings"] = [Finding(f.code, f.message, f.where, f.details).to_dict() for f in volume.findings]
+    return kept

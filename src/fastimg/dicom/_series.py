@@ -1,0 +1,297 @@
+"""Files grouped into what is really one volume."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import ArgumentError
+from ..findings import Finding
+from ._geometry import normal_of, stack
+from ._scan import scan
+
+__all__ = ["Series", "group_rows", "series"]
+
+_LOCALIZERS = ("LOCALIZER", "SCOUT", "TOPOGRAM")
+# Leading axes, in the order in which they are tried: (axis, column).
+_AXES = (
+    ("b", "b_value"),
+    ("echo", "echo_time"),
+    ("echo", "echo_number"),
+    ("t", "temporal_position"),
+    ("t", "trigger_time"),
+    ("t", "frame_reference_time"),
+    ("t", "acquisition_datetime"),
+    ("t", "acquisition_number"),
+    ("t", "acquisition_time"),
+)
+
+
+@dataclass
+class Series:
+    """One volume's files, or the files of one mask or other object.
+
+    Attributes
+    ----------
+    uid : str
+        Series instance UID; ":2", ":3" ... are added where one series holds several volumes.
+    kind : str
+        "image", "mask" or "other".
+    modality, study_uid, subject : str
+        `subject` is the patient's identifier as it stands in the file.
+    files : list of Path
+        In slice order: along the normal of the slices, within each leading index.
+    axis, values : str or None, tuple
+        The leading axis ("t", "echo", "b") and its values, where slices repeat at each position.
+    findings : list of Finding
+        What is wrong; slices are named by their file's name.
+    attributes : dict
+        The scan's row of the first file.
+    """
+
+    uid: str
+    kind: Literal["image", "mask", "other"]
+    modality: str
+    study_uid: str
+    subject: str
+    files: list[Path]
+    findings: list[Finding] = field(default_factory=list)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    axis: str | None = None
+    values: tuple[Any, ...] = ()
+
+    def __repr__(self) -> str:
+        found = ", ".join(sorted({f.code for f in self.findings}))
+        return f"<Series {self.kind} {self.modality}, {len(self.files)} files{f', {found}' if found else ''}>"
+
+
+def series(root_or_table: Any, *, threads: int | None = None) -> list[Series]:
+    """Group scanned files into volumes and order their slices.
+
+    Files of one series are one volume where orientation, frame of reference and image type agree; positions that repeat
+    make a leading axis (b-value, echo, time) where one element tells the repetitions apart. A multi-frame file is a
+    volume of its own. Nothing is averaged: gaps, uneven distances, duplicates, tilt and mixed orientations become
+    findings that name the slice.
+
+    Parameters
+    ----------
+    root_or_table : path or pyarrow.Table
+        A folder, or the table of `scan`.
+    threads : int, optional
+        Default: `config.threads()`.
+
+    Returns
+    -------
+    list of Series
+        In the order of their first files' paths.
+    """
+    table = root_or_table if hasattr(root_or_table, "to_pylist") else scan(root_or_table, threads=threads)
+    root = Path(os.fsdecode((table.schema.metadata or {}).get(b"root", b"")))
+    return group_rows(table, root)
+
+
+def group_rows(table: Any, root: Path) -> list[Series]:
+    """The series of a table whose paths are relative to `root`."""
+    import pyarrow.compute as pc
+
+    missing = {"path", "status", "series_uid", "image_position"} - set(table.column_names)
+    if missing:
+        raise ArgumentError(f"series: expected a folder or the table of dicom.scan; columns missing: {sorted(missing)}")
+    wanted = table.filter(pc.is_in(table["status"], value_set=_array(["image", "mask", "other"])))
+    wanted = wanted.filter(pc.is_valid(wanted["series_uid"]))
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in wanted.to_pylist():
+        groups[row["series_uid"]].append(row)
+    result = []
+    for rows in groups.values():
+        result.extend(_volumes(rows, root))
+    return result
+
+
+def _array(values: Iterable[str]) -> Any:
+    import pyarrow as pa
+
+    return pa.array(list(values), pa.string())
+
+
+def _volumes(rows: list[dict[str, Any]], root: Path) -> list[Series]:
+    plain: list[Series] = []
+    slices: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if row["status"] == "image" and not _multi_frame(row):
+            slices[_key(row)].append(row)
+        else:
+            plain.append(_one(row, root))
+    volumes = [_volume(part, root) for group in slices.values() for part in _by_image_type(group)]
+    orientations = {key[0] for key in slices if key[0] is not None}
+    if len(orientations) > 1:
+        text = f"the series holds {len(orientations)} orientations"
+        for volume in volumes:
+            volume.findings.append(Finding("mixed-orientation", text, volume.files[0].name))
+    volumes += plain
+    for number, volume in enumerate(volumes[1:], 2):
+        volume.uid = f"{volume.uid}:{number}"
+    return volumes
+
+
+def _multi_frame(row: dict[str, Any]) -> bool:
+    return bool(row["multi_frame"]) or (row["frames"] or 1) > 1
+
+
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    orientation = row["image_orientation"]
+    rounded = None if orientation is None else tuple(round(float(v), 3) + 0.0 for v in orientation)
+    localizer = any(word in (row["image_type"] or "").upper() for word in _LOCALIZERS)
+    return rounded, row["frame_of_reference_uid"], localizer
+
+
+def _by_image_type(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Image types (magnitude and phase, original and derived) are volumes of their own where they share positions.
+
+    Where they do not, they are parts of one stack: some scanners change the type, and the thickness, half-way.
+    """
+    types: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        types[row["image_type"]].append(row)
+    places = [{tuple(row["image_position"] or ()) for row in group} for group in types.values()]
+    if sum(map(len, places)) == len(set().union(*places)):
+        return [rows]
+    return list(types.values())
+
+
+def _base(row: dict[str, Any], files: list[Path]) -> Series:
+    return Series(
+        uid=row["series_uid"],
+        kind=row["status"],
+        modality=row["modality"] or "",
+        study_uid=row["study_uid"] or "",
+        subject=row["patient_id"] or "",
+        files=files,
+        attributes=row,
+    )
+
+
+def _one(row: dict[str, Any], root: Path) -> Series:
+    result = _base(row, [root / row["path"]])
+    if result.kind == "image":
+        _describe(result, row)
+    elif row["finding"]:
+        result.findings.append(Finding(row["finding"], row["detail"] or "", result.files[0].name))
+    return result
+
+
+def _describe(result: Series, row: dict[str, Any]) -> None:
+    name = result.files[0].name
+    if any(word in (row["image_type"] or "").upper() for word in _LOCALIZERS):
+        result.findings.append(Finding("localizer", "", name))
+    if row["lossy"] == "01":
+        result.findings.append(Finding("lossy", "", name))
+
+
+def _volume(rows: list[dict[str, Any]], root: Path) -> Series:
+    findings: list[Finding] = []
+    rows = _without_copies(rows, findings)
+    names = [Path(row["path"]).name for row in rows]
+    first = rows[0]
+    result = _base(first, [])
+    for name in ("rows", "columns", "samples", "photometric", "bits_allocated", "pixel_representation"):
+        values = {row[name] for row in rows}
+        if len(values) > 1:
+            odd = next(row for row in rows if row[name] != first[name])
+            text = f"{name} differs: {', '.join(sorted(map(str, values)))}"
+            findings.append(Finding("mixed-attributes", text, Path(odd["path"]).name, {"attribute": name}))
+    spacings = {tuple(row["pixel_spacing"] or ()) for row in rows}
+    if len(spacings) > 1:
+        findings.append(Finding("mixed-attributes", "pixel spacing differs", names[0], {"attribute": "pixel_spacing"}))
+    normal = normal_of(first["image_orientation"] or ())
+    positions = [row["image_position"] for row in rows]
+    placed = normal is not None and all(p is not None and len(p) == 3 and np.isfinite(p).all() for p in positions)
+    if not placed or normal is None:
+        order = sorted(range(len(rows)), key=lambda i: (rows[i]["instance_number"] or 0, rows[i]["path"]))
+        what = [word for word, value in (("positions", placed), ("pixel spacing", first["pixel_spacing"])) if not value]
+        findings.append(Finding("no-geometry", f"no usable {' and '.join(what)}", names[0]))
+        chosen = order
+    else:
+        if first["pixel_spacing"] is None:
+            findings.append(Finding("no-geometry", "no pixel spacing", names[0]))
+        found = stack(np.array(positions, np.float64), normal, names)
+        findings.extend(found.findings)
+        chosen = _with_leading(result, found.repeats, rows, names, findings)
+        if len(found.order) == 1:
+            findings.append(Finding("single-slice", "", names[0]))
+    result.files = [root / rows[i]["path"] for i in chosen]
+    result.attributes = rows[chosen[0]]
+    _describe(result, result.attributes)
+    result.findings = findings + result.findings
+    return result
+
+
+def _without_copies(rows: list[dict[str, Any]], findings: list[Finding]) -> list[dict[str, Any]]:
+    """Rows with each SOP instance once; the first file in order of paths is kept."""
+    seen: dict[str, str] = {}
+    kept = []
+    for row in rows:
+        uid = row["sop_instance_uid"]
+        if uid is not None and uid in seen:
+            name = Path(row["path"]).name
+            findings.append(Finding("duplicate-instance", f"the same SOP instance as {seen[uid]}; left out", name))
+            continue
+        if uid is not None:
+            seen[uid] = Path(row["path"]).name
+        kept.append(row)
+    return kept
+
+
+def _with_leading(
+    result: Series, repeats: list[list[int]], rows: list[dict[str, Any]], names: list[str], findings: list[Finding]
+) -> list[int]:
+    """File order, leading index by leading index; sets the leading axis, or reports slices at the same position."""
+    counts = {len(group) for group in repeats}
+    if counts == {1}:
+        return [group[0] for group in repeats]
+    if len(counts) == 1:
+        for axis, column in _AXES:
+            columns = [sorted(((rows[i][column], i) for i in group), key=_sortable) for group in repeats]
+            values = [value for value, _ in columns[0]]
+            if None in values or len(set(values)) < len(values):
+                continue
+            per_slice = axis == "t" and column not in ("temporal_position", "acquisition_number")
+            if per_slice:  # times differ from slice to slice: their order within each position is what counts
+                if any(len({value for value, _ in group}) < len(group) or None in dict(group) for group in columns):
+                    continue
+            elif any([value for value, _ in group] != values for group in columns):
+                continue
+            return _leading(result, axis, values, [[i for _, i in group] for group in columns])
+        if all(row["instance_number"] is not None for row in rows):
+            columns = [sorted((rows[i]["instance_number"], i) for i in group) for group in repeats]
+            steps = {tuple(np.diff([value for value, _ in group]).tolist()) for group in columns}
+            if len(steps) == 1 and all(step > 0 for step in next(iter(steps))):
+                index = list(range(len(columns[0])))
+                return _leading(result, "t", index, [[i for _, i in group] for group in columns])
+    kept = []
+    for group in repeats:
+        group = sorted(group, key=lambda i: (rows[i]["instance_number"] or 0, rows[i]["path"]))
+        kept.append(group[0])
+        for extra in group[1:]:
+            text = f"{names[extra]} lies at the position of {names[group[0]]}"
+            findings.append(
+                Finding("duplicate-position", text, names[extra], {"position": rows[extra]["image_position"]})
+            )
+    return kept
+
+
+def _sortable(pair: tuple[Any, int]) -> tuple[bool, Any, int]:
+    value, index = pair
+    return value is not None, value if value is not None else 0, index
+
+
+def _leading(result: Series, axis: str, values: list[Any], groups: list[list[int]]) -> list[int]:
+    result.axis = axis
+    result.values = tuple(values)
+    return [group[k] for k in range(len(values)) for group in groups]
