@@ -13,6 +13,7 @@ _NAMES = {
     "Series": "_series",
     "pixels": "_pixels",
     "read": "_read",
+    "read_masks": "_masks",
     "scan": "_scan",
     "series": "_series",
 }
@@ -20,6 +21,7 @@ _NAMES = {
 __all__ = [*_NAMES]
 
 if TYPE_CHECKING:
+    from ._masks import read_masks as read_masks
     from ._pixels import pixels as pixels
     from ._read import read as read
     from ._scan import scan as scan

@@ -82,7 +82,8 @@ def read(
         (z, y, x), slices along +normal; leading axes "t", "echo", "b" or "channel" where there are several. Unit "HU"
         for CT, "Bq/mL" or "SUV" for PET, "Gy" for dose, else "arbitrary". Value = slope * stored + intercept in
         float64, rounded once; a modality LUT is applied. `padding` is True where the stored value is the header's
-        padding value. `metadata["findings"]` holds the findings as dictionaries, with no identifier. MONOCHROME1 is
+        padding value. `metadata["findings"]` holds the findings as dictionaries;
+        `metadata["frame_of_reference_uid"]` is what `read_masks` checks (a UID: drop it before an export). MONOCHROME1 is
         about display: values are as stored. A gantry tilt is a sheared affine.
 
     Raises
@@ -157,7 +158,7 @@ def _assemble(series: Series, *, threads: int | None, suv: bool) -> Volume:
     if len(rows) == 1 and (rows[0]["multi_frame"] or layouts[0].frames > 1):
         volume = _multi_frame(rows[0], layouts[0], series)
     else:
-        volume = _single_frames(rows, layouts, series)
+        volume = _single_frames(table, rows, layouts, series)
     volume.row = rows[0]
     volume.padding = _padding(rows[0], layouts[0])
     if suv:
@@ -165,8 +166,8 @@ def _assemble(series: Series, *, threads: int | None, suv: bool) -> Volume:
     return volume
 
 
-def _single_frames(rows: list[dict[str, Any]], layouts: list[Layout], series: Series) -> Volume:
-    groups = group_rows(describe([layout.path for layout in layouts], threads=1), Path()) if len(rows) else []
+def _single_frames(table: Any, rows: list[dict[str, Any]], layouts: list[Layout], series: Series) -> Volume:
+    groups = group_rows(table, Path())
     findings = list(series.findings)
     for fresh in groups:
         findings += [f for f in fresh.findings if f not in findings and f.code != "duplicate-instance"]
@@ -293,9 +294,19 @@ def _colour(volume: Volume, depth: int, *, threads: int, out: Any) -> Image:
 
 
 def _metadata(volume: Volume) -> dict[str, Any]:
-    """Plain values without identifiers: no name, date, UID or institution."""
+    """Plain values: no name, date or institution, and one UID, the frame of reference's, that masks are held against."""
     row = volume.row
-    names = ("modality", "photometric", "body_part", "kernel", "manufacturer", "model", "thickness", "lossy")
+    names = (
+        "modality",
+        "photometric",
+        "body_part",
+        "kernel",
+        "manufacturer",
+        "model",
+        "thickness",
+        "lossy",
+        "frame_of_reference_uid",
+    )
     kept = {name: row[name] for name in names if row.get(name) is not None}
     kept["findings"] = [Finding(f.code, f.message, f.where, f.details).to_dict() for f in volume.findings]
     return kept
