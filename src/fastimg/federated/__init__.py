@@ -1,6 +1,6 @@
 """Named computations where the data is; only sums that policies allow travel."""
 
-from . import _moments, _tables  # noqa: F401  (they register the shipped computations)
+from . import _combat, _moments, _tables  # noqa: F401  (they register the shipped computations)
 from ._audit import verify as verify_log
 from ._federation import Federation, Result
 from ._node import Node

@@ -109,7 +109,7 @@ class Federation:
                 n: {"policy": self._nodes[n].policy.digest, "log_head": self._nodes[n].log.head} for n in run.alive
             },
         }
-        return Result(value, provenance, nodes, run.privacy(value))
+        return Result(value, provenance, nodes, run.privacy())
 
 
 class _Run:
@@ -122,6 +122,7 @@ class _Run:
         self.nonce = os.urandom(16).hex()
         self.rounds = 0
         self._labels = False
+        self._notes: list[str] = []
         self._opened = False
 
     def play(self) -> Any:
@@ -139,6 +140,7 @@ class _Run:
                 return total
             outcome = self._what.combine(total, self._parameters, shared)
             if isinstance(outcome, Done):
+                self._notes = list(outcome.notes)
                 return outcome.value
             shared = outcome
 
@@ -234,7 +236,7 @@ class _Run:
             f"rule survivors: {len(asked)} nodes answer; {least} are needed" + (f" ({reasons})" if reasons else "")
         )
 
-    def privacy(self, value: Any) -> list[str]:
+    def privacy(self) -> list[str]:
         """What the answer discloses."""
         says = [f"{self._what.name} discloses {self._what.discloses}."]
         if self._secure:
@@ -247,6 +249,4 @@ class _Run:
         nodes = self._federation._nodes
         least = min(nodes[name].policy.min_cases for name in self.alive)
         says.append(f"Every node holds at least {least} contributing patients, and every cell it gave.")
-        if self._what.notes is not None:
-            says.extend(self._what.notes(value, self._parameters))
-        return says
+        return says + self._notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -22,19 +22,20 @@ _loaded = False
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a `combine` returns when the computation is over."""
+    """What a `combine` returns when the computation is over; notes are sentences for `Result.privacy`."""
 
     value: Any
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
     """What a `local` returns to agree on categories: column -> its values, in the open.
 
-    A node keeps those of fewer patients than its minimum to itself.
+    Leave out those that fewer patients than `rows.minimum` carry.
     """
 
-    of: dict[str, list[str]]
+    of: dict[str, list[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,6 @@ class Computation:
     combine: Combine | None
     discloses: str
     doc: str = ""
-    notes: Callable[[Any, dict[str, Any]], Sequence[str]] | None = field(default=None)
 
     def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters in plain form; unknown, missing and wrong ones are an ArgumentError."""
@@ -191,7 +191,6 @@ def computation(
     parameters: Mapping[str, Parameter] | None = None,
     combine: Combine | None = None,
     discloses: str = "the sums over all nodes",
-    notes: Callable[[Any, dict[str, Any]], Sequence[str]] | None = None,
 ) -> Callable[[Local], Local]:
     """Register the decorated function as what a node computes in one round.
 
@@ -208,8 +207,6 @@ def computation(
         values and arrays). Without it there is one round and its sums are the value.
     discloses : str
         One sentence: what leaves the federation. It stands in `Result.privacy`.
-    notes : callable, optional
-        notes(value, parameters) -> more sentences for `Result.privacy`.
 
     Notes
     -----
@@ -228,7 +225,7 @@ def computation(
         if before is not None and before.local.__module__ != local.__module__:
             raise ArgumentError(f"computation: {name!r} is registered already by {before.local.__module__}")
         doc = (local.__doc__ or "").strip()
-        _REGISTRY[name] = Computation(name, version, schema, local, combine, discloses, doc, notes)
+        _REGISTRY[name] = Computation(name, version, schema, local, combine, discloses, doc)
         return local
 
     return register
