@@ -80,9 +80,11 @@ __device__ void nearest_each(const T* in, T* out, i64 volumes, const i64* geomet
 // Names: input, output, arithmetic; _truncate rounds towards zero.
 #define FASTIMG_SMALL(name, T)                                          \
   FASTIMG_SEPARABLE(name##_##name##_float32, T, T, float, false)        \
+  FASTIMG_SEPARABLE(name##_float32_float32, T, float, float, false)     \
   FASTIMG_SEPARABLE(float32_##name##_float32, float, T, float, false)   \
   FASTIMG_WIDE(name, T)
 #define FASTIMG_WIDE(name, T)                                           \
+  FASTIMG_SEPARABLE(name##_float64_float64, T, double, double, false)   \
   FASTIMG_SEPARABLE(name##_##name##_float64, T, T, double, false)       \
   FASTIMG_SEPARABLE(float64_##name##_float64, double, T, double, false) \
   FASTIMG_SEPARABLE(name##_##name##_float64_truncate, T, T, double, true) \
@@ -97,10 +99,6 @@ FASTIMG_WIDE(int64, long long)
 FASTIMG_WIDE(uint64, unsigned long long)
 FASTIMG_SEPARABLE(float32_float32_float32, float, float, float, false)
 FASTIMG_SEPARABLE(float64_float64_float64, double, double, double, false)
-FASTIMG_SEPARABLE(int8_float32_float32, signed char, float, float, false)
-FASTIMG_SEPARABLE(uint8_float32_float32, unsigned char, float, float, false)
-FASTIMG_SEPARABLE(int16_float32_float32, short, float, float, false)
-FASTIMG_SEPARABLE(uint16_float32_float32, unsigned short, float, float, false)
 
 #define FASTIMG_NEAREST(name, T)                                                                                  \
   extern "C" __global__ void nearest_##name(const T* in, T* out, long long volumes, const long long* geometry,    \

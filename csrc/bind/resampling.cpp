@@ -1,12 +1,17 @@
 // fastimg.resampling._native: plans that are made once and run over many volumes. Arguments are checked in Python.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
+#include <algorithm>
+#include <array>
 #include <stdexcept>
 #include <string>
 
 #include "bind/capi.hpp"
 #include "resampling/nearest.hpp"
+#include "resampling/oblique.hpp"
+#include "resampling/prefilter.hpp"
 #include "resampling/separable.hpp"
 
 namespace py = pybind11;
@@ -44,6 +49,13 @@ std::int64_t volumes_of(const py::array& array, std::int64_t z, std::int64_t y, 
 
 void check_range(std::int64_t first, std::int64_t taps, std::int64_t in) {
   if (first < 0 || first + taps > in) throw std::invalid_argument("resampling: a table reaches outside the volume");
+}
+
+// float holds voxels of 8 and 16 bits and float32; double holds all.
+template <class C>
+void check_small(rs::Kind kind) {
+  if (sizeof(C) == 4 && kind != rs::Kind::f32 && static_cast<int>(kind) > static_cast<int>(rs::Kind::u16))
+    throw std::invalid_argument("resampling: float32 arithmetic does not hold this dtype");
 }
 
 // (in, low, high, linear, first (out,), weight (taps, out))
@@ -88,6 +100,8 @@ class Separable {
 
   void run(const py::array& in, py::array out, bool truncate, const py::bytes& outside, int threads) const {
     const rs::Kind from = kind_of(in), to = kind_of(out);
+    check_small<C>(from);
+    check_small<C>(to);
     const Run run = run_of(in, out, {z_.in, y_.in, x_.in}, {z_.out, y_.out, x_.out});
     const std::string voxel = outside;
     if (voxel.size() != static_cast<std::size_t>(out.itemsize())) throw std::invalid_argument("resampling: cval's size");
@@ -140,6 +154,67 @@ class Nearest {
   rs::PickBlocks blocks_;
 };
 
+// in (..., z, y, x) of any kind that the arithmetic holds; out of its own kind.
+template <class C>
+void prefilter(const py::array& in, py::array_t<C, py::array::c_style> out, double pole, int horizon, double gain,
+               int threads) {
+  const auto axes = in.ndim();
+  if (axes < 3) throw std::invalid_argument("resampling: expected three axes");
+  const std::int64_t z = in.shape(axes - 3), y = in.shape(axes - 2), x = in.shape(axes - 1);
+  const std::int64_t volumes = volumes_of(in, z, y, x);
+  if (volumes_of(out, z, y, x) != volumes || horizon < 1 || z * y * x == 0)
+    throw std::invalid_argument("resampling: the arrays differ");
+  const rs::Kind from = kind_of(in);
+  check_small<C>(from);
+  const rs::Pole<C> p{C(pole), C(1 / (1 - pole)), C(-pole / (1 - pole)), C(gain), horizon};
+  const char* const source = static_cast<const char*>(in.data());
+  C* const target = out.mutable_data();
+  const std::int64_t voxels = z * y * x, size = in.itemsize();
+  py::gil_scoped_release release;
+  for (std::int64_t v = 0; v < volumes; ++v)
+    rs::prefilter<C>(source + v * voxels * size, from, target + v * voxels, z, y, x, p, threads);
+}
+
+class Oblique {
+ public:
+  Oblique(const Reals& matrix, std::array<std::int64_t, 3> in, std::array<std::int64_t, 3> out, bool edge) {
+    if (matrix.size() != 12) throw std::invalid_argument("resampling: expected a 3 x 4 matrix");
+    std::copy_n(matrix.data(), 12, affine_.m);
+    std::copy_n(in.begin(), 3, affine_.in);
+    std::copy_n(out.begin(), 3, affine_.out);
+    affine_.edge = edge;
+  }
+
+  void run(const py::array& in, py::array out, const std::string& compute, int degree, bool truncate,
+           const py::bytes& outside, int threads) const {
+    const rs::Affine& a = affine_;
+    const Run run = run_of(in, out, a.in, a.out);
+    const rs::Kind from = kind_of(in), to = kind_of(out);
+    const bool single = compute == "float32";
+    if (single && degree > 0) check_small<float>(from), check_small<float>(to);
+    const std::string voxel = outside;
+    const bool own = from == (single ? rs::Kind::f32 : rs::Kind::f64);
+    if (degree < 0 || degree > 5 || (degree > 1 && !own) || (degree == 0 && in.itemsize() != out.itemsize()) ||
+        voxel.size() != static_cast<std::size_t>(out.itemsize()))
+      throw std::invalid_argument("resampling: the arrays do not fit the degree");
+    const std::int64_t source = a.in[0] * a.in[1] * a.in[2] * in.itemsize();
+    const std::int64_t size = out.itemsize(), target = a.out[0] * a.out[1] * a.out[2] * size;
+    py::gil_scoped_release release;
+    for (std::int64_t v = 0; v < run.volumes; ++v) {
+      const char* const here = run.in + v * source;
+      char* const there = run.out + v * target;
+      if (degree == 0)
+        rs::oblique_nearest(here, there, size, a, voxel.data(), threads);
+      else
+        (single ? rs::oblique<float> : rs::oblique<double>)(here, from, there, to, a, degree, truncate, voxel.data(),
+                                                            threads);
+    }
+  }
+
+ private:
+  rs::Affine affine_;
+};
+
 template <class C>
 void bind_separable(py::module_& module, const char* name) {
   py::class_<Separable<C>>(module, name)
@@ -157,4 +232,9 @@ PYBIND11_MODULE(_native, module) {
   py::class_<Nearest>(module, "Nearest")
       .def(py::init<const py::tuple&, const py::tuple&, const py::tuple&>())
       .def("run", &Nearest::run);
+  module.def("prefilter_float", &prefilter<float>);
+  module.def("prefilter_double", &prefilter<double>);
+  py::class_<Oblique>(module, "Oblique")
+      .def(py::init<const Reals&, std::array<std::int64_t, 3>, std::array<std::int64_t, 3>, bool>())
+      .def("run", &Oblique::run);
 }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import _native
-from ._tables import Tables
+from ._tables import Oblique, Tables
 
 
 def separable(
@@ -28,3 +28,20 @@ def nearest(array: Any, out: Any, tables: Tables, *, outside: Any, threads: int)
     plan = tables.keep("nearest", lambda: _native.Nearest(picks(tables.z), picks(tables.y), picks(tables.x)))
     size = np.dtype(f"u{array.dtype.itemsize}")
     plan.run(array.view(size), out.view(size), outside.tobytes(), threads)
+
+
+def prefilter(array: Any, out: Any, *, pole: float, horizon: int, gain: float, compute: str, threads: int) -> None:
+    """out = B-spline coefficients of array for one pole along z, y, x; out may be array."""
+    run = _native.prefilter_float if compute == "float32" else _native.prefilter_double
+    run(array, out, pole, horizon, gain, threads)
+
+
+def oblique(
+    array: Any, out: Any, tables: Oblique, *, degree: int, compute: str, truncate: bool, outside: Any, threads: int
+) -> None:
+    """out = array interpolated at tables.matrix @ (k, j, i, 1); degrees 2 to 5 take coefficients."""
+    plan = tables.keep("native", lambda: _native.Oblique(tables.matrix, tables.source, tables.target, tables.edge))
+    if degree == 0:
+        size = np.dtype(f"u{array.dtype.itemsize}")
+        array, out = array.view(size), out.view(size)
+    plan.run(array, out, compute, degree, truncate, outside.tobytes(), threads)

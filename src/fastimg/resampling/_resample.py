@@ -20,7 +20,8 @@ def resample(
     like: Image | None = None,
     affine: npt.ArrayLike | None = None,
     shape: Sequence[int] | None = None,
-    order: str = "linear",
+    order: str | int = "linear",
+    antialias: bool = False,
     rounding: str = "nearest",
     cval: float | str = 0.0,
     half_pixel: bool = False,
@@ -40,13 +41,18 @@ def resample(
         The target grid is this image's.
     affine, shape : (4, 4) array_like and (z, y, x), optional
         The target grid itself; (k, j, i, 1) to LPS mm.
-    order : "linear" | "nearest"
-        Of interpolation.
+    order : "nearest" | "linear" | "cubic" | 2 | 3 | 4 | 5
+        Nearest sample (halves go up), linear, or B-spline of that degree ("cubic" is 3) through all samples. B-splines
+        take samples outside the volume as mirrored at the outermost centres, as SimpleITK's and SciPy's mode="mirror".
+    antialias : bool
+        Along source axes where the target's samples are further apart (by the factor f), first smooth with a Gaussian of
+        sigma^2 = (f^2 - 1) / (8 ln 2) voxels^2 (Cardoso et al., MICCAI 2015), cut at 4 sigma, the border repeated
+        (B-splines: mirrored): scipy.ndimage.gaussian_filter with mode="nearest" ("mirror").
     rounding : "nearest" | "truncate"
         For integer voxels: to the nearest whole number (halves to even), or towards zero as SimpleITK does.
     cval : float or "edge"
         Value outside the volume; "edge": that of the nearest voxel. The volume ends half a voxel outside the outermost
-        centres, as in ITK: in that rim "linear" gives the outermost voxel's value.
+        centres, as in ITK: in that rim "linear" gives the outermost voxel's value, B-splines go on.
     half_pixel : bool
         With spacing= or shape=: keep the volume's outer border instead of voxel 0's centre, floor(n * old / new)
         voxels: torch's interpolate(align_corners=False).
@@ -58,7 +64,12 @@ def resample(
     Returns
     -------
     Image
-        Of the same dtype and unit, on the target grid.
+        Of the same dtype and unit, on the target grid. Integers saturate.
+
+        An image with `padding` keeps one: padded voxels are left out. "linear" divides by the weight of the others, and
+        where that is below one half the result is padding and has the nearest voxel's value. "nearest" resamples the
+        padding itself; B-splines do too, and before it padded voxels take the value of the nearest other one in their
+        row, column or stack. What lies outside the volume is padding.
 
     Raises
     ------
@@ -87,6 +98,7 @@ def resample(
         affine=affine,
         shape=shape,
         order=order,
+        antialias=antialias,
         rounding=rounding,
         cval=cval,
         half_pixel=half_pixel,

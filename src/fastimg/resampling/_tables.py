@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AxisTable", "Tables", "bspline_weights", "linear_axis", "nearest_axis", "weighted_axis"]
+__all__ = ["AxisTable", "Oblique", "Tables", "bspline_weights", "linear_axis", "nearest_axis", "weighted_axis"]
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class AxisTable:
-    """One axis; outputs [low, high) lie inside the volume. `linear`: weight (1, out) is that of the sample after first."""
+    """One axis; outputs [low, high) lie inside. `linear`: weight (1, out) is that of the sample after first."""
 
     size: int
     low: int
@@ -39,13 +39,10 @@ class AxisTable:
         return [self.size, self.out, self.low, self.high, int(self.linear), 2 if self.linear else self.weight.shape[0]]
 
 
-@dataclass(frozen=True)
-class Tables:
-    """The three axes z, y, x, and what a device keeps of them."""
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """What a device keeps of a plan."""
 
-    z: AxisTable
-    y: AxisTable
-    x: AxisTable
     kept: dict[Any, Any] = field(default_factory=dict, compare=False)
 
     def keep(self, key: Any, make: Callable[[], Any]) -> Any:
@@ -53,6 +50,25 @@ class Tables:
         if key not in self.kept:
             self.kept[key] = make()
         return self.kept[key]
+
+
+@dataclass(frozen=True)
+class Tables(_Kept):
+    """The three axes z, y, x."""
+
+    z: AxisTable
+    y: AxisTable
+    x: AxisTable
+
+
+@dataclass(frozen=True)
+class Oblique(_Kept):
+    """Source index = matrix (3, 4) @ (k, j, i, 1); shapes (z, y, x) of both grids."""
+
+    matrix: Floats
+    source: tuple[int, int, int]
+    target: tuple[int, int, int]
+    edge: bool
 
 
 def _inside(positions: Floats, size: int, edge: bool) -> tuple[int, int]:

@@ -1,0 +1,78 @@
+#include "resampling/oblique.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "cpu/aligned.hpp"
+#include "resampling/fill.hpp"
+
+namespace fastimg::resampling {
+namespace {
+
+constexpr std::int64_t kRows = 16;  // rows a piece of work
+
+const RowTable<float>& rows_of(const float*) { return FASTIMG_PICK(float_rows); }
+const RowTable<double>& rows_of(const double*) { return FASTIMG_PICK(double_rows); }
+const ObliqueTable<float>& table_of(const float*) { return FASTIMG_PICK(float_oblique); }
+const ObliqueTable<double>& table_of(const double*) { return FASTIMG_PICK(double_oblique); }
+
+template <class T>
+void move(const char* in, char* out, const std::int64_t* place, std::int64_t count, const void* outside) {
+  T value;
+  std::memcpy(&value, outside, sizeof value);
+  const T* const from = reinterpret_cast<const T*>(in);
+  T* const to = reinterpret_cast<T*>(out);
+  for (std::int64_t i = 0; i < count; ++i) to[i] = place[i] < 0 ? value : from[place[i]];
+}
+
+}  // namespace
+
+template <class C>
+void oblique(const void* in, Kind from, void* out, Kind to, const Affine& a, int degree, bool truncate,
+             const void* outside, int threads) {
+  const auto& table = table_of(static_cast<const C*>(nullptr));
+  const auto store = rows_of(static_cast<const C*>(nullptr)).store[truncate][static_cast<int>(to)];
+  const std::int64_t size = kSizes[static_cast<int>(to)], width = a.out[2];
+  cpu::parallel_for(a.out[0] * a.out[1], kRows, threads, [&](std::int64_t begin, std::int64_t end) {
+    const auto row = cpu::aligned<C>(width + kSlack);
+    std::fill_n(row.get(), width + kSlack, C(0));
+    std::vector<unsigned char> inside(width + kSlack);
+    for (std::int64_t n = begin; n < end; ++n) {
+      const std::int64_t k = n / a.out[1], j = n % a.out[1];
+      if (degree == 1)
+        table.linear[static_cast<int>(from)](in, a, k, j, row.get(), inside.data());
+      else
+        table.spline[degree](static_cast<const C*>(in), a, k, j, row.get(), inside.data());
+      char* const target = static_cast<char*>(out) + n * width * size;
+      store(row.get(), target, width);
+      for (std::int64_t i = 0; i < width;) {  // runs of outside voxels
+        const auto* const gap = static_cast<unsigned char*>(std::memchr(inside.data() + i, 0, width - i));
+        if (!gap) break;
+        const std::int64_t start = gap - inside.data();
+        std::int64_t stop = start;
+        while (stop < width && !inside[stop]) ++stop;
+        fill_with(target + start * size, outside, size, stop - start);
+        i = stop;
+      }
+    }
+  });
+}
+
+void oblique_nearest(const void* in, void* out, std::int64_t size, const Affine& a, const void* outside, int threads) {
+  const auto find = FASTIMG_PICK(double_oblique).nearest;
+  const std::int64_t width = a.out[2];
+  const auto copy = size == 1 ? move<std::uint8_t> : size == 2 ? move<std::uint16_t> : size == 4 ? move<std::uint32_t>
+                                                                                                 : move<std::uint64_t>;
+  cpu::parallel_for(a.out[0] * a.out[1], kRows, threads, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<std::int64_t> place(width);
+    for (std::int64_t n = begin; n < end; ++n) {
+      find(a, n / a.out[1], n % a.out[1], place.data());
+      copy(static_cast<const char*>(in), static_cast<char*>(out) + n * width * size, place.data(), width, outside);
+    }
+  });
+}
+
+template void oblique<float>(const void*, Kind, void*, Kind, const Affine&, int, bool, const void*, int);
+template void oblique<double>(const void*, Kind, void*, Kind, const Affine&, int, bool, const void*, int);
+
+}  // namespace fastimg::resampling
