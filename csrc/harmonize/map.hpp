@@ -7,6 +7,7 @@
 
 namespace fastimg::harmonize {
 
+// `count` entries, a power of two: see kernels/fastimg/piecewise.cuh.
 struct Knots {
   const float *knot, *level, *slope;
   int count;

@@ -10,7 +10,8 @@ void affine_row(const T* __restrict in, float* __restrict out, std::int64_t coun
   for (std::int64_t i = 0; i < count; ++i) out[i] = fastimg::affine(static_cast<float>(in[i]), shift, scale);
 }
 
-// The atom's search with the loops exchanged, so that voxels go side by side in a register.
+// The atom's search with the loops exchanged, so that voxels go side by side in a register; where knots are few, by
+// counting those that are not above x, which is the same number.
 template <class T>
 void piecewise_row(const T* __restrict in, float* __restrict out, std::int64_t count, const Knots& knots) {
   constexpr int kBlock = 512;
@@ -20,13 +21,20 @@ void piecewise_row(const T* __restrict in, float* __restrict out, std::int64_t c
   for (std::int64_t begin = 0; begin < count; begin += kBlock) {
     const int n = static_cast<int>(count - begin < kBlock ? count - begin : kBlock);
     for (int i = 0; i < n; ++i) x[i] = static_cast<float>(in[begin + i]);
-    for (int i = 0; i < n; ++i) segment[i] = 0;
-    for (int k = 1; k < knots.count - 1; ++k) {
-      const float border = knot[k];
-      for (int i = 0; i < n; ++i) segment[i] += x[i] >= border ? 1 : 0;
+    if (knots.count <= 16) {
+      for (int i = 0; i < n; ++i) segment[i] = 0;
+      for (int k = 1; k < knots.count; ++k) {
+        const float border = knot[k];
+        for (int i = 0; i < n; ++i) segment[i] += x[i] >= border ? 1 : 0;
+      }
+    } else {
+      for (int i = 0; i < n; ++i) segment[i] = fastimg::segment(x[i], knot, knots.count);
     }
     float* const to = out + begin;
-    for (int i = 0; i < n; ++i) to[i] = level[segment[i]] + (x[i] - knot[segment[i]]) * slope[segment[i]];
+    for (int i = 0; i < n; ++i) {
+      const int k = segment[i];
+      to[i] = fastimg::on_segment(x[i], knot[k], level[k], slope[k]);
+    }
   }
 }
 

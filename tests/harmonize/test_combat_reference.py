@@ -29,7 +29,9 @@ def table(reference):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_equals_the_r_package(reference, table, mode):
-    expected = np.loadtxt(reference / "combat" / "r_output" / f"testdata_combat_{mode}_r.csv", delimiter=",", skiprows=1).T
+    expected = np.loadtxt(
+        reference / "combat" / "r_output" / f"testdata_combat_{mode}_r.csv", delimiter=",", skiprows=1
+    ).T
     batch = [1, 1, 1, 1, 1, 2, 2, 2, 2, 2]
     covariates = {"pheno": np.array([1, 0] * 5)} if "unadjusted" not in mode else None
     combat = ComBat(

@@ -20,5 +20,41 @@ def window(put: Put) -> None:
         fi.harmonize.window(put(np.arange(1043).astype(dtype)), low=3, high=90)
 
 
+def histogram(put: Put) -> None:
+    values = np.arange(1043) % 251 - 100
+    mask = put(values % 3 == 0)
+    for dtype in (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64):
+        image = put(values.astype(dtype) if np.dtype(dtype).kind == "i" else (values + 100).astype(dtype))
+        fi.Histogram.of(image)
+        fi.Histogram.of(image, mask=mask, bins=7, range=(-20, 60))
+        fi.histogram.moments(image)
+    for dtype in (np.float32, np.float64):
+        image = put((values / 7).astype(dtype))
+        fi.Histogram.of(image, mask=mask, bins=100)
+        fi.Histogram.of(image, bins=7, range=(-20, 60))
+        fi.histogram.quantile(image, [0, 0.3, 1], mask=mask)
+
+
+def map_(put: Put) -> None:
+    for dtype in (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64):
+        image = put((np.arange(1043) % 127).astype(dtype))
+        fi.harmonize.zscore(image)
+        nyul = fi.harmonize.Nyul().fit([image])
+        nyul.transform(image)
+        nyul.transform(image[:101])  # too few voxels for a table of 8 bits
+        if dtype in (np.int16, np.uint16):
+            nyul.transform(put(np.resize(np.arange(127), 1 << 16).astype(dtype)))
+
+
+def combat(put: Put) -> None:
+    x, batch = np.arange(31.0 * 67).reshape(31, 67) ** 2 % 97, np.arange(31) % 3
+    covariates = {"age": np.arange(31.0) ** 2 % 13, "sex": np.where(np.arange(31) % 5 < 2, "F", "M")}
+    for dtype in (np.float32, np.float64):
+        for missing in ("error", "skip"):
+            image = put(x.astype(dtype))
+            fitted = fi.harmonize.ComBat(missing=missing).fit(image, batch=batch, covariates=covariates)
+            fitted.transform(image, batch=batch, covariates=covariates)
+
+
 # file -> calls
-CASES: dict[str, Callable[[Put], None]] = {"window": window}
+CASES: dict[str, Callable[[Put], None]] = {"combat": combat, "histogram": histogram, "map": map_, "window": window}

@@ -9,6 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._intensity import minmax, percentile, robust_zscore, zscore
+from ._match import match_histogram
+from ._nyul import Nyul
+from ._whitestripe import WhiteStripe
 from ._window import window
 
 if TYPE_CHECKING:
@@ -29,8 +32,11 @@ _LATER = {
 __all__ = [
     "ComBat",
     "Design",
+    "Nyul",
     "Statistics",
+    "WhiteStripe",
     "agreement",
+    "match_histogram",
     "minmax",
     "percentile",
     "robust_zscore",

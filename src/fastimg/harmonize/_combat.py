@@ -29,7 +29,7 @@ _ARRAYS = ("covariate_center", "mean", "beta", "var", "gamma_hat", "delta_hat", 
 _FLAGS = ("constant", "known", "levels")
 
 
-class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class ComBat(TransformerMixin, BaseEstimator):
     """Remove the shift and the scale that each batch (site, scanner, kernel ...) gives to each feature.
 
     A scikit-learn estimator whose `fit` and `transform` also take `batch` and `covariates`, a value a subject. It needs
@@ -68,9 +68,9 @@ class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     Notes
     -----
     Covariates are what must be kept (age, sex, disease stage), never the outcome that a model will be tested on: it
-    would leak into the features. A subject of a batch that was not in the fit is refused: add some of its subjects to the
-    fit first. Equal to the R package to 1e-12. Fitting keeps batches x features x (3 + columns) numbers, whatever the
-    number of subjects.
+    would leak into the features. A subject of a batch that was not in the fit is refused: add some of its subjects
+    to the fit first. Equal to the R package to 1e-12. Fitting keeps batches x features x (3 + columns) numbers, whatever
+    the number of subjects.
 
     References
     ----------
@@ -241,7 +241,7 @@ class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         skew: list[str] = getattr(self, "_skew", [])
         if skew:
             message = (
-                f"{len(skew)} of {len(design.features)} features are strongly skewed: ComBat may create a site effect there; "
+                f"{len(skew)} of {len(design.features)} features are strongly skewed: ComBat may create a site effect; "
                 "monotone='signed-log' and site_effect() help."
             )
             found.append(Finding("combat-skewed", message, details={"features": skew}))

@@ -51,5 +51,16 @@ def combat_apply(
     x: Any, out: Any, batch: Any, covariates: Any, mean: Any, beta: Any, gamma: Any, alpha: Any, *, threads: int
 ) -> None:
     """out = combat_apply(x); see kernels/fastimg/combat.cuh."""
-    parts = (array.reshape(-1) for array in (covariates, mean, beta, gamma, alpha))
-    _native.combat_apply(x, out, batch, *parts, gamma.shape[0], covariates.shape[1], threads)
+    _native.combat_apply(
+        x,
+        out,
+        batch,
+        covariates.reshape(-1),
+        mean.reshape(-1),
+        beta.reshape(-1),
+        gamma.reshape(-1),
+        alpha.reshape(-1),
+        gamma.shape[0],
+        covariates.shape[1],
+        threads,
+    )

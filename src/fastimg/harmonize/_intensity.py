@@ -61,8 +61,8 @@ def zscore(
     image : Image or array
         Any shape; integers or floating point.
     mask : Image or array, optional
-        Non-zero counts; the image's shape, or its last three axes. Default: all but the padding of an Image. Every voxel
-        is transformed, also those outside.
+        Non-zero counts; the image's shape, or its last three axes. Default: all but the padding of an Image. Voxels
+        outside are transformed too.
     nan : {"error", "ignore"}
         What NaN and infinite values do: an error, or left out of the measure (they stay what they are).
     ddof : int

@@ -64,8 +64,8 @@ def solve(
     alone = [str(b) for b, n in stats.subjects.items() if n == 1]
     if alone and not mean_only:
         raise ArgumentError(
-            f"batch: {', '.join(alone[:5])} has a single subject, so that its scale cannot be estimated; join it to a similar "
-            "batch, leave it out, or use mean_only=True"
+            f"batch: {', '.join(alone[:5])} has a single subject: its scale cannot be estimated; join it to a "
+            "similar batch, leave it out, or use mean_only=True"
         )
     # Everything about batch means; s is 1, or p where values are missing.
     n, rows = stats.sums["n"][known], stats.sums["rows"][known]
@@ -173,8 +173,8 @@ def _refuse_confounded(design: Design, stats: Statistics, keep: list[int], scc: 
             name, level = design.columns[index]
             what = repr(name) if level is None else f"{name!r} (level {level!r})"
             raise ArgumentError(
-                f"covariates: {what} does not vary inside any batch: it is confounded with the batches and cannot be kept "
-                "while they are removed"
+                f"covariates: {what} does not vary inside any batch: it is confounded with the batches and cannot be "
+                "kept while they are removed"
             )
     scale = np.sqrt(own)
     if np.linalg.eigvalsh(inside / np.outer(scale, scale))[0] < 1e-10:
@@ -221,7 +221,7 @@ def _parametric(
             continue
         a, b = (2 * s2[k] + m[k] ** 2) / s2[k], (m[k] * s2[k] + m[k] ** 3) / s2[k]
         g_old, d_old = g_hat[k], d_hat[k]
-        for step in range(1, _MOST_STEPS + 1):
+        for step in range(1, _MOST_STEPS + 1):  # noqa: B007
             g_new = (t2[k] * n[k] * g_hat[k] + d_old * g_bar[k]) / (t2[k] * n[k] + d_old)
             d_new = (0.5 * (sums[k] + n[k] * np.square(g_hat[k] - g_new)) + b) / (n[k] / 2.0 + a - 1.0)
             with np.errstate(invalid="ignore", divide="ignore"):

@@ -99,7 +99,7 @@ def site_effect(
     x, columns = x[keep], columns[keep]
     labelled = np.array(rows, object)[keep]
     vectors = {name: vector[keep] for name, vector in vectors.items()}
-    present, codes = np.unique(codes[keep], return_inverse=True)
+    present, codes = np.unique(codes[keep], return_inverse=True)  # type: ignore[assignment]
     if len(present) < 2:
         raise ArgumentError("batch: at least two batches of two or more subjects are needed")
     if groups is not None:
@@ -186,7 +186,7 @@ def _auc(classifier: Any, parts: Sequence[tuple[Any, Any, Array, Array]], codes:
 
 
 def ks_p_values(x: Array, codes: Any) -> Array:
-    """The least p value of each feature: each batch against all others, two-sided, asymptotic, Bonferroni over batches."""
+    """The least p value of each feature: a batch against all others, two-sided, asymptotic, times the batches."""
     count, batches = len(codes), int(codes.max()) + 1
     least = np.ones(x.shape[1])
     for feature in range(x.shape[1]):

@@ -1,14 +1,14 @@
 """Statistics: the sums over subjects that ComBat needs. They add over chunks, files and federated sources.
 
-For batch k, feature f and covariate columns c (all levels of a categorical covariate have a column), with public centres
-m[k, f] and a[c]:
+For batch k, feature f and covariate columns c (all levels of a categorical covariate have a column), with public
+centres m[k, f] and a[c]:
 
     n = subjects,  c = sum (c - a),  cc = sum (c - a)(c - a)',  y = sum (y - m),  yy = sum (y - m)^2,
     cy = sum (c - a)(y - m)
 
 From these the least-squares fit, the pooled and the batch variances, and both kinds of empirical Bayes estimates follow
-without the data (_model.py). Error: a centre that is t standard deviations from the mean costs about t^2 x 1e-16 relative
-in a variance; with means from a first round t is about 0.
+without the data (_model.py). Error: a centre that is t standard deviations from the mean costs about
+t^2 x 1e-16 relative in a variance; with means from a first round t is about 0.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def matrix(X: Any, features: tuple[str, ...] | None = None) -> Any:
 def _wrong_names(names: list[str], features: tuple[str, ...]) -> str:
     if sorted(names) == sorted(features):
         at = next(i for i, (a, b) in enumerate(zip(names, features, strict=True)) if a != b)
-        return f"X: the columns are in another order than in the fit: column {at} is {names[at]!r}, expected {features[at]!r}"
+        return (
+            f"X: the columns are in another order than in the fit: column {at} is {names[at]!r}, not {features[at]!r}"
+        )
     missing, extra = sorted(set(features) - set(names))[:5], sorted(set(names) - set(features))[:5]
     return f"X: the columns are not those of the fit: missing {missing}, unknown {extra}"
 
@@ -71,8 +73,8 @@ class Statistics:
     >>> design = Design(["f0", "f1"], ["A", "B"])
     >>> parts = [Statistics.of(X[s], batch=batch[s], design=design, center=[30, 40]) for s in (slice(3), slice(3, 6))]
 
-    Two rounds, where none are: every source sends `arrays()` of `order=1` (subjects and sums a batch), the centre is the
-    `means()` of their total, and the second round is the one above. Sums over sources are plain additions of equal names:
+    Two rounds, where none are: every source sends `arrays()` of `order=1` (subjects and sums a batch), the centre is
+    the `means()` of their total, and the second round is the one above. Sums over sources add arrays of equal names:
 
     >>> total = {name: sum(p.arrays()[name] for p in parts) for name in parts[0].arrays()}
     >>> whole = Statistics.from_arrays(design, total, center=[30, 40])
@@ -137,7 +139,7 @@ class Statistics:
         center : (batches, features) or (features,) array_like, optional
             Default: for each batch the mean of its first rows here.
         covariate_center : one number a numeric covariate, optional
-            Default: the means here.
+            Default: the means here, or 0 where `center` is given.
         categorical : sequence of str
             Numeric-looking covariates that are categories; only without `design`.
         missing : {"error", "skip"}
@@ -155,7 +157,7 @@ class Statistics:
         codes, columns = design.encode(batch, covariates, count)
         is_numeric = np.array([level is None for _, level in design.columns], bool)
         if covariate_center is None:
-            covariate_center = columns[:, is_numeric].mean(0) if count else 0.0
+            covariate_center = columns[:, is_numeric].mean(0) if count and center is None else 0.0
         about_c = _centre_of_covariates(design, covariate_center)
         columns = np.ascontiguousarray(columns - about_c)
         about = _first_means(x, codes, len(design.batches)) if center is None else center
@@ -280,7 +282,8 @@ class Statistics:
         return self if other == 0 else NotImplemented
 
     def __repr__(self) -> str:
-        return f"<Statistics {int(self.sums['rows'].sum())} subjects, {self.center.shape[0]} batches, {self.center.shape[1]} features>"
+        batches, features = self.center.shape
+        return f"<Statistics {int(self.sums['rows'].sum())} subjects, {batches} batches, {features} features>"
 
 
 def _summed(x: Any, codes: Any, columns: Any, center: Array, skip: bool, threads: int) -> dict[str, Array]:

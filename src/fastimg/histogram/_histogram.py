@@ -32,8 +32,8 @@ class Histogram:
     - "fixed": `bins` equal bins over a public `range`, with counts of what lay below and above it: what a federation
       sums, since the bins tell nothing of the data. The last bin is closed.
     - "adaptive": for floats without a range. Bins are [i, i + 1) * 2**exponent, with the least exponent that needs no
-      more than `limit` bins between the least and the greatest value. Merging adds neighbours of the finer one, which is
-      exact, so that the merged histogram is the pooled one, whatever the order.
+      more than `limit` bins between the least and the greatest value. Merging adds neighbours of the finer one, which
+      is exact, so that the merged histogram is the pooled one, whatever the order.
 
     The error of a quantile is at most `error`: 0 for integers, else the width of a bin (for values inside the range).
 
@@ -208,7 +208,7 @@ class Histogram:
         if self.kind != other.kind:
             raise ArgumentError(f"merge: an {self.kind} histogram and an {other.kind} one cannot be added")
         ends = {"min": _least(self.min, other.min), "max": -_least(-self.max, -other.max)}
-        rest = {"skipped": self.skipped + other.skipped, **ends}
+        rest: dict[str, Any] = {"skipped": self.skipped + other.skipped, **ends}
         if self.kind == "fixed":
             if (self.low, self.high, len(self.counts)) != (other.low, other.high, len(other.counts)):
                 raise ArgumentError("merge: fixed histograms need the same bins and range")
@@ -395,7 +395,7 @@ class Histogram:
         fields = {key: record[key] for key in cls._FIELDS if record.get(key) is not None}
         try:
             return cls(record["kind"], record["counts"], **fields)
-        except (KeyError, TypeError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise FormatError(f"Histogram.from_dict: the record is damaged: {error}") from None
 
     _FIELDS = ("origin", "exponent", "limit", "low", "high", "below", "above", "skipped", "min", "max")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,13 +78,11 @@ def not_finite(count: int) -> ArgumentError:
     return ArgumentError(f"image: {count} voxels are NaN or infinite; pass nan='ignore' or a mask that leaves them out")
 
 
-def quantile(
-    image: Any, q: float | Sequence[float], *, mask: Any = None, nan: str = "error", threads: int | None = None
-) -> Any:
+def quantile(image: Any, q: Any, *, mask: Any = None, nan: str = "error", threads: int | None = None) -> Any:
     """Exact quantiles, by numpy's default ("linear") definition, without sorting.
 
-    Integers of 8 and 16 bits are counted, a bin a value. Floats are counted by the top 16 bits of their order-preserving
-    key; only the values that share a bin with a wanted rank are collected and partially sorted.
+    Integers of 8 and 16 bits are counted, a bin a value. Floats are counted by the top 16 bits of their
+    order-preserving key; only the values that share a bin with a wanted rank are collected and partially sorted.
 
     Parameters
     ----------
