@@ -31,6 +31,7 @@ TOLERABLE = (
     "gantry-tilt",
     "no-geometry",
 )
+RULES = ("burned-in", "secondary-capture", "ultrasound", "document", "head", "label")
 METHODS = ("none", "zscore", "percentile", "window", "nyul")
 
 
@@ -50,6 +51,11 @@ class Input:
     min_slices: int = _option(1, check.integer(1), "series with fewer slices are left out and counted")
     tolerate: tuple[str, ...] = _option(
         (), check.list_of(check.choice(*TOLERABLE)), "findings that would set a case aside but are forgiven"
+    )
+    release: tuple[str, ...] = _option(
+        (),
+        check.list_of(check.choice(*RULES)),
+        "rules on pixels that may show who the patient is, looked at and released",
     )
     suv: bool = _option(True, check.boolean, "PET in SUV (body weight); without what it needs: a finding, and Bq/mL")
     masks: tuple[str, ...] = _option(
@@ -114,6 +120,9 @@ class Combat:
     parametric: bool = _option(True, check.boolean, "parametric priors")
     eb: bool = _option(True, check.boolean, "empirical Bayes shrinkage")
     mean_only: bool = _option(False, check.boolean, "adjust locations, not scales")
+    monotone: str = _option(
+        "none", check.choice("none", "signed-log"), "work on sign(x) log(1 + |x|): for skewed features"
+    )
     min_cases: int = _option(3, check.integer(2), "batches with fewer cases are left out, with a finding")
 
 
