@@ -40,6 +40,7 @@ EXTENSIONS = [
     extension("harmonize._native", "harmonize.pyx", "harmonize"),
     extension("radiomics._native", "radiomics.pyx", "radiomics"),
     extension("secagg._native", "secagg.cpp", "secagg"),
+    extension("cohort._native", "cohort.cpp", "cohort"),
 ]
 EXTENSIONS = [e for e in EXTENSIONS if os.path.exists(e.sources[0])]
 

@@ -44,10 +44,14 @@ class Case:
     findings : list of Finding
     """
 
-    __slots__ = ("_folder", "_manifest")
+    __slots__ = ("_folder", "_manifest", "_shards")
 
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self._folder, self._manifest = folder, manifest
+        self._shards: dict[str, Any] = {}  # open files with their indexes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Case, (self._folder, self._manifest)
 
     @property
     def case_id(self) -> str:
@@ -173,7 +177,13 @@ class Case:
         return _Masks(self)
 
     def _voxels(self, entry: dict[str, Any], region: tuple[slice, ...], threads: int | None) -> npt.NDArray[Any]:
-        return _shard.read(self._folder / entry["path"], entry, region, f"case {self.case_id}", threads=threads)
+        path = entry["path"]
+        try:
+            if path not in self._shards:
+                self._shards[path] = _shard.open_shard(self._folder / path, entry)
+            return _shard.read(self._shards[path], entry, region, threads=threads)
+        except IntegrityError as error:
+            raise IntegrityError(f"case {self.case_id}: {error}") from None
 
     def _image_entry(self) -> dict[str, Any]:
         entry: dict[str, Any] | None = self._manifest["image"]

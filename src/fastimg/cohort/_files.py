@@ -15,9 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-import google_crc32c
-
 from ..errors import FastimgError, RefusedError
+from . import _native
 
 __all__ = [
     "Lock",
@@ -45,7 +44,7 @@ _REASONS = {
 
 def crc32c(data: Any, value: int = 0) -> int:
     """CRC-32C (Castagnoli) of bytes, going on from `value`."""
-    return int(google_crc32c.extend(value, bytes(data) if isinstance(data, memoryview) else data))
+    return int(_native.crc32c(data, value))
 
 
 def free_bytes(path: str | os.PathLike[str]) -> int:

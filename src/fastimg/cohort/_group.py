@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,14 @@ class GroupWriter:
 
     def file(self, name: str, *parts: Any) -> None:
         """One new file; its folders are made."""
+        write_new(self._room(name), *parts)
+        check = 0
+        for part in parts:
+            check = crc32c(part, check)
+        self.files[name] = {"size": sum(len(part) for part in parts), "crc32c": f"{check:08x}"}
+
+    def _room(self, name: str) -> Path:
+        """The path of a file to be, its folders made."""
         path = self.folder / name
         missing = []
         parent = path.parent
@@ -52,11 +61,7 @@ class GroupWriter:
         for made in reversed(missing):
             made.mkdir()
             self._folders.append(made)
-        write_new(path, *parts)
-        check = 0
-        for part in parts:
-            check = crc32c(part, check)
-        self.files[name] = {"size": sum(len(part) for part in parts), "crc32c": f"{check:08x}"}
+        return path
 
     def sync(self) -> None:
         """Flush the entries of all folders made, and of the top one."""
@@ -69,18 +74,20 @@ class GroupWriter:
         chunks = _shard.chunk_shape(array.shape)
         meta = _shard.array_metadata(array.shape, array.dtype.name, chunks, self._codec, dims)
         self.file(f"{node}/zarr.json", _json(meta))
-        parts, check = _shard.encode(array, chunks, self._codec, threads=threads)
         shard = "/".join([node, "c", *("0" * array.ndim)])
-        self.file(shard, *parts)
+        with ThreadPoolExecutor(1) as beside:  # the digest takes another core where there is one
+            digest = beside.submit(voxel_digest, array)
+            size, check, index_check = _shard.write(self._room(shard), array, chunks, self._codec, threads=threads)
+        self.files[shard] = {"size": size, "crc32c": f"{check:08x}"}
         return {
             "path": shard,
-            "size": self.files[shard]["size"],
+            "size": size,
             "shape": list(array.shape),
             "dtype": array.dtype.name,
             "chunks": list(chunks),
             "codec": self._codec,
-            "index_crc32c": check,
-            "digest": voxel_digest(array),
+            "index_crc32c": index_check,
+            "digest": digest.result(),
         }
 
     def image(

@@ -5,21 +5,19 @@ https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.htm
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ArgumentError, IntegrityError
-from ._files import crc32c
+from .._arrays import empty, thread_count
+from ..errors import ArgumentError, FormatError
+from ._codecs import native
 
-__all__ = ["PROFILES", "array_metadata", "chunk_shape", "encode", "read"]
+__all__ = ["DTYPES", "PROFILES", "array_metadata", "chunk_shape", "open_shard", "read", "region_of", "write"]
 
 # what each profile compresses with; "gpu" is a plain zstd frame, which nvCOMP reads
 PROFILES: dict[str, dict[str, Any]] = {
@@ -42,7 +40,7 @@ DTYPES = (
     "float32",
     "float64",
 )
-_ABSENT = 2**64 - 1
+_ON_CPU = np.empty(0)
 
 
 def chunk_shape(shape: Sequence[int]) -> tuple[int, ...]:
@@ -92,116 +90,51 @@ def _padded(shape: Sequence[int], chunks: Sequence[int]) -> list[int]:
     return [-(-n // c) * c for n, c in zip(shape, chunks, strict=True)]
 
 
-def _grid(shape: Sequence[int], chunks: Sequence[int]) -> tuple[int, ...]:
-    return tuple(-(-n // c) for n, c in zip(shape, chunks, strict=True))
+def write(
+    path: Path, array: npt.NDArray[Any], chunks: Sequence[int], codec: dict[str, Any], *, threads: int | None = None
+) -> tuple[int, int, int]:
+    """Write a contiguous array to a new file and flush it to the disk.
 
-
-def encode(
-    array: npt.NDArray[Any], chunks: Sequence[int], codec: dict[str, Any], *, threads: int | None = None
-) -> tuple[list[bytes], int]:
-    """The shard's parts in order, and the CRC-32C of its index."""
-    grid = _grid(array.shape, chunks)
-    parts: list[bytes] = []
-    index = np.empty((math.prod(grid), 2), "<u8")
-    offset = 0
-    block = np.empty(tuple(chunks), array.dtype)
-    for number, place in enumerate(itertools.product(*map(range, grid))):
-        part = array[tuple(slice(p * c, (p + 1) * c) for p, c in zip(place, chunks, strict=True))]
-        if part.shape != block.shape:
-            block[...] = 0
-        block[tuple(slice(n) for n in part.shape)] = part
-        data = _compress(block, codec)
-        data += crc32c(data).to_bytes(4, "little")
-        parts.append(data)
-        index[number] = offset, len(data)
-        offset += len(data)
-    table = index.tobytes()
-    check = crc32c(table)
-    return [*parts, table, check.to_bytes(4, "little")], check
-
-
-def _compress(block: npt.NDArray[Any], codec: dict[str, Any]) -> bytes:
-    imagecodecs: Any = import_module("imagecodecs")  # its stubs know bytes only
-    if codec["name"] == "zstd":
-        return bytes(imagecodecs.zstd_encode(block, level=codec["level"]))
-    size = block.dtype.itemsize
-    shuffle = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}[codec["shuffle"]]
-    return bytes(
-        imagecodecs.blosc_encode(
-            block.reshape(-1).view(np.uint8),
-            level=codec["clevel"],
-            compressor=codec["cname"],
-            shuffle=shuffle,
-            typesize=size,
-            numthreads=1,
-        )
-    )
-
-
-def read(
-    path: Path, entry: dict[str, Any], region: Sequence[slice], where: str, *, threads: int | None = None
-) -> npt.NDArray[Any]:
-    """The voxels of a region. A missing chunk or a byte that differs is an IntegrityError, never a fill value."""
-    shape, chunks, dtype = entry["shape"], entry["chunks"], np.dtype(entry["dtype"])
-    out = np.empty([s.stop - s.start for s in region], dtype)
-    if not out.size:
-        return out
+    Returns the file's size, its CRC-32C and that of its index. The bytes do not depend on the threads; beside the array
+    about 16 MB are held.
+    """
+    coder, level, shuffle = _settings(codec)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise IntegrityError(f"{where}: its voxels are missing") from None
-    try:
-        index = _index(fd, entry, where)
-        grid = _grid(shape, chunks)
-        ranges = [range(s.start // c, -(-s.stop // c)) for s, c in zip(region, chunks, strict=True)]
-        nbytes = math.prod(chunks) * dtype.itemsize
-        for place in itertools.product(*ranges):
-            offset, size = map(int, index[np.ravel_multi_index(place, grid)])
-            if offset == _ABSENT and size == _ABSENT:
-                raise IntegrityError(f"{where}: chunk {place} is missing")
-            block = _decode(os.pread(fd, size, offset), size, nbytes, entry["codec"], where).view(dtype).reshape(chunks)
-            source, target = [], []
-            for p, c, s in zip(place, chunks, region, strict=True):
-                low, high = max(p * c, s.start), min((p + 1) * c, s.stop)
-                source.append(slice(low - p * c, high - p * c))
-                target.append(slice(low - s.start, high - s.start))
-            out[tuple(target)] = block[tuple(source)]
+        done = native().write(fd, array, list(chunks), coder, level, shuffle, thread_count(threads))
+        os.fsync(fd)
     finally:
         os.close(fd)
+    return done
+
+
+def open_shard(path: Path, entry: dict[str, Any]) -> Any:
+    """The file of a manifest's entry, with its index read and checked."""
+    coder, _, shuffle = _settings(entry["codec"])
+    size = np.dtype(entry["dtype"]).itemsize
+    shape, chunks = entry["shape"], entry["chunks"]
+    return native().Shard(str(path), shape, chunks, coder, shuffle, size, entry["size"], entry["index_crc32c"])
+
+
+def read(shard: Any, entry: dict[str, Any], region: Sequence[slice], *, threads: int | None = None) -> npt.NDArray[Any]:
+    """The voxels of a region. A missing chunk or a byte that differs is an IntegrityError, never a fill value."""
+    out = empty(tuple(s.stop - s.start for s in region), np.dtype(entry["dtype"]), _ON_CPU)
+    if out.size:
+        shard.read([s.start for s in region], [s.stop for s in region], out, thread_count(threads))
     return out
 
 
-def _index(fd: int, entry: dict[str, Any], where: str) -> npt.NDArray[np.uint64]:
-    count = math.prod(_grid(entry["shape"], entry["chunks"]))
-    tail = 16 * count + 4
-    size = os.fstat(fd).st_size
-    if size != entry["size"]:
-        raise IntegrityError(f"{where}: its voxels take {size} bytes, the manifest says {entry['size']}")
-    data = os.pread(fd, tail, size - tail)
-    check = crc32c(data[:-4])
-    if check != int.from_bytes(data[-4:], "little") or check != entry["index_crc32c"]:
-        raise IntegrityError(f"{where}: the index of its chunks differs from its checksum")
-    index = np.frombuffer(data[:-4], "<u8").reshape(count, 2)
-    present = index[index[:, 0] != _ABSENT]
-    if len(present) and int(present.max()) > size:
-        raise IntegrityError(f"{where}: the index of its chunks points outside the file")
-    return index
-
-
-def _decode(data: bytes, size: int, nbytes: int, codec: dict[str, Any], where: str) -> npt.NDArray[np.uint8]:
-    imagecodecs: Any = import_module("imagecodecs")
-    if size < 4 or len(data) != size or crc32c(data[:-4]) != int.from_bytes(data[-4:], "little"):
-        raise IntegrityError(f"{where}: a chunk differs from its checksum")
-    out = np.empty(nbytes, np.uint8)
+def _settings(codec: dict[str, Any]) -> tuple[str, int, bool]:
+    """What the compiled code calls it."""
     if codec["name"] == "zstd":
-        decoded = imagecodecs.zstd_decode(data[:-4], out=out)
-    else:
-        if len(data) < 20 or int.from_bytes(data[4:8], "little") != nbytes:
-            raise IntegrityError(f"{where}: a chunk has another size than the manifest says")
-        decoded = imagecodecs.blosc_decode(data[:-4], numthreads=1, out=out)
-    if len(decoded) != nbytes:
-        raise IntegrityError(f"{where}: a chunk has another size than the manifest says")
-    return out
+        return "zstd", codec["level"], False
+    if (
+        codec["name"] == "blosc"
+        and codec["cname"] in ("zstd", "lz4")
+        and codec["shuffle"] in ("noshuffle", "bitshuffle")
+    ):
+        return f"blosc-{codec['cname']}", codec["clevel"], codec["shuffle"] == "bitshuffle"
+    raise FormatError(f"a volume is stored with a codec that this fastimg does not read: {codec}")
 
 
 def region_of(slices: Any, shape: Sequence[int]) -> tuple[slice, ...]:

@@ -1,0 +1,7 @@
+#include "cohort/bitshuffle.hpp"
+
+#include <initializer_list>
+
+#include "cpu/begin_baseline.hpp"
+
+#include "cohort/bitshuffle_loop.hpp"

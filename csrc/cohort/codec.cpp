@@ -1,0 +1,203 @@
+#include "cohort/codec.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "cohort/bitshuffle.hpp"
+#include "cohort/crc32c.hpp"
+
+namespace fastimg::cohort {
+
+Libraries libraries;
+
+namespace {
+
+constexpr std::size_t kHeader = 16;
+constexpr std::uint8_t kByteShuffle = 1, kStored = 2, kBitShuffle = 4, kOneStream = 16;
+constexpr int kLz4 = 1, kZstd = 4;
+
+// One a thread: contexts and rooms that live as long as it does.
+struct Tools {
+  void* cctx = nullptr;
+  void* dctx = nullptr;
+  std::vector<std::uint8_t> planes;
+
+  ~Tools() {
+    if (cctx) libraries.zstd_free_cctx(cctx);
+    if (dctx) libraries.zstd_free_dctx(dctx);
+  }
+};
+thread_local Tools tools;
+
+std::uint8_t* planes(std::size_t size) {
+  if (tools.planes.size() < size) tools.planes.resize(size);
+  return tools.planes.data();
+}
+
+void put32(std::uint8_t* to, std::size_t value) {
+  for (int k = 0; k < 4; ++k) to[k] = static_cast<std::uint8_t>(value >> (8 * k));
+}
+
+std::size_t get32(const std::uint8_t* from) {
+  return from[0] | from[1] << 8 | from[2] << 16 | static_cast<std::size_t>(from[3]) << 24;
+}
+
+// 0 where it does not fit into `room`.
+std::size_t zstd_compress(int level, const std::uint8_t* in, std::size_t size, std::uint8_t* out, std::size_t room) {
+  if (!tools.cctx && !(tools.cctx = libraries.zstd_create_cctx())) throw std::bad_alloc();
+  const std::size_t done = libraries.zstd_compress(tools.cctx, out, room, in, size, level);
+  return libraries.zstd_is_error(done) ? 0 : done;
+}
+
+void zstd_decompress(const std::uint8_t* in, std::size_t size, std::uint8_t* out, std::size_t expected) {
+  if (!tools.dctx && !(tools.dctx = libraries.zstd_create_dctx())) throw std::bad_alloc();
+  const std::size_t done = libraries.zstd_decompress(tools.dctx, out, expected, in, size);
+  if (libraries.zstd_is_error(done) || done != expected) throw Damaged("a chunk cannot be decoded");
+}
+
+std::size_t compress(const Codec& codec, const std::uint8_t* in, std::size_t size, std::uint8_t* out,
+                     std::size_t room) {
+  if (codec.coder == Coder::blosc_zstd)  // Blosc's levels 1 to 9 stand for zstd's 1, 3 ... 15, 22
+    return zstd_compress(codec.level >= 9 ? 22 : std::max(1, 2 * codec.level - 1), in, size, out, room);
+  const int done =
+      libraries.lz4_compress(reinterpret_cast<const char*>(in), reinterpret_cast<char*>(out), static_cast<int>(size),
+                             static_cast<int>(room), std::max(1, 10 - codec.level));
+  return done > 0 ? static_cast<std::size_t>(done) : 0;
+}
+
+// One stream of a frame, `room` bytes when decoded.
+void decompress(int format, const std::uint8_t* in, std::size_t size, std::uint8_t* out, std::size_t room) {
+  if (size == room) {
+    std::memcpy(out, in, size);
+  } else if (format == kZstd) {
+    zstd_decompress(in, size, out, room);
+  } else if (format == kLz4) {
+    const int done = libraries.lz4_decompress(reinterpret_cast<const char*>(in), reinterpret_cast<char*>(out),
+                                              static_cast<int>(size), static_cast<int>(room));
+    if (done < 0 || static_cast<std::size_t>(done) != room) throw Damaged("a chunk cannot be decoded");
+  } else {
+    throw Damaged("a chunk is compressed in a way that its metadata do not say");
+  }
+}
+
+// Blosc leaves blocks alone whose number of elements is not a multiple of 8.
+bool whole(std::size_t block, std::size_t size) { return block / size % 8 == 0; }
+
+void encode_frame(const Codec& codec, const std::uint8_t* chunk, std::size_t size, std::vector<std::uint8_t>& out) {
+  // one block; fewer than 8 elements at the end are a second one, so that the first can be shuffled
+  const std::size_t unit = 8 * codec.size;
+  const std::size_t block = size >= unit ? size / unit * unit : size;
+  const std::size_t blocks = (size + block - 1) / block;
+  const std::size_t begin = out.size();
+  out.resize(begin + kHeader + 8 * blocks + size);
+  std::uint8_t* frame = out.data() + begin;
+  const bool lz4 = codec.coder == Coder::blosc_lz4;
+  frame[0] = 2;
+  frame[1] = 1;
+  frame[2] = static_cast<std::uint8_t>((codec.shuffle ? kBitShuffle : 0) | kOneStream | (lz4 ? kLz4 : kZstd) << 5);
+  frame[3] = static_cast<std::uint8_t>(codec.size);
+  put32(frame + 4, size);
+  put32(frame + 8, block);
+  std::size_t at = kHeader + 4 * blocks;
+  bool smaller = true;
+  for (std::size_t b = 0; b < blocks && smaller; ++b) {
+    const std::size_t count = std::min(block, size - b * block);
+    const std::uint8_t* from = chunk + b * block;
+    if (codec.shuffle && whole(count, codec.size)) {
+      std::uint8_t* to = planes(count);
+      bitshuffle().shuffle(from, to, count / codec.size, codec.size);
+      std::memcpy(to + count / codec.size * codec.size, from + count / codec.size * codec.size, count % codec.size);
+      from = to;
+    }
+    put32(frame + kHeader + 4 * b, at);
+    std::size_t done = count > 1 ? compress(codec, from, count, frame + at + 4, count - 1) : 0;
+    if (done == 0) {
+      if (at + 4 + count > kHeader + size) {
+        smaller = false;
+        break;
+      }
+      std::memcpy(frame + at + 4, from, count);
+      done = count;
+    }
+    put32(frame + at, done);
+    at += 4 + done;
+    smaller = at < kHeader + size;
+  }
+  if (!smaller) {  // as it is
+    frame[2] |= kStored;
+    std::memcpy(frame + kHeader, chunk, size);
+    at = kHeader + size;
+  }
+  put32(frame + 12, at);
+  out.resize(begin + at);
+}
+
+void decode_frame(const std::uint8_t* frame, std::size_t frame_size, std::uint8_t* chunk, std::size_t size) {
+  if (frame_size < kHeader) throw Damaged("a chunk is cut short");
+  const std::uint8_t flags = frame[2];
+  const std::size_t block = get32(frame + 8);
+  const std::size_t item = frame[3];  // some writers always say 1
+  if ((item != 1 && item != 2 && item != 4 && item != 8) || get32(frame + 4) != size ||
+      get32(frame + 12) != frame_size || flags & kByteShuffle)
+    throw Damaged("a chunk is not what its metadata say");
+  if (flags & kStored) {
+    if (frame_size != kHeader + size) throw Damaged("a chunk is cut short");
+    std::memcpy(chunk, frame + kHeader, size);
+    return;
+  }
+  if (block == 0 || block > size || block % item) throw Damaged("a chunk is not what its metadata say");
+  const std::size_t blocks = (size + block - 1) / block;
+  if (frame_size < kHeader + 4 * blocks) throw Damaged("a chunk is cut short");
+  for (std::size_t b = 0; b < blocks; ++b) {
+    const std::size_t count = std::min(block, size - b * block);
+    const bool shuffled = flags & kBitShuffle && whole(count, item);
+    std::uint8_t* to = shuffled ? planes(count) : chunk + b * block;
+    const std::size_t streams = flags & kOneStream || count < block ? 1 : item;
+    std::size_t at = get32(frame + kHeader + 4 * b);
+    for (std::size_t s = 0; s < streams; ++s) {
+      if (at > frame_size || frame_size - at < 4) throw Damaged("a chunk points outside itself");
+      const std::size_t packed = get32(frame + at);
+      at += 4;
+      if (packed > frame_size - at) throw Damaged("a chunk points outside itself");
+      decompress(flags >> 5, frame + at, packed, to + s * (count / streams), count / streams);
+      at += packed;
+    }
+    if (shuffled) {
+      const std::size_t elements = count / item, left = elements * item;
+      bitshuffle().unshuffle(to, chunk + b * block, elements, item);
+      std::memcpy(chunk + b * block + left, to + left, count - left);
+    }
+  }
+}
+
+}  // namespace
+
+void encode_chunk(const Codec& codec, const std::uint8_t* chunk, std::size_t size, std::vector<std::uint8_t>& out) {
+  const std::size_t begin = out.size();
+  if (codec.coder == Coder::zstd) {
+    out.resize(begin + libraries.zstd_bound(size));
+    const std::size_t done = zstd_compress(codec.level, chunk, size, out.data() + begin, out.size() - begin);
+    if (done == 0) throw std::bad_alloc();
+    out.resize(begin + done);
+  } else {
+    encode_frame(codec, chunk, size, out);
+  }
+  const std::size_t done = out.size() - begin;
+  const std::uint32_t check = crc32c(out.data() + begin, done);
+  out.resize(out.size() + 4);
+  put32(out.data() + begin + done, check);
+}
+
+void decode_chunk(const Codec& codec, const std::uint8_t* stored, std::size_t stored_size, std::uint8_t* chunk,
+                  std::size_t size) {
+  if (stored_size < 4 || crc32c(stored, stored_size - 4) != get32(stored + stored_size - 4))
+    throw Damaged("a chunk differs from its checksum");
+  stored_size -= 4;
+  if (codec.coder == Coder::zstd)
+    zstd_decompress(stored, stored_size, chunk, size);
+  else
+    decode_frame(stored, stored_size, chunk, size);
+}
+
+}  // namespace fastimg::cohort

@@ -1,0 +1,195 @@
+"""The compiled shards and frames against their twins, c-blosc and zarr-python; bytes that lie."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from google_crc32c import value as checksum
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numcodecs import blosc
+
+import fastimg as fi
+from fastimg.cohort import _codecs, _native, _shard
+from fastimg.errors import IntegrityError
+from fastimg.testing import cohort as twin
+
+CODERS = [("blosc-zstd", "zstd"), ("blosc-lz4", "lz4")]
+
+
+def data_of(seed, size):
+    """Bytes with runs and noise."""
+    random = np.random.default_rng(seed)
+    values = random.integers(0, 256, size).astype(np.uint8)
+    values[random.random(size) < random.random()] = 7
+    return values.tobytes()
+
+
+@pytest.fixture(scope="module", params=["linked", "called"])
+def native(request):
+    """Through the libraries' own functions, and through Python's where those are out of reach."""
+    _codecs.native()
+    if request.param == "linked":
+        _native.use(_codecs._linked())
+    else:
+        _native.use(_codecs._called())
+    yield _native
+    _native.use(_codecs._linked())
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), size=st.integers(0, 9000), cut=st.floats(0, 1))
+def test_crc32c_on_all_levels(seed, size, cut):
+    data = data_of(seed, size)
+    at = int(cut * size)
+    expected = checksum(data)
+    for level in fi.config.supported_isa():
+        with fi.config.use(isa=level):
+            assert _native.crc32c(data) == expected
+            assert _native.crc32c(data[at:], _native.crc32c(data[:at])) == expected
+    assert _native.crc32c(data, 0, True) == expected
+    assert twin.crc32c(data[:200]) == checksum(data[:200])
+
+
+def test_crc32c_of_the_rfc():
+    # RFC 3720, B.4
+    assert _native.crc32c(bytes(32)) == 0x8A9136AA
+    assert _native.crc32c(b"\xff" * 32) == 0x62A8AB43
+    assert _native.crc32c(bytes(range(32))) == 0x46DD794E
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    count=st.integers(1, 3000),
+    item=st.sampled_from([1, 2, 4, 8]),
+    coder=st.sampled_from(CODERS),
+    shuffle=st.booleans(),
+    level=st.integers(1, 9),
+    block=st.sampled_from([0, 64, 256, 1000]),
+)
+def test_frames_are_cblosc_s(seed, count, item, coder, shuffle, level, block):
+    data = data_of(seed, count * item)
+    name, cname = coder
+    native = _codecs.native()
+    frames = set()
+    for isa in fi.config.supported_isa():
+        with fi.config.use(isa=isa):
+            stored = native.encode_chunk(data, name, level, shuffle, item)
+            frames.add(stored)
+            assert native.decode_chunk(stored, len(data), name, shuffle, item) == data
+            theirs = bytes(blosc.compress(data, cname.encode(), level, 2 if shuffle else 0, block * item, item))
+            theirs += checksum(theirs).to_bytes(4, "little")
+            assert native.decode_chunk(theirs, len(data), name, shuffle, item) == data
+    assert len(frames) == 1
+    assert bytes(blosc.decompress(stored[:-4])) == data
+    assert checksum(stored[:-4]) == int.from_bytes(stored[-4:], "little")
+
+
+@pytest.mark.parametrize("coder", ["blosc-zstd", "blosc-lz4", "zstd"])
+def test_coders_by_either_way(native, coder):
+    for size in (2, 100, 5000, 64 * 1024):
+        for data in (data_of(size, size), bytes(size), np.random.default_rng(0).bytes(size)):
+            stored = native.encode_chunk(data, coder, 1, True, 2)
+            assert native.decode_chunk(stored, size, coder, True, 2) == data
+            if coder != "zstd":
+                assert bytes(blosc.decompress(stored[:-4])) == data
+            bad = bytearray(stored)
+            bad[len(bad) // 2] ^= 16
+            with pytest.raises(IntegrityError):
+                native.decode_chunk(bytes(bad), size, coder, True, 2)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data(), coder=st.sampled_from(["blosc-zstd", "blosc-lz4", "zstd"]))
+def test_frames_that_lie_are_errors(data, coder):
+    """With a right checksum over wrong bytes, decoding gives an error or some bytes; it never leaves its buffers."""
+    native = _codecs.native()
+    good = native.encode_chunk(data_of(data.draw(st.integers(0, 99)), 1200), coder, 1, True, 2)[:-4]
+    bad = bytearray(good)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, min(len(bad) - 1, 40)))
+        bad[at] = data.draw(st.integers(0, 255))
+    cut = bytes(bad[: data.draw(st.integers(0, len(bad)))]) if data.draw(st.booleans()) else bytes(bad)
+    cut += checksum(cut).to_bytes(4, "little")
+    try:
+        assert len(native.decode_chunk(cut, 1200, coder, True, 2)) == 1200
+    except IntegrityError:
+        pass
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 20), min_size=1, max_size=5),
+    seed=st.integers(0, 2**32),
+    dtype=st.sampled_from(["uint8", "int16", "float32", "float64"]),
+    profile=st.sampled_from(sorted(_shard.PROFILES)),
+    threads=st.integers(1, 3),
+)
+def test_shards_and_their_twins(tmp_path_factory, shape, seed, dtype, profile, threads):
+    random = np.random.default_rng(seed)
+    codec = _shard.PROFILES[profile]
+    chunks = [int(random.integers(1, n + 1)) for n in shape]
+    size = np.dtype(dtype).itemsize
+    array = np.frombuffer(data_of(seed, math.prod(shape) * size), dtype).reshape(shape)
+    path = tmp_path_factory.mktemp("shard") / "s"
+    written = _shard.write(path, array, chunks, codec, threads=threads)
+    data = path.read_bytes()
+    assert written == (len(data), checksum(data), checksum(data[:-4][-16 * _cells(shape, chunks) :]))
+    assert twin.decode_shard(data, shape, dtype, chunks, codec).tobytes() == array.tobytes()
+    theirs = twin.encode_shard(array, chunks, codec)
+    other = path.with_name("t")
+    other.write_bytes(theirs)
+    for file in (path, other):
+        content = file.read_bytes()
+        check = int.from_bytes(content[-4:], "little")
+        entry = {
+            **{"shape": shape, "chunks": chunks, "dtype": dtype, "codec": codec},
+            **{"size": len(content), "index_crc32c": check},
+        }
+        shard = _shard.open_shard(file, entry)
+        low = [int(random.integers(0, n)) for n in shape]
+        region = tuple(slice(a, int(random.integers(a + 1, n + 1))) for a, n in zip(low, shape, strict=True))
+        assert _shard.read(shard, entry, region, threads=threads).tobytes() == array[region].tobytes()
+
+
+def _cells(shape, chunks):
+    return math.prod(-(-n // c) for n, c in zip(shape, chunks, strict=True))
+
+
+def test_a_missing_chunk_is_an_error_not_fill(tmp_path):
+    array = np.arange(64, dtype=np.int16).reshape(4, 4, 4)
+    chunks, codec = [2, 4, 4], _shard.PROFILES["default"]
+    data = twin.encode_shard(array, chunks, codec)
+    index = np.frombuffer(data[-36:-4], "<u8").copy()
+    index[2:] = 2**64 - 1
+    table = index.tobytes()
+    check = checksum(table)
+    (tmp_path / "s").write_bytes(data[:-36] + table + check.to_bytes(4, "little"))
+    entry = {
+        "shape": [4, 4, 4],
+        "chunks": chunks,
+        "dtype": "int16",
+        "codec": codec,
+        "size": len(data),
+        "index_crc32c": check,
+    }
+    shard = _shard.open_shard(tmp_path / "s", entry)
+    np.testing.assert_array_equal(_shard.read(shard, entry, np.s_[0:2, 0:4, 0:4]), array[:2])
+    with pytest.raises(IntegrityError, match="chunk 1 is missing"):
+        _shard.read(shard, entry, np.s_[0:4, 0:4, 0:4])
+    for wrong in ((2**63, 5), (len(data), 1), (0, len(data) + 1)):
+        index[2:] = wrong
+        table = index.tobytes()
+        check = checksum(table)
+        (tmp_path / "s").write_bytes(data[:-36] + table + check.to_bytes(4, "little"))
+        with pytest.raises(IntegrityError, match="outside the file"):
+            _shard.open_shard(tmp_path / "s", {**entry, "index_crc32c": check})
+
+
+def test_chunks_are_near_32():
+    assert _shard.chunk_shape((100, 512, 512)) == (34, 32, 32)
+    assert _shard.chunk_shape((7, 30, 110, 33)) == (1, 30, 37, 33)
+    assert _shard.chunk_shape((1, 1, 5000)) == (1, 1, 33)
