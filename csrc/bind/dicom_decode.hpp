@@ -5,7 +5,9 @@
 #include <string>
 
 #include "bind/dicom_arrays.hpp"
+#include "cpu/pool.hpp"
 #include "dicom/decode.hpp"
+#include "dicom/inflate.hpp"
 #include "dicom/rle.hpp"
 
 namespace fastimg::dicom {
@@ -82,7 +84,8 @@ class Plan {
   std::vector<Frame> frames_;
 };
 
-inline void rescale_array(const py::array& stored, py::array out, int left, int right, double slope, double intercept) {
+inline void rescale_array(const py::array& stored, py::array out, int left, int right, double slope, double intercept,
+                          int threads) {
   if (stored.size() != out.size() || !(stored.flags() & py::array::c_style) || !(out.flags() & py::array::c_style) || !out.writeable())
     throw std::invalid_argument("arrays must be C-contiguous and of one size");
   const Type from = type_of(stored.dtype()), to = type_of(out.dtype());
@@ -90,7 +93,10 @@ inline void rescale_array(const py::array& stored, py::array out, int left, int 
   void* target = out.mutable_data();
   const auto count = static_cast<std::int64_t>(stored.size());
   py::gil_scoped_release release;
-  rescale(in, from, target, to, count, {left, right, slope, intercept});
+  cpu::parallel_for(count, 1 << 16, threads, [&](std::int64_t begin, std::int64_t end) {
+    rescale(static_cast<const char*>(in) + begin * size_of(from), from, static_cast<char*>(target) + begin * size_of(to), to,
+            end - begin, {left, right, slope, intercept});
+  });
 }
 
 inline std::vector<std::vector<std::pair<std::uint64_t, std::uint64_t>>> spans_of(
@@ -123,6 +129,15 @@ inline py::bytes rle_bytes(const py::bytes& data, std::uint64_t pixels, unsigned
   return py::bytes(reinterpret_cast<const char*>(out.data()), size);
 }
 
+// At most `limit` bytes of a raw DEFLATE stream.
+inline py::bytes inflated_bytes(const py::bytes& data, std::uint64_t limit) {
+  const std::string_view in = data;
+  std::vector<Byte> out;
+  if (inflate(reinterpret_cast<const Byte*>(in.data()), in.size(), out, limit) == Inflated::damaged)
+    throw std::runtime_error("the deflated data are damaged");
+  return py::bytes(reinterpret_cast<const char*>(out.data()), out.size());
+}
+
 inline void register_decode(py::module_& module) {
   py::class_<Plan>(module, "Plan")
       .def(py::init<>())
@@ -134,9 +149,10 @@ inline void register_decode(py::module_& module) {
       .def("bytes", &Plan::bytes, py::arg("index"))
       .def("__len__", &Plan::size);
   module.def("rescale", &rescale_array, py::arg("stored"), py::arg("out"), py::arg("left"), py::arg("right"),
-             py::arg("slope"), py::arg("intercept"));
+             py::arg("slope"), py::arg("intercept"), py::arg("threads"));
   module.def("spans", &spans_of, py::arg("path"), py::arg("offset"), py::arg("big"), py::arg("frames"),
              py::arg("extended_offsets"), py::arg("extended_lengths"));
+  module.def("inflate", &inflated_bytes, py::arg("data"), py::arg("limit"));
   module.def("rle_decode", &rle_bytes, py::arg("data"), py::arg("pixels"), py::arg("samples"), py::arg("sample_bytes"));
 }
 

@@ -188,8 +188,9 @@ Inflated inflate(const Byte* in, std::uint64_t size, std::vector<Byte>& out, std
       if (bits.left() < 4) return Inflated::damaged;
       const std::uint64_t length = load16(bits.here(), false);
       if ((length ^ 0xFFFF) != load16(bits.here() + 2, false) || bits.left() - 4 < length) return Inflated::damaged;
-      if (out.size() + length > limit) return Inflated::limited;
-      out.insert(out.end(), bits.here() + 4, bits.here() + 4 + length);
+      const std::uint64_t room = out.size() < limit ? limit - out.size() : 0;
+      out.insert(out.end(), bits.here() + 4, bits.here() + 4 + std::min(length, room));
+      if (length > room) return Inflated::limited;
       bits.skip(4 + length);
     } else {
       if (type == 1) {

@@ -1,6 +1,7 @@
 #include "dicom/rescale.hpp"
 
 #include <cmath>
+#include <cstring>
 #include <stdexcept>
 
 #include "cpu/pool.hpp"
@@ -19,6 +20,10 @@ bool exact_in_float(Type from, const Rescale& how) {
 }  // namespace
 
 void rescale(const void* in, Type from, void* out, Type to, std::int64_t count, const Rescale& how) {
+  if (from == to && how.left == 0 && how.right == 0 && how.slope == 1 && how.intercept == 0) {
+    std::memcpy(out, in, static_cast<std::size_t>(count) * size_of(to));
+    return;
+  }
   const RescaleTable& table = FASTIMG_PICK(rescale_table);
   const int f = static_cast<int>(from), t = static_cast<int>(to);
   if (to == Type::f32) {

@@ -19,7 +19,7 @@ struct Rescale {
   double slope = 1, intercept = 0;
 };
 
-// in and out hold `count` values; they may be the same block where their types are equal and nothing is rescaled.
+// in and out hold `count` values and do not overlap.
 using RescaleRow = void (*)(const void* in, void* out, std::int64_t count, const Rescale& how);
 
 struct RescaleTable {

@@ -14,6 +14,7 @@ _NAMES = {
     "pixels": "_pixels",
     "read": "_read",
     "read_masks": "_masks",
+    "rescale": "_rescale",
     "scan": "_scan",
     "series": "_series",
 }
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ._masks import read_masks as read_masks
     from ._pixels import pixels as pixels
     from ._read import read as read
+    from ._rescale import rescale as rescale
     from ._scan import scan as scan
     from ._series import Series as Series
     from ._series import series as series

@@ -99,7 +99,7 @@ def _through_codecs(
             stored = decode(_bytes(plan, number), layouts[place])
         except FormatError as error:
             raise FormatError(f"{error} (slice {place})") from error
-        _native.rescale(stored.reshape(-1), out[place].reshape(-1), 0, 0, maps[place].slope, maps[place].intercept)
+        _native.rescale(stored.reshape(-1), out[place].reshape(-1), 0, 0, maps[place].slope, maps[place].intercept, 1)
 
     workers = min(threads or config.threads(), len(places))
     if workers <= 1:

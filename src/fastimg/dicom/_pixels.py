@@ -103,6 +103,9 @@ def _frames_present(layout: Layout) -> int:
         return layout.frames
     values = layout.rows * layout.columns * layout.samples
     frame_bits = values * (1 if layout.bits_allocated == 1 else 8 * layout.dtype.itemsize)
+    expected = -(-frame_bits * layout.frames // 8)
+    if layout.length <= expected + expected % 2:  # the last byte may be padding, whatever its size in pixels
+        return layout.frames
     return max(layout.frames, layout.length * 8 // frame_bits)
 
 

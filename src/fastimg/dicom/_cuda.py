@@ -1,0 +1,30 @@
+"""CUDA side of the dicom leaf: the same functions as `_cpu`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _gpu
+
+_BLOCK = 256
+
+
+def rescale(array: Any, out: Any, left: int, right: int, slope: float, intercept: float, *, threads: int) -> None:
+    """out = rescale(array); see kernels/fastimg/rescale.cuh. `threads` is of the CPU only."""
+    blocks = min(-(-array.size // (_BLOCK * 4)), 1 << 16)
+    if blocks:
+        _gpu.launch(
+            "rescale",
+            f"rescale_{array.dtype.name}",
+            (blocks,),
+            (_BLOCK,),
+            array,
+            out,
+            np.int64(array.size),
+            np.int32(left),
+            np.int32(right),
+            np.float64(slope),
+            np.float64(intercept),
+        )
