@@ -69,7 +69,7 @@ def test_equals_neurocombat_on_random_designs(seed, batches, features, with_age,
     X = rng.normal(10, 2, (n, features)) * rng.uniform(0.5, 2, (batches, features))[batch]
     X += rng.normal(0, 3, (batches, features))[batch]
     if not hasattr(np, "int"):
-        np.int = int  # what neuroCombat 0.2.12 still calls it
+        np.int = int  # noqa: NPY001 - what neuroCombat 0.2.12 still calls it
     with contextlib.redirect_stdout(io.StringIO()):
         expected = neuro.neuroCombat(
             X.T,
@@ -81,7 +81,7 @@ def test_equals_neurocombat_on_random_designs(seed, batches, features, with_age,
             mean_only=mean_only,
             ref_batch=0 if ref else None,
         )["data"].T
-    del np.int
+    del np.int  # noqa: NPY001
     seen = ComBat(eb=eb, mean_only=mean_only, reference=0 if ref else None).fit_transform(
         X, batch=batch, covariates=covariates
     )

@@ -84,9 +84,9 @@ def test_refusals(name):
         function(np.full((2, 2, 2), 7, np.int16))
     with pytest.raises(fi.errors.ArgumentError, match="one value"):
         function(np.full((2, 2, 2), 7, np.float32))
-    with pytest.raises(fi.errors.ArgumentError, match="no voxel is left|empty|no finite value"):
+    with pytest.raises(fi.errors.ArgumentError, match=r"no voxel is left|empty|no finite value"):
         function(np.arange(8, dtype=np.int16), mask=np.zeros(8, bool))
-    with pytest.raises(fi.errors.ArgumentError, match="no voxel is left|empty|no finite value"):
+    with pytest.raises(fi.errors.ArgumentError, match=r"no voxel is left|empty|no finite value"):
         function(np.arange(8, dtype=np.float32), mask=np.zeros(8, bool))
     values = np.float32([1, 2, np.nan, 4])
     with pytest.raises(fi.errors.ArgumentError, match="NaN or infinite"):
