@@ -19,14 +19,14 @@ def sites(shift, n=150, features=12, seed=0):
 
 def test_a_site_effect_is_seen_and_its_absence_too():
     strong = site_effect(*sites(1.5), trees=40)
-    none = site_effect(*sites(0), trees=40)
+    none = site_effect(*sites(0, n=900), trees=40)
     assert strong["ks_share"] == 1
     assert strong["auc_linear"] > 0.95
     assert strong["auc_forest"] > 0.95
     assert strong["variance_explained"] > 0.4
     assert none["ks_share"] < 0.2
-    assert abs(none["auc_linear"] - 0.5) < 0.12
-    assert abs(none["auc_forest"] - 0.5) < 0.12
+    assert abs(none["auc_linear"] - 0.5) < 0.06
+    assert abs(none["auc_forest"] - 0.5) < 0.06
     assert none["variance_explained"] < 3 * none["variance_chance"]
 
 
@@ -52,9 +52,9 @@ def test_same_seed_same_numbers_and_groups_stay_together():
 
 def test_covariates_explain_what_looks_like_a_site_effect():
     rng = np.random.default_rng(1)
-    batch = np.repeat(["A", "B"], 100)
-    age = rng.normal(60, 10, 200) + 15 * (batch == "B")
-    X = age[:, None] * rng.normal(1, 0.2, 6) + rng.normal(0, 3, (200, 6))
+    batch = np.repeat(["A", "B"], 600)
+    age = rng.normal(60, 10, 1200) + 15 * (batch == "B")
+    X = age[:, None] * rng.normal(1, 0.2, 6) + rng.normal(0, 3, (1200, 6))
     assert site_effect(X, batch, trees=10)["variance_explained"] > 0.2
     assert site_effect(X, batch, covariates={"age": age}, trees=10)["variance_explained"] < 0.03
 
