@@ -1,0 +1,248 @@
+"""What identifies a patient, and whether any of it is left in a text.
+
+Identifiers are compared without regard to case, accents and the way letters are composed; German umlauts also in their
+two-letter form; dates in the usual notations. A finding tells where something was found, never what.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.valuerep import PersonName
+
+from fastimg.errors import ArgumentError
+from fastimg.findings import Finding
+
+__all__ = ["fold", "identifiers_of", "matcher", "residual", "scrub"]
+
+# Attributes whose whole value identifies the patient, the people who treated him, or the place.
+IDENTIFYING = frozenset(
+    """PatientID IssuerOfPatientID OtherPatientIDs PatientBirthDate PatientAddress PatientTelephoneNumbers
+    PatientTelecomInformation MedicalRecordLocator MilitaryRank PatientInsurancePlanCodeSequence
+    InsurancePlanIdentification AccessionNumber StudyID AdmissionID ServiceEpisodeID RequestedProcedureID
+    ScheduledProcedureStepID PerformedProcedureStepID FillerOrderNumberImagingServiceRequest
+    PlacerOrderNumberImagingServiceRequest InstitutionName InstitutionAddress InstitutionalDepartmentName StationName
+    DeviceSerialNumber GantryID CurrentPatientLocation PatientInstitutionResidence PersonAddress
+    PersonTelephoneNumbers ReferringPhysicianAddress ReferringPhysicianTelephoneNumbers ResponsibleOrganization
+    SpecimenIdentifier ContainerIdentifier""".split()
+)
+# Words of names and titles that identify nobody.
+COMMON = frozenset(["anonymous", "anonymized", "anonymised", "unknown", "none", "patient", "test", "phantom", "prof", "anon"])
+STANDARD = "1.2.840.10008."  # UIDs that DICOM itself defines
+ENCODINGS = ("utf-8", "latin-1", "iso8859-2", "iso8859-5", "iso8859-7", "shift_jis", "euc_kr", "gb18030", "utf-16-le")
+
+_SPECIAL = str.maketrans({"ø": "o", "œ": "oe", "æ": "ae", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "\u2019": "'"})
+_UMLAUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa"})
+
+
+def fold(text: str) -> str:
+    """Lower case without accents: what two spellings of one name have in common."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c)).casefold().translate(_SPECIAL)
+
+
+def identifiers_of(source: Any) -> set[str]:
+    """The values by which a series or dataset can be traced to a person or a place.
+
+    Parameters
+    ----------
+    source : Series, Dataset, path, or a sequence of them
+        Of a series the first and the last file are read (without pixels): names, numbers, addresses and UIDs are
+        those of the series; slices differ in their SOP instance UID, which is taken from the first and the last.
+
+    Returns
+    -------
+    set of str
+        All components and character groups of person names, at any depth; patient, accession and study numbers; birth
+        dates; addresses; institution and station; UIDs other than those that DICOM defines. Values shorter than three
+        characters (two in ideographic scripts) are left out: they would be found everywhere.
+    """
+    found: set[str] = set()
+    if isinstance(source, Dataset):
+        _collect(source, found)
+    elif hasattr(source, "files"):
+        files = list(source.files)
+        for file in files[:1] + files[1:][-1:]:
+            found |= identifiers_of(file)
+    elif isinstance(source, str | bytes) or hasattr(source, "__fspath__"):
+        _collect(pydicom.dcmread(source, stop_before_pixels=True, force=True), found)
+    elif isinstance(source, Iterable):
+        for part in source:
+            found |= identifiers_of(part)
+    else:
+        raise ArgumentError(f"identifiers_of: expected a series, path or Dataset, got {type(source).__name__}")
+    return {value for value in found if _long_enough(value)}
+
+
+def _collect(dataset: Dataset, found: set[str]) -> None:
+    for element in dataset:
+        value = element.value
+        if element.VR == "SQ":
+            for item in value or []:
+                _collect(item, found)
+        elif not value:
+            continue
+        elif element.VR == "PN":
+            for name in _several(value):
+                found.update(_components(name))
+        elif element.VR == "UI":
+            found.update(uid for uid in map(str, _several(value)) if not uid.startswith(STANDARD))
+        elif element.keyword in IDENTIFYING:
+            found.update(str(v).strip() for v in _several(value))
+
+
+def _several(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, MultiValue | list | tuple) else [value]
+
+
+def _components(name: PersonName | str) -> Iterator[str]:
+    """Every component of every character group; words of a component too, so that double names are found apart."""
+    for group in str(name).split("="):
+        for component in group.split("^"):
+            component = component.strip()
+            yield component
+            words = re.split(r"[\s,.\-]+", component)
+            if len(words) > 1:
+                yield from (word for word in words if len(word) > 3)
+
+
+def _long_enough(value: str) -> bool:
+    folded = fold(value)
+    letters = [c for c in folded if c.isalnum()]
+    if folded in COMMON or not letters:
+        return False
+    ideographs = all("\u3040" <= c <= "\u9fff" or "\uac00" <= c <= "\ud7a3" for c in letters)
+    return len(letters) >= (2 if ideographs else 3)
+
+
+def _variants(value: str) -> Iterator[str]:
+    """Folded spellings of one identifier."""
+    yield fold(value)
+    lower = unicodedata.normalize("NFC", value.casefold())
+    yield fold(lower.translate(_UMLAUT))
+    if re.fullmatch(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", value):
+        year, month, day = value[:4], value[4:6], value[6:]
+        for sign in "-./ ":
+            yield sign.join((year, month, day))
+            yield sign.join((day, month, year))
+            yield sign.join((month, day, year))
+
+
+def _pattern(folded: str) -> str:
+    """A regular expression for one folded spelling, with borders that keep short ones from being found inside words."""
+    body = r"[\s_^]+".join(map(re.escape, folded.split()))
+    if re.fullmatch(r"[\d.]+", folded):
+        return rf"(?<![\d.]){body}(?!\.?\d)" if "." in folded else rf"(?<!\d){body}(?!\d)"
+    if len(folded) < 6 and folded.isascii():
+        return rf"(?<![^\W_]){body}(?![^\W_])"
+    return body
+
+
+@lru_cache(maxsize=64)
+def matcher(identifiers: frozenset[str]) -> re.Pattern[str] | None:
+    """One expression that finds any of the identifiers in a folded text; None when there are none."""
+    spellings = {v for value in identifiers if _long_enough(value) for v in _variants(value)}
+    patterns = sorted({_pattern(s) for s in spellings if s}, key=lambda p: (-len(p), p))
+    return re.compile("|".join(patterns)) if patterns else None
+
+
+def residual(texts: Any, identifiers: Iterable[str]) -> list[Finding]:
+    """Look for identifiers in texts; an empty list means that none was found.
+
+    Parameters
+    ----------
+    texts : str, bytes, Dataset, mapping, sequence or a nest of them
+        Keys of mappings are texts too; numbers are written out; bytes are read as UTF-8, Latin-1, the other character
+        sets of DICOM and UTF-16; arrays of numbers are passed over.
+    identifiers : iterable of str
+        As from `identifiers_of`.
+
+    Returns
+    -------
+    list of Finding
+        "identifier-left", one a place; `where` is the place as a path of keys and positions, in which a key that is
+        itself an identifier is replaced by its position.
+    """
+    wanted = frozenset(identifiers)
+    pattern = matcher(wanted)
+    if pattern is None:
+        return []
+    found: dict[str, int] = {}
+    for where, text in _walk(texts, "", pattern):
+        hits = _hits(text, pattern, wanted)
+        if hits:
+            found[where] = found.get(where, 0) + hits
+    return [
+        Finding("identifier-left", f"{count} values of the patient were found", where, {"count": count})
+        for where, count in found.items()
+    ]
+
+
+def _hits(text: str | bytes, pattern: re.Pattern[str], wanted: frozenset[str]) -> int:
+    if isinstance(text, str):
+        return len(pattern.findall(fold(text)))
+    hits = len(pattern.findall(fold(text.decode("utf-8", "ignore"))))
+    hits += len(pattern.findall(fold(text.decode("latin-1")))) if not hits else 0
+    if hits or text.isascii():
+        return hits
+    return sum(needle in text for needle in _encoded(wanted))
+
+
+@lru_cache(maxsize=64)
+def _encoded(wanted: frozenset[str]) -> tuple[bytes, ...]:
+    """Identifiers as bytes of each character set that has their letters; plain ASCII is found by decoding already."""
+    found = set()
+    for value in wanted:
+        for encoding in ENCODINGS:
+            for spelling in (value, value.upper(), value.lower()):
+                try:
+                    found.add(spelling.encode(encoding))
+                except UnicodeEncodeError:
+                    continue
+    return tuple(sorted(needle for needle in found if len(needle) > 3 and not needle.isascii()))
+
+
+def _walk(value: Any, where: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, str | bytes]]:
+    if value is None or isinstance(value, bool | np.ndarray):
+        return
+    if isinstance(value, str | bytes):
+        yield where, value
+    elif isinstance(value, Dataset):
+        for element in value:
+            place = f"{where}/{element.tag:08X}"
+            if element.VR == "SQ":
+                yield from _walk(list(element.value or []), place, pattern)
+            elif element.tag != 0x7FE00010:
+                yield from _walk(element.value if isinstance(element.value, bytes) else str(element.value), place, pattern)
+    elif isinstance(value, Mapping):
+        for position, (key, part) in enumerate(value.items()):
+            name = str(key)
+            place = f"{where}/{f'#{position}' if pattern.search(fold(name)) else name}"
+            yield f"{place} (key)", name
+            yield from _walk(part, place, pattern)
+    elif isinstance(value, Iterable):
+        for position, part in enumerate(value):
+            yield from _walk(part, f"{where}[{position}]", pattern)
+    else:
+        yield where, str(value)
+
+
+def scrub(text: str, identifiers: Iterable[str]) -> str:
+    """The text without the words in which identifiers stand; blanks are tidied.
+
+    For labels of masks and for descriptions: "Lesion Müller" becomes "Lesion".
+    """
+    pattern = matcher(frozenset(identifiers))
+    if pattern is None or not pattern.search(fold(text)):
+        return text
+    kept = [word for word in re.split(r"[\s_^=,;:/\\]+", text) if word and not pattern.search(fold(word))]
+    result = " ".join(kept)
+    return "" if pattern.search(fold(result)) else result

@@ -1,0 +1,124 @@
+"""SUV: the formula on figures worked by hand, and on a phantom built backwards from its SUV."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pydicom
+import pytest
+
+import fastimg as fi
+from fastimg.dicom._suv import suv_factor, suv_inputs
+
+
+def test_the_formula_by_hand():
+    """70 kg, 350 MBq, one half life: 70000 / 175e6 = 0.0004 per Bq/mL; 5000 Bq/mL is SUV 2."""
+    factor = suv_factor(weight_kg=70, dose_bq=350e6, half_life_s=6586.2, wait_s=6586.2)
+    assert factor * 5000 == pytest.approx(2.0, rel=1e-12)
+    assert suv_factor(weight_kg=70, dose_bq=350e6, half_life_s=6586.2, wait_s=9e9, decay="ADMIN") == 70000 / 350e6
+
+
+@pytest.mark.parametrize(
+    "bad", [{"weight_kg": 0}, {"dose_bq": -1}, {"half_life_s": np.nan}, {"wait_s": -1}, {"decay": "NONE"}]
+)
+def test_impossible_figures_are_errors(bad):
+    good = {"weight_kg": 70, "dose_bq": 3e8, "half_life_s": 6586.2, "wait_s": 3600.0}
+    with pytest.raises(fi.errors.ArgumentError, match=next(iter(bad))):
+        suv_factor(**{**good, **bad})
+
+
+CASES = [
+    {},
+    {"decay": "ADMIN"},
+    {"injected": "20210303 233000", "started": "20210304 003000"},
+    {"weight_kg": 43.5, "dose_bq": 1.1e8, "half_life": 1223.4, "injected": "20210304 095000"},
+]
+
+
+@pytest.mark.parametrize("options", CASES)
+@pytest.mark.parametrize("dated", [True, False])
+def test_the_phantom_to_a_thousandth(tmp_path, options, dated):
+    written, suv = fi.synth.pet_series(tmp_path, slices=4, size=24, **options)
+    for k, file in enumerate(written.files):
+        d = pydicom.dcmread(file)
+        if not dated:  # only the time of day remains: midnight must be found
+            del d.RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalStartDateTime
+        inputs, findings = suv_inputs(d)
+        assert findings == []
+        values = d.pixel_array * float(d.RescaleSlope) * inputs.factor
+        inside = suv[k] > 0
+        np.testing.assert_allclose(values[inside], suv[k][inside], rtol=1e-3)
+        assert (values[~inside] == 0).all()
+
+
+def header(tmp_path, **attributes):
+    written, _ = fi.synth.pet_series(tmp_path, slices=1, size=8, attributes=attributes)
+    return pydicom.dcmread(written.files[0])
+
+
+DRUG = "RadiopharmaceuticalInformationSequence"
+
+
+def change(d, path, value):
+    item = d[DRUG][0] if path.startswith("Radio") and path != DRUG else d
+    if value is None:
+        del item[path]
+    else:
+        setattr(item, path, value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ("PatientWeight", None, "weight"),
+        ("PatientWeight", "0", "weight"),
+        ("RadionuclideTotalDose", "0", "dose"),
+        ("RadionuclideTotalDose", None, "dose"),
+        ("RadionuclideHalfLife", None, "half life"),
+        ("SeriesTime", None, "time of the scan"),
+        ("AcquisitionTime", "095959", "time of the scan"),  # before the series: the series time is not the scan's
+        ("RadiopharmaceuticalStartDateTime", "20210301090000", "10 half lives"),
+        ("DecayCorrection", "NONE", "START or ADMIN"),
+        ("CorrectedImage", ["ATTN"], "DECY"),
+        ("Units", "PROPCPS", "units"),
+        (DRUG, [], "one radiopharmaceutical"),
+    ],
+)
+def test_what_is_missing_is_a_finding(tmp_path, path, value, told):
+    d = header(tmp_path)
+    assert suv_inputs(d)[1] == []
+    change(d, path, value)
+    inputs, findings = suv_inputs(d)
+    assert inputs.factor is None
+    assert [f.code for f in findings] == ["suv-missing"]
+    assert told in findings[0].message
+
+
+def test_times_missing_altogether(tmp_path):
+    d = header(tmp_path)
+    change(d, "RadiopharmaceuticalStartDateTime", None)
+    change(d, "RadiopharmaceuticalStartTime", None)
+    assert "time of the injection" in suv_inputs(d)[1][0].message
+    d.DecayCorrection = "ADMIN"  # needs no time
+    assert suv_inputs(d)[0].factor == pytest.approx(70000 / 3.7e8)
+
+
+def test_the_private_scan_time_is_used_where_the_series_is_later(tmp_path):
+    d = header(tmp_path)
+    expected = suv_inputs(copy.deepcopy(d))[0].factor
+    d.SeriesTime = "170000"
+    assert suv_inputs(d)[0].factor is None
+    d.private_block(0x0009, "GEMS_PETD_01", create=True).add_new(0x0D, "DT", "20210304100000.00")
+    assert suv_inputs(d)[0].factor == pytest.approx(expected)
+
+
+def test_other_units(tmp_path):
+    d = header(tmp_path, Units="GML")
+    assert suv_inputs(d)[0].factor == 1.0
+    d.SUVType = "LBM"
+    assert suv_inputs(d)[0].factor is None
+    d = header(tmp_path / "b", Units="CNTS")
+    assert suv_inputs(d)[0].factor is None
+    d.private_block(0x7053, "Philips PET Private Group", create=True).add_new(0x00, "DS", "0.00038")
+    assert suv_inputs(d)[0].factor == 0.00038
