@@ -6,6 +6,7 @@ run; without the key they can be neither made nor linked. They are pseudonyms: w
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -84,10 +85,8 @@ def _make(path: Path) -> None:
             file.write(f"{HEADER}\n{secrets.token_hex(32)}\n")
             file.flush()
             os.fsync(file.fileno())
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(beside, path)
-        except FileExistsError:
-            pass
     finally:
         os.unlink(beside)
 

@@ -18,6 +18,8 @@ from fastimg.errors import ArgumentError, FormatError
 from fastimg.findings import Finding
 from fastimg.image import Image
 
+from ._quiet import quiet
+
 __all__ = ["Masks", "read_masks"]
 
 SEGMENTATION = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
@@ -168,9 +170,11 @@ def _datasets(source: Any) -> Iterator[tuple[Dataset, str]]:
         paths = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         for file in paths:
             try:
-                yield pydicom.dcmread(file), file.name
+                with quiet():
+                    dataset = pydicom.dcmread(file)
             except (InvalidDicomError, OSError, EOFError) as error:
                 raise FormatError(f"read_masks: {file.name} cannot be read as DICOM ({type(error).__name__})") from None
+            yield dataset, file.name
     elif hasattr(source, "files"):
         for file in source.files:
             yield from _datasets(file)

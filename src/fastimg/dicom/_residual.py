@@ -21,30 +21,66 @@ from pydicom.valuerep import PersonName
 from fastimg.errors import ArgumentError
 from fastimg.findings import Finding
 
-__all__ = ["fold", "identifiers_of", "matcher", "residual", "scrub"]
+from ._quiet import quiet
+
+__all__ = ["fold", "identifiers_of", "matcher", "own_values", "residual", "scrub"]
 
 # Attributes whose whole value identifies the patient, the people who treated him, or the place.
 IDENTIFYING = frozenset(
-    """PatientID IssuerOfPatientID OtherPatientIDs PatientBirthDate PatientAddress PatientTelephoneNumbers
-    PatientTelecomInformation MedicalRecordLocator MilitaryRank PatientInsurancePlanCodeSequence
-    InsurancePlanIdentification AccessionNumber StudyID AdmissionID ServiceEpisodeID RequestedProcedureID
-    ScheduledProcedureStepID PerformedProcedureStepID FillerOrderNumberImagingServiceRequest
-    PlacerOrderNumberImagingServiceRequest InstitutionName InstitutionAddress InstitutionalDepartmentName StationName
-    DeviceSerialNumber GantryID CurrentPatientLocation PatientInstitutionResidence PersonAddress
-    PersonTelephoneNumbers ReferringPhysicianAddress ReferringPhysicianTelephoneNumbers ResponsibleOrganization
-    SpecimenIdentifier ContainerIdentifier""".split()
+    [
+        "PatientID",
+        "IssuerOfPatientID",
+        "OtherPatientIDs",
+        "PatientBirthDate",
+        "PatientAddress",
+        "PatientTelephoneNumbers",
+        "PatientTelecomInformation",
+        "MedicalRecordLocator",
+        "MilitaryRank",
+        "PatientInsurancePlanCodeSequence",
+        "InsurancePlanIdentification",
+        "AccessionNumber",
+        "AdmissionID",
+        "ServiceEpisodeID",
+        "RequestedProcedureID",
+        "ScheduledProcedureStepID",
+        "PerformedProcedureStepID",
+        "FillerOrderNumberImagingServiceRequest",
+        "PlacerOrderNumberImagingServiceRequest",
+        "InstitutionName",
+        "InstitutionAddress",
+        "InstitutionalDepartmentName",
+        "StationName",
+        "DeviceSerialNumber",
+        "GantryID",
+        "CurrentPatientLocation",
+        "PatientInstitutionResidence",
+        "PersonAddress",
+        "PersonTelephoneNumbers",
+        "ReferringPhysicianAddress",
+        "ReferringPhysicianTelephoneNumbers",
+        "ResponsibleOrganization",
+        "SpecimenIdentifier",
+        "ContainerIdentifier",
+    ]
 )
 # Words of names and titles that identify nobody.
-COMMON = frozenset(["anonymous", "anonymized", "anonymised", "unknown", "none", "patient", "test", "phantom", "prof", "anon"])
+COMMON = frozenset(
+    ["anonymous", "anonymized", "anonymised", "unknown", "none", "patient", "test", "phantom", "prof", "anon"]
+)
 STANDARD = "1.2.840.10008."  # UIDs that DICOM itself defines
 ENCODINGS = ("utf-8", "latin-1", "iso8859-2", "iso8859-5", "iso8859-7", "shift_jis", "euc_kr", "gb18030", "utf-16-le")
 
-_SPECIAL = str.maketrans({"ø": "o", "œ": "oe", "æ": "ae", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "\u2019": "'"})
+_SPECIAL = str.maketrans(
+    {"ø": "o", "œ": "oe", "æ": "ae", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "\u2019": "'"}
+)
 _UMLAUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa"})
 
 
 def fold(text: str) -> str:
     """Lower case without accents: what two spellings of one name have in common."""
+    if text.isascii():
+        return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in decomposed if not unicodedata.combining(c)).casefold().translate(_SPECIAL)
 
@@ -63,31 +99,40 @@ def identifiers_of(source: Any) -> set[str]:
     set of str
         All components and character groups of person names, at any depth; patient, accession and study numbers; birth
         dates; addresses; institution and station; UIDs other than those that DICOM defines. Values shorter than three
-        characters (two in ideographic scripts) are left out: they would be found everywhere.
+        characters (two in ideographic scripts, five for plain numbers) are left out: they would be found everywhere.
     """
-    found: set[str] = set()
     if isinstance(source, Dataset):
-        _collect(source, found)
-    elif hasattr(source, "files"):
+        return own_values(source)
+    found: set[str] = set()
+    if hasattr(source, "files"):
         files = list(source.files)
         for file in files[:1] + files[1:][-1:]:
             found |= identifiers_of(file)
     elif isinstance(source, str | bytes) or hasattr(source, "__fspath__"):
-        _collect(pydicom.dcmread(source, stop_before_pixels=True, force=True), found)
+        with quiet():
+            found = own_values(pydicom.dcmread(source, stop_before_pixels=True, force=True))
     elif isinstance(source, Iterable):
         for part in source:
             found |= identifiers_of(part)
     else:
         raise ArgumentError(f"identifiers_of: expected a series, path or Dataset, got {type(source).__name__}")
+    return found
+
+
+def own_values(dataset: Dataset, skip: frozenset[str] = frozenset()) -> set[str]:
+    """The identifiers of one dataset; attributes whose keyword is in `skip` are not taken."""
+    found: set[str] = set()
+    with quiet():
+        _collect(dataset, found, skip)
     return {value for value in found if _long_enough(value)}
 
 
-def _collect(dataset: Dataset, found: set[str]) -> None:
+def _collect(dataset: Dataset, found: set[str], skip: frozenset[str]) -> None:
     for element in dataset:
         value = element.value
         if element.VR == "SQ":
             for item in value or []:
-                _collect(item, found)
+                _collect(item, found, skip)
         elif not value:
             continue
         elif element.VR == "PN":
@@ -95,7 +140,7 @@ def _collect(dataset: Dataset, found: set[str]) -> None:
                 found.update(_components(name))
         elif element.VR == "UI":
             found.update(uid for uid in map(str, _several(value)) if not uid.startswith(STANDARD))
-        elif element.keyword in IDENTIFYING:
+        elif element.keyword in IDENTIFYING and element.keyword not in skip:
             found.update(str(v).strip() for v in _several(value))
 
 
@@ -119,6 +164,8 @@ def _long_enough(value: str) -> bool:
     letters = [c for c in folded if c.isalnum()]
     if folded in COMMON or not letters:
         return False
+    if folded.isdigit():
+        return len(folded) >= 5
     ideographs = all("\u3040" <= c <= "\u9fff" or "\uac00" <= c <= "\ud7a3" for c in letters)
     return len(letters) >= (2 if ideographs else 3)
 
@@ -140,7 +187,7 @@ def _pattern(folded: str) -> str:
     """A regular expression for one folded spelling, with borders that keep short ones from being found inside words."""
     body = r"[\s_^]+".join(map(re.escape, folded.split()))
     if re.fullmatch(r"[\d.]+", folded):
-        return rf"(?<![\d.]){body}(?!\.?\d)" if "." in folded else rf"(?<!\d){body}(?!\d)"
+        return rf"(?<![\d.]){body}(?!\.?\d)" if "." in folded else rf"(?<!\d)(?<!\d\.){body}(?!\d)"
     if len(folded) < 6 and folded.isascii():
         return rf"(?<![^\W_]){body}(?![^\W_])"
     return body
@@ -221,7 +268,9 @@ def _walk(value: Any, where: str, pattern: re.Pattern[str]) -> Iterator[tuple[st
             if element.VR == "SQ":
                 yield from _walk(list(element.value or []), place, pattern)
             elif element.tag != 0x7FE00010:
-                yield from _walk(element.value if isinstance(element.value, bytes) else str(element.value), place, pattern)
+                yield from _walk(
+                    element.value if isinstance(element.value, bytes) else str(element.value), place, pattern
+                )
     elif isinstance(value, Mapping):
         for position, (key, part) in enumerate(value.items()):
             name = str(key)

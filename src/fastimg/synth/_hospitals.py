@@ -160,7 +160,7 @@ def _person(hospital: Hospital, index: int, rng: np.random.Generator) -> Dataset
     dataset.StudyTime = dataset.SeriesTime = dataset.AcquisitionTime = time
     dataset.AccessionNumber = f"ACC{int(rng.integers(10**8, 10**9))}"
     dataset.ReferringPhysicianName = hospital.physician
-    dataset.OperatorsName = hospital.physician.split("^")[0].split()[-1] + "^Assistent"
+    dataset.OperatorsName = hospital.physician.split("^")[0].split()[-1] + "^Traudlinde"
     dataset.InstitutionName, dataset.InstitutionAddress = hospital.institution, hospital.address
     dataset.StationName, dataset.DeviceSerialNumber = hospital.station, f"SN{hospital.station[-4:]}7731"
     dataset.Manufacturer, dataset.ManufacturerModelName = hospital.manufacturer, hospital.model

@@ -1,0 +1,325 @@
+"""De-identification of one dataset after PS3.15 annex E."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import pydicom
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+
+from fastimg.errors import ArgumentError
+
+from ._keys import day_shift, pseudonym, replacement_uid
+from ._profile import Deidentified, Profile, rules
+from ._quiet import quiet
+from ._residual import STANDARD, fold, matcher, own_values
+from ._vocabulary import WORDS
+
+__all__ = ["deidentify"]
+
+TEXT = frozenset(["LO", "SH", "ST", "LT", "UT", "UC", "AE", "CS", "UR"])
+BULK = frozenset(["OB", "OW", "OF", "OD", "OL", "OV"])
+PIXELS = frozenset([0x7FE00008, 0x7FE00009, 0x7FE00010, 0x7FE00001, 0x7FE00002, 0x7FE00003])
+# Byte strings that are numbers and pictures' tables: kept. Any other is removed, as it could hold a document.
+TABLES = frozenset([0x00281201, 0x00281202, 0x00281203, 0x00281204, 0x00281221, 0x00281222, 0x00281223, 0x00283006])
+DEVICE = frozenset(["StationName", "DeviceSerialNumber", "GantryID"])
+DUMMY: dict[str, Any] = {
+    **dict.fromkeys(("LO", "SH", "ST", "LT", "UT", "UC", "PN"), "REMOVED"),
+    "CS": "REMOVED",
+    "AE": "REMOVED",
+    "DA": "19000101",
+    "TM": "000000",
+    "DT": "19000101000000",
+    "AS": "000Y",
+    **dict.fromkeys(("DS", "IS"), "0"),
+    **dict.fromkeys(("US", "SS", "UL", "SL", "UV", "SV"), 0),
+    **dict.fromkeys(("FL", "FD"), 0.0),
+    "UI": "2.25.0",
+    "UR": "urn:removed",
+}
+PATIENT_NAME, PATIENT_ID, PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
+OLDEST = 89
+UID = re.compile(r"\d+(?:\.\d+){3,}")
+
+
+@dataclass
+class Job:
+    """What all levels of one dataset share."""
+
+    profile: Profile
+    report: Deidentified
+    rules: dict[int, Any]
+    days: dt.timedelta
+    subject: str
+    pattern: re.Pattern[str] | None
+    uids: frozenset[str]
+
+    def identifies(self, text: str) -> bool:
+        """Whether one of the patient's own values stands in a text."""
+        if self.pattern is not None and self.pattern.search(fold(text)):
+            return True
+        return bool(self.uids) and any(found in self.uids for found in UID.findall(text))
+
+
+def deidentify(dataset: Dataset, profile: Profile, *, report: Deidentified | None = None) -> Dataset:
+    """A de-identified copy of a dataset; the pixel data are shared with the input, not copied.
+
+    Parameters
+    ----------
+    dataset : pydicom Dataset
+        Not changed.
+    profile : Profile
+    report : Deidentified, optional
+        Counts what was done are added to it.
+
+    Returns
+    -------
+    pydicom Dataset
+        PatientID and PatientName hold the subject's pseudonym; the attributes that tell how it was de-identified are set.
+
+    Notes
+    -----
+    Attributes of PS3.15 Table E.1-1 are treated as the table says, at every depth of sequences. Beyond the table, because
+    identity hides there too: names (PN) are emptied, dates shifted, UIDs other than the standard's own replaced, elements
+    of unknown type and byte strings that are neither pixels nor look-up tables removed, and any text in which one of the
+    patient's own identifiers still stands is emptied. Overlay and curve groups are removed. The pixels are not changed:
+    see `pixel_identity`. The result is pseudonymised, not anonymous.
+    """
+    if not isinstance(dataset, Dataset):
+        raise ArgumentError(f"deidentify: expected a pydicom Dataset, got {type(dataset).__name__}")
+    if not isinstance(profile, Profile):
+        raise ArgumentError(f"deidentify: expected a Profile, got {type(profile).__name__}")
+    report = report if report is not None else Deidentified()
+    report.profile = profile
+    report.datasets += 1
+    patient = f"{dataset.get('PatientID', '')}".strip() or str(dataset.get("PatientName", "")).strip()
+    everything = own_values(dataset, skip=DEVICE if profile.retain_device_identity else frozenset())
+    uids = {value for value in everything if UID.fullmatch(value)}
+    known = everything - uids  # without UIDs the expression is the same for all slices of a patient
+    job = Job(
+        profile=profile,
+        report=report,
+        rules=rules(profile),
+        days=dt.timedelta(days=day_shift(patient, key=profile.key)),
+        subject=pseudonym(patient, key=profile.key),
+        pattern=matcher(frozenset(known)),
+        uids=frozenset() if profile.retain_uids else frozenset(uids),
+    )
+    with quiet():
+        result = _level(dataset, job)
+    result.PatientID = result.PatientName = job.subject
+    result.PatientIdentityRemoved = "YES"
+    result.DeidentificationMethod = "fastimg: pseudonymised by a keyed code"
+    result.DeidentificationMethodCodeSequence = Sequence([_coded(*code) for code in profile.codes])
+    result.LongitudinalTemporalInformationModified = {"shift": "MODIFIED", "remove": "REMOVED", "keep": "UNMODIFIED"}[
+        profile.dates
+    ]
+    _meta(dataset, result)
+    return result
+
+
+def _coded(value: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
+    return item
+
+
+def _meta(source: Dataset, result: Dataset) -> None:
+    """The file's header: only what a reader needs. The preamble, free for private use, becomes zeros."""
+    old = getattr(source, "file_meta", None)
+    if old is None:
+        return
+    meta = FileMetaDataset()
+    for keyword in ("MediaStorageSOPClassUID", "TransferSyntaxUID"):
+        if keyword in old:
+            setattr(meta, keyword, old[keyword].value)
+    if "SOPInstanceUID" in result:
+        meta.MediaStorageSOPInstanceUID = result.SOPInstanceUID
+    result.file_meta = meta
+    result.preamble = b"\0" * 128
+    implicit, little = source.original_encoding
+    if implicit is not None and little is not None:
+        result.set_original_encoding(implicit, little, source.original_character_set)
+
+
+def _level(dataset: Dataset, job: Job) -> Dataset:
+    """One level: every element is decided on; sequences are walked."""
+    result = Dataset()
+    safe = _safe_private(dataset, job.profile) if job.profile.safe_private else {}
+    for tag in dataset.keys():  # noqa: SIM118  # keys() does not convert elements, iteration does
+        number = int(tag)
+        if number & 0xFFFF == 0:
+            continue  # group length: of the old group
+        if number in PIXELS:
+            result[tag] = dataset[tag]
+            continue
+        if (number >> 16) & 1:
+            if number in safe:
+                result.add(_copied(dataset[tag], job))
+            else:
+                job.report.count(number, "remove")
+            continue
+        if number >> 24 in (0x50, 0x60):
+            job.report.count(number, "remove")
+            continue
+        try:
+            element = dataset[tag]
+        except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, struct.error):
+            job.report.count(number, "remove")  # cannot be decoded, so it cannot be judged
+            continue
+        _element(element, number, job, result)
+    return result
+
+
+def _safe_private(dataset: Dataset, profile: Profile) -> set[int]:
+    """Tags of listed private elements of this level, and of the elements that reserve their blocks."""
+    kept: set[int] = set()
+    for group, creator, element in profile.safe_private:
+        try:
+            block = dataset.private_block(group, creator)
+        except KeyError:
+            continue
+        if element in block:
+            kept |= {block.get_tag(element), (group << 16) + (block.block_start >> 8)}
+    return kept
+
+
+def _element(element: DataElement, tag: int, job: Job, result: Dataset) -> None:
+    vr = element.VR
+    action = job.rules.get(tag) or _default(element, tag, vr)
+    if vr == "UN" or (vr in BULK and tag not in TABLES) or (action == "uid" and vr != "UI"):
+        action = "remove"
+    elif action == "dummy" and vr == "SQ":
+        action = "empty"
+    if action in ("keep", "recurse"):
+        if vr == "SQ":
+            result.add(_copied(element, job))
+        else:
+            _kept(element, tag, job, result)
+            return
+    elif action == "uid":
+        result.add(_copied(element, job))
+    elif action == "shift":
+        _shifted(element, vr, job, result)
+    elif action == "clean" and vr == "SQ":
+        result.add(_copied(element, job))
+    elif action == "clean":
+        words = _several(element.value)
+        result.add(_made(tag, vr, _joined([_cleaned(str(w), job) for w in words if w], "")))
+    elif action == "empty":
+        result.add(_made(tag, vr, Sequence() if vr == "SQ" else None if vr in DUMMY and vr not in TEXT else ""))
+    elif action == "dummy" and vr in DUMMY:
+        result.add(_made(tag, vr, DUMMY[vr]))
+    else:
+        action = "remove"
+    if action != "recurse":
+        job.report.count(tag, action)
+
+
+def _default(element: DataElement, tag: int, vr: str) -> str:
+    """What happens to attributes that are not in the table."""
+    if vr == "SQ":
+        return "recurse"
+    if vr == "UI":
+        return "uid"
+    if vr in ("DA", "DT"):
+        return "shift"
+    if vr == "PN":
+        return "empty"
+    return "keep"
+
+
+def _made(tag: Any, vr: str, value: Any) -> DataElement:
+    """An element; what was read is not judged again."""
+    return DataElement(tag, vr, value, validation_mode=pydicom.config.IGNORE)
+
+
+def _several(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str | bytes) or not hasattr(value, "__iter__") else list(value)
+
+
+def _joined(values: list[Any], none: Any) -> Any:
+    return values if len(values) > 1 else values[0] if values else none
+
+
+def _copied(element: DataElement, job: Job) -> DataElement:
+    """A sequence with its items treated, or UIDs replaced; anything else as it is."""
+    if element.VR == "SQ":
+        return _made(element.tag, "SQ", Sequence([_level(item, job) for item in element.value or []]))
+    if element.VR == "UI":
+        return _made(element.tag, "UI", _joined([_uid(str(u), job) for u in _several(element.value) if u], ""))
+    return _made(element.tag, element.VR, element.value)
+
+
+def _uid(value: str, job: Job) -> str:
+    if value.startswith(STANDARD) or job.profile.retain_uids:
+        return value
+    return replacement_uid(value, key=job.profile.key)
+
+
+def _kept(element: DataElement, tag: int, job: Job, result: Dataset) -> None:
+    """An attribute that stays, unless the patient's own identifiers stand in it."""
+    value = element.value
+    if tag == PATIENT_AGE:
+        value = _capped(str(value))
+    if element.VR in TEXT and value and any(job.identifies(str(v)) for v in _several(value)):
+        result.add(_made(tag, element.VR, ""))
+        job.report.count(tag, "empty")
+        return
+    if element.VR == "UI":
+        result.add(_copied(element, job))
+        return
+    result.add(_made(tag, element.VR, value))
+
+
+def _capped(age: str) -> str:
+    """An age above 89 years is told as 90."""
+    match = re.fullmatch(r"\s*(\d{1,3})Y\s*", age)
+    return f"{OLDEST + 1:03d}Y" if match and int(match[1]) > OLDEST else age
+
+
+def _shifted(element: DataElement, vr: str, job: Job, result: Dataset) -> None:
+    """Dates move by the patient's days; times of day stay; what is no date is emptied."""
+    if job.profile.dates == "remove":
+        result.add(_made(element.tag, vr, DUMMY.get(vr, "")))
+    elif job.profile.dates == "keep" or vr == "TM":
+        result.add(_made(element.tag, vr, element.value))
+    elif vr == "SQ":
+        result.add(_copied(element, job))
+    elif vr in ("DA", "DT"):
+        moved = [shift_date(str(v), job.days) for v in _several(element.value) if v]
+        result.add(_made(element.tag, vr, _joined(moved, "")))
+    else:  # time zones and the like
+        result.add(_made(element.tag, vr, None if vr in DUMMY and vr not in TEXT else ""))
+
+
+def shift_date(text: str, days: dt.timedelta) -> str:
+    """A DICOM date, or date and time, moved by whole days; "" when it is none. A year alone or with its month is dropped."""
+    text = text.strip()
+    old = re.fullmatch(r"(\d{4})\.(\d\d)\.(\d\d)", text)  # the form of ACR-NEMA
+    text = "".join(old.groups()) if old else text
+    match = re.fullmatch(r"(\d{8})(\d{0,6}(\.\d{1,6})?([+-]\d{4})?)", text)
+    if match is None:
+        return ""
+    try:
+        moved = dt.datetime.strptime(match[1], "%Y%m%d") + days
+    except (ValueError, OverflowError):
+        return ""
+    return f"{moved.year:04d}{moved.month:02d}{moved.day:02d}{match[2]}"
+
+
+def _cleaned(text: str, job: Job) -> str:
+    """Only words of the vocabulary and numbers of up to three digits, and none that is the patient's."""
+    kept = []
+    for word in re.findall(r"[^\W_]+", text):
+        folded = fold(word)
+        known = folded in WORDS or re.fullmatch(r"\d{1,3}(mm|cm|s|d|kv|min|hu|x\d{1,3})?|[a-z]\d{1,3}[a-z]?", folded)
+        if known and not job.identifies(word):
+            kept.append(word)
+    return " ".join(kept)

@@ -1,0 +1,115 @@
+"""The search for what is left of an identity finds every spelling, and does not cry wolf."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+import fastimg as fi
+from fastimg.dicom._residual import fold, identifiers_of, residual, scrub
+
+WHO = {"Müllegger", "Jürgen", "VIE-1677161", "19440708", "1.2.826.0.1.99.7", "山寺", "Παπαδόπουλος", "Lee"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["MÜLLEGGER", "Mullegger", "Muellegger", "xmu\u0308lleggerx", "mullegger_jurgen.dcm", "vie-1677161", "VIE-1677161/SE1",
+     "born 1944-07-08", "08.07.1944", "07/08/1944", "A19440708B", "1.2.826.0.1.99.7.dcm", "患者山寺さん", "ΠΑΠΑΔΟΠΟΥΛΟΣ",
+     "παπαδόπουλοσ", "Dr Lee", "LEE_1", "lee^"],
+)  # fmt: skip
+def test_every_spelling_is_found(text):
+    assert [f.code for f in residual(text, WHO)] == ["identifier-left"]
+    assert residual({"a": [text]}, WHO)[0].where == "/a[0]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "Lesion", "sleeve", "fleece", "119440708", "1944070812", "0.19440708", "1.2.826.0.1.99.70", "1.2.826.0.1.99.7.1",
+     "11.2.826.0.1.99.7", "1677161", "Mull"],
+)  # fmt: skip
+def test_no_false_alarm(text):
+    assert residual(text, WHO) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16-le", "iso8859-15"])
+def test_bytes_of_latin_names(encoding):
+    assert residual("xx Müllegger yy".encode(encoding), {"Müllegger"})
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        ("山寺", "shift_jis"),
+        ("山寺", "utf-8"),
+        ("Παπαδοπουλέας", "iso8859-7"),
+        ("김희중", "euc_kr"),
+        ("Люкceмбypг", "iso8859-5"),
+    ],
+)
+def test_bytes_of_other_scripts(name, encoding):
+    data = b"\x00\x10\x00\x10" + f"..{name}..".encode(encoding)
+    assert residual(data, {name})
+    assert residual(data, {"Schmidtke"}) == []
+
+
+def test_places_are_told_and_values_are_not():
+    nest = {"ok": 1, "Müllegger": {"labels": ["GTV", "Lesion Jürgen"]}, "n": 19440708, "none": None}
+    found = residual(nest, WHO)
+    assert [f.where for f in found] == ["/#1 (key)", "/#1/labels[1]", "/n"]
+    assert residual([str(f.to_dict()) for f in found], WHO) == []
+
+
+def test_datasets_are_walked_to_the_bottom():
+    inner, outer = Dataset(), Dataset()
+    inner.SegmentLabel = "Tumor Muellegger"
+    outer.SegmentSequence = Sequence([inner])
+    assert [f.where for f in residual(outer, WHO)] == ["/00620002[0]/00620005"]
+    assert residual(Dataset(), WHO) == []
+
+
+def test_names_are_taken_apart():
+    dataset, item = Dataset(), Dataset()
+    dataset.PatientName = "Yamada-Müller^Tarou Jan^^Dr=山田^太郎=やまだ^たろう"
+    dataset.PatientID, dataset.SOPClassUID, dataset.StudyInstanceUID = "A1", "1.2.840.10008.5.1.4.1.1.2", "1.2.3.4"
+    item.PersonName = "Okafor^Ngozi"
+    item.PatientID = "77"
+    dataset.ReferencedPatientSequence = Sequence([item])
+    assert identifiers_of(dataset) == {
+        *("Yamada-Müller", "Yamada", "Müller", "Tarou Jan", "Tarou", "山田", "太郎", "やまだ", "たろう"),
+        *("Okafor", "Ngozi", "1.2.3.4"),
+    }
+    dataset.PatientName = "Anonymous"
+    assert "Anonymous" not in identifiers_of(dataset)
+
+
+def test_identifiers_of_files_and_series(tmp_path):
+    written = fi.synth.ct_series(tmp_path, slices=3, size=8)
+    every = identifiers_of(written)
+    assert {"Synthetic", "Series", "SYN000000", written.series_uid, written.sop_uids[0], written.sop_uids[-1]} <= every
+    assert identifiers_of(written.files[0]) <= every
+    assert identifiers_of(written.files) >= every
+    with pytest.raises(fi.errors.ArgumentError, match="expected a series"):
+        identifiers_of(3)
+
+
+def test_scrubbing_labels():
+    assert scrub("Lesion Müllegger", WHO) == "Lesion"
+    assert scrub("MUELLEGGER_jurgen", WHO) == ""
+    assert scrub("GTV-1, boost", WHO) == "GTV-1, boost"
+    assert scrub("GTV 1944-07-08 left", WHO) == "GTV left"
+
+
+@given(st.text(max_size=40))
+def test_folding_is_stable(text):
+    assert fold(fold(text)) == fold(text)
+
+
+@given(st.text(st.characters(categories=["L"]), min_size=6, max_size=20), st.text(max_size=10), st.text(max_size=10))
+def test_a_name_is_found_in_any_surrounding(name, before, after):
+    if len(fold(name)) >= 6 and fold(name).isalpha():
+        text = f"{before} {name.upper()} {after}"
+        assert residual(text, {name})
+        assert residual(scrub(text, {name}), {name}) == []
