@@ -38,8 +38,16 @@ def value_for(vr, tag):
         item.PatientName, item.PatientComments, item.SeriesDescription = SECRET, SECRET, SECRET
         return Sequence([item])
     return {
-        "DA": "19530412", "DT": "19530412101112", "TM": "101112", "AS": "093Y", "DS": "1.5", "IS": "3",
-        "UI": f"1.2.826.0.1.3680043.10.1338.{tag}", "PN": f"{SECRET}^Anna", "CS": "ZWETSCHGE", "UR": "http://x",
+        "DA": "19530412",
+        "DT": "19530412101112",
+        "TM": "101112",
+        "AS": "093Y",
+        "DS": "1.5",
+        "IS": "3",
+        "UI": f"1.2.826.0.1.3680043.10.1338.{tag}",
+        "PN": f"{SECRET}^Anna",
+        "CS": "ZWETSCHGE",
+        "UR": "http://x",
         **dict.fromkeys(("US", "UL", "SS", "SL", "UV", "SV"), 3),
         **dict.fromkeys(("FL", "FD"), 1.5),
         **dict.fromkeys(("OB", "OW", "OF", "OD", "OL", "OV", "UN"), SECRET.encode() + b"00000"),

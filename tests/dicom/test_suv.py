@@ -9,14 +9,14 @@ import pydicom
 import pytest
 
 import fastimg as fi
-from fastimg.dicom._suv import suv_factor, suv_inputs
+from fastimg.dicom._suv import by_weight, suv_factor, suv_inputs
 
 
 def test_the_formula_by_hand():
     """70 kg, 350 MBq, one half life: 70000 / 175e6 = 0.0004 per Bq/mL; 5000 Bq/mL is SUV 2."""
-    factor = suv_factor(weight_kg=70, dose_bq=350e6, half_life_s=6586.2, wait_s=6586.2)
+    factor = by_weight(weight_kg=70, dose_bq=350e6, half_life_s=6586.2, wait_s=6586.2)
     assert factor * 5000 == pytest.approx(2.0, rel=1e-12)
-    assert suv_factor(weight_kg=70, dose_bq=350e6, half_life_s=6586.2, wait_s=9e9, decay="ADMIN") == 70000 / 350e6
+    assert by_weight(weight_kg=70, dose_bq=350e6, half_life_s=6586.2, wait_s=9e9, decay="ADMIN") == 70000 / 350e6
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_the_formula_by_hand():
 def test_impossible_figures_are_errors(bad):
     good = {"weight_kg": 70, "dose_bq": 3e8, "half_life_s": 6586.2, "wait_s": 3600.0}
     with pytest.raises(fi.errors.ArgumentError, match=next(iter(bad))):
-        suv_factor(**{**good, **bad})
+        by_weight(**{**good, **bad})
 
 
 CASES = [
@@ -44,8 +44,8 @@ def test_the_phantom_to_a_thousandth(tmp_path, options, dated):
         d = pydicom.dcmread(file)
         if not dated:  # only the time of day remains: midnight must be found
             del d.RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalStartDateTime
-        inputs, findings = suv_inputs(d)
-        assert findings == []
+        inputs, finding = suv_inputs(d)
+        assert finding is None
         values = d.pixel_array * float(d.RescaleSlope) * inputs.factor
         inside = suv[k] > 0
         np.testing.assert_allclose(values[inside], suv[k][inside], rtol=1e-3)
@@ -87,19 +87,19 @@ def change(d, path, value):
 )
 def test_what_is_missing_is_a_finding(tmp_path, path, value, told):
     d = header(tmp_path)
-    assert suv_inputs(d)[1] == []
+    assert suv_inputs(d)[1] is None
     change(d, path, value)
-    inputs, findings = suv_inputs(d)
+    inputs, finding = suv_inputs(d)
     assert inputs.factor is None
-    assert [f.code for f in findings] == ["suv-missing"]
-    assert told in findings[0].message
+    assert finding.code == "suv-missing"
+    assert told in finding.message
 
 
 def test_times_missing_altogether(tmp_path):
     d = header(tmp_path)
     change(d, "RadiopharmaceuticalStartDateTime", None)
     change(d, "RadiopharmaceuticalStartTime", None)
-    assert "time of the injection" in suv_inputs(d)[1][0].message
+    assert "time of the injection" in suv_inputs(d)[1].message
     d.DecayCorrection = "ADMIN"  # needs no time
     assert suv_inputs(d)[0].factor == pytest.approx(70000 / 3.7e8)
 
@@ -122,3 +122,20 @@ def test_other_units(tmp_path):
     assert suv_inputs(d)[0].factor is None
     d.private_block(0x7053, "Philips PET Private Group", create=True).add_new(0x00, "DS", "0.00038")
     assert suv_inputs(d)[0].factor == 0.00038
+
+
+@pytest.mark.parametrize("options", CASES)
+def test_read_gives_the_same_from_the_columns_of_a_scan(tmp_path, options):
+    written, suv = fi.synth.pet_series(tmp_path, slices=4, size=24, **options)
+    image = fi.dicom.read(written.files, suv=True)
+    assert image.unit == "SUV"
+    np.testing.assert_allclose(image.array, suv, rtol=1e-3)
+    row = fi.dicom.scan(tmp_path).to_pylist()[0]
+    assert suv_factor(row)[0] == pytest.approx(suv_inputs(pydicom.dcmread(written.files[0]))[0].factor, rel=1e-12)
+
+
+def test_philips_counts_through_activity(tmp_path):
+    d = header(tmp_path, Units="CNTS")
+    expected = suv_inputs(header(tmp_path / "b"))[0].factor
+    d.private_block(0x7053, "Philips PET Private Group", create=True).add_new(0x09, "DS", "2.5")
+    assert suv_inputs(d)[0].factor == pytest.approx(2.5 * expected)

@@ -10,22 +10,44 @@ from typing import TYPE_CHECKING, Any
 
 # public name -> module that holds it
 _NAMES = {
+    "Deidentified": "_profile",
+    "Profile": "_profile",
+    "SAFE_PRIVATE": "_profile",
     "Series": "_series",
+    "capture": "_capture",
+    "deidentify": "_deidentify",
+    "identifiers_of": "_residual",
+    "load_key": "_keys",
+    "pixel_identity": "_pixel_identity",
     "pixels": "_pixels",
+    "pseudonym": "_keys",
     "read": "_read",
     "read_masks": "_masks",
     "rescale": "_rescale",
+    "residual": "_residual",
     "scan": "_scan",
+    "scrub": "_residual",
     "series": "_series",
 }
 
 __all__ = [*_NAMES]
 
 if TYPE_CHECKING:
+    from ._capture import capture as capture
+    from ._deidentify import deidentify as deidentify
+    from ._keys import load_key as load_key
+    from ._keys import pseudonym as pseudonym
     from ._masks import read_masks as read_masks
+    from ._pixel_identity import pixel_identity as pixel_identity
     from ._pixels import pixels as pixels
+    from ._profile import SAFE_PRIVATE as SAFE_PRIVATE
+    from ._profile import Deidentified as Deidentified
+    from ._profile import Profile as Profile
     from ._read import read as read
     from ._rescale import rescale as rescale
+    from ._residual import identifiers_of as identifiers_of
+    from ._residual import residual as residual
+    from ._residual import scrub as scrub
     from ._scan import scan as scan
     from ._series import Series as Series
     from ._series import series as series

@@ -41,7 +41,7 @@ def pixel_identity(source: Any, *, release: Collection[str] = ()) -> list[Findin
     kind, modality = value("SOPClassUID", "sop_class_uid"), value("Modality", "modality").upper()
     words = set(value("ImageType", "image_type").upper().replace("\\", " ").replace("_", " ").split())
     part = value("BodyPartExamined", "body_part").upper().replace(" ", "").replace("_", "")
-    if value("BurnedInAnnotation", "burned_in_annotation").upper() == "YES":
+    if value("BurnedInAnnotation", "burned_in").upper() == "YES":
         found.append("burned-in")
     if kind == CAPTURE or kind.startswith(CAPTURE + ".") or {"SCREEN", "SAVE"} <= words or modality in ("SC", "OT"):
         found.append("secondary-capture")
