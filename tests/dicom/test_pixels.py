@@ -102,7 +102,7 @@ def test_what_cannot_be_decoded_names_its_code(tmp_path):
 # layouts ----------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     pixels=hnp.arrays(
         st.sampled_from([np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32]),
