@@ -82,6 +82,8 @@ CODES: dict[str, Code] = {
     "combat-constant-feature": Code("info", "A feature has no variance and was left as it is."),
     "site-effect-rose": Code("warning", "The site effect after harmonisation is above the one before."),
     "case-failed": Code("error", "An unexpected error ended the case."),
+    "read-refused": Code("error", "The files do not make one volume; the message begins with the reason."),
+    "identifier-removed": Code("warning", "A header value or a mask's name held an identifier; it was left out."),
     "tolerated": Code("warning", "A finding that would have set the case aside; the recipe tolerates it."),
     "mask-unmatched": Code("warning", "A mask belongs to no series that is here."),
     "table-row": Code("error", "A row of the input table cannot be used."),

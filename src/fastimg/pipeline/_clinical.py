@@ -16,6 +16,7 @@ Value = str | float | int
 Table = dict[str, dict[str, Value]]
 SUBJECT = ("patient_id", "subject", "subject_id", "patientid", "id")
 MOST_LEVELS = 12  # a text column with more values than this may name people
+OLDEST = 89
 LARGEST = 64 << 20
 
 
@@ -64,8 +65,14 @@ def read(path: Path, wanted: Clinical) -> tuple[Table, list[str]]:
         patient = row[subject].strip()
         if patient in table:
             raise FormatError(f"{name}:{line}: this patient stands in an earlier line too")
-        table[patient] = {head[at]: _value(row[at].strip()) for at in taken if row[at].strip()}
+        table[patient] = {head[at]: _told(head[at], _value(row[at].strip())) for at in taken if row[at].strip()}
     return table, [column for at, column in enumerate(head) if at != subject and at not in taken]
+
+
+def _told(column: str, value: Value) -> Value:
+    """Ages above 89 are told as 90: so old, a person may be known by it."""
+    aged = column.lower().startswith("age") and not isinstance(value, str) and value > OLDEST
+    return OLDEST + 1 if aged else value
 
 
 def _harmless(cells: list[str]) -> bool:

@@ -87,6 +87,11 @@ class Harmonize:
         None, check.quantity("%", low=0, high=100), "lower end (window: HU; percentile, nyul: %)"
     )
     high: float | None = _option(None, check.quantity("%", low=0, high=100), "upper end")
+    region: str = _option(
+        "foreground",
+        check.choice("foreground", "all"),
+        "voxels measured; foreground: those above the mean, not the air",
+    )
 
 
 @dataclass(frozen=True)
@@ -277,11 +282,13 @@ class Recipe:
 
 
 def _told(own: Harmonize) -> str:
-    if own.method in ("none", "zscore"):
+    if own.method == "none":
         return own.method
-    unit = "HU" if own.method == "window" else "%"
     low, high = limits(own)
-    return f"{own.method} {low:g} to {high:g} {unit}"
+    if own.method == "window":
+        return f"window {low:g} to {high:g} HU"
+    ends = "" if own.method == "zscore" else f" {low:g} to {high:g} %"
+    return f"{own.method}{ends} of {'the foreground' if own.region == 'foreground' else 'all voxels'}"
 
 
 def limits(own: Harmonize) -> tuple[float, float]:

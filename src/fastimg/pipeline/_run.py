@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import secrets
-import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from .. import config
-from ..errors import ArgumentError, RefusedError
+from ..errors import RefusedError
 from ..findings import Finding
 from . import _case
+from ._after import left_behind, summed
 from ._clinical import read as read_clinical
 from ._names import Names
-from ._pairs import plan_pairs
-from ._plan import Plan, plan_folder
+from ._plan import Plan
 from ._pool import run_all
+from ._preview import free, key_of, places, plan_of, workers_for
 from ._recipe import Recipe
-from ._summary import FOLDER, Summary, load, save, write_whole
-from ._table import feature_tables
+from ._summary import FOLDER, Summary, save, write_whole
 from ._task import Job, Outcome, Task
 
-__all__ = ["Event", "Preview", "ingest", "preview", "run"]
+__all__ = ["Event", "ingest", "run"]
 
 _MADE_WITH = "made_with.json"
 
@@ -63,81 +58,7 @@ class Event:
     text: str = ""
 
 
-@dataclass
-class Preview:
-    """What a run would do; nothing was written."""
-
-    recipe: str = ""
-    steps: list[str] = field(default_factory=list)
-    files: int = 0
-    bytes_in: int = 0
-    series: int = 0
-    cases: int = 0
-    done: int = 0
-    to_do: int = 0
-    set_aside: int = 0
-    left_out: dict[str, int] = field(default_factory=dict)
-    findings: dict[str, int] = field(default_factory=dict)
-    bytes_needed: int = 0
-    bytes_free: int = 0
-    reserve: int = 0
-    workers: int = 0
-    threads: int = 0
-    memory: int = 0
-
-    @property
-    def fits(self) -> bool:
-        """Whether the disk has room, the reserve kept."""
-        return self.bytes_free - self.reserve >= self.bytes_needed
-
-
 Listener = Callable[[Event], None]
-
-
-def preview(
-    recipe: Recipe | str | Path,
-    input: str | Path,
-    output: str | Path,
-    *,
-    key: bytes | None = None,
-    clinical: str | Path | None = None,
-    workers: int | None = None,
-) -> Preview:
-    """A dry run: reads headers, writes nothing. Parameters as in `run`."""
-    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    source, target = _places(input, output)
-    if clinical is not None:
-        read_clinical(Path(clinical), recipe.clinical)
-    known = key is not None and _is_cohort(target)
-    plan = _plan(source, recipe, key if key is not None else secrets.token_bytes(32))
-    sources: dict[str, str] = {}
-    if known:
-        from ..cohort import Cohort
-
-        sources = Cohort.open(target).sources()
-    pending = [task for task in plan.tasks if task.source not in sources]
-    count, peak = _workers(recipe, workers, pending)
-    codes = Counter(f.code for f in plan.findings)
-    codes.update(f.code for task in plan.tasks for f in task.findings)
-    return Preview(
-        recipe=recipe.name,
-        steps=recipe.describe(),
-        files=plan.files,
-        bytes_in=plan.bytes_in,
-        series=plan.series,
-        cases=len(plan.tasks),
-        done=len(plan.tasks) - len(pending),
-        to_do=len(pending),
-        set_aside=sum(1 for task in plan.tasks if not task.voxels_out),
-        left_out=dict(plan.left_out),
-        findings=dict(codes),
-        bytes_needed=sum(task.bytes_out for task in pending),
-        bytes_free=_free(target),
-        reserve=int(recipe.run.reserve),
-        workers=count,
-        threads=max(1, config.threads() // count),
-        memory=peak * count,
-    )
 
 
 def run(
@@ -200,9 +121,9 @@ def run(
     """
     began = time.perf_counter()
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    source, target = _places(input, output)
+    source, target = places(input, output)
     table = read_clinical(Path(clinical), recipe.clinical) if clinical is not None else ({}, [])
-    secret = _key(key, target)
+    secret = key_of(key, target)
     tell = on_event or (lambda event: None)
 
     from ..cohort import Cohort
@@ -213,7 +134,7 @@ def run(
         features_known = _same_making(target, recipe, secret)
         log = _Log(target / FOLDER / "log.jsonl", tell)
         log(Event("scan", text="reading headers"))
-        plan = _plan(source, recipe, secret)
+        plan = plan_of(source, recipe, secret)
         sources = cohort.sources()
         if retry:
             failed = set(cohort.query("SELECT case_id FROM cases WHERE state = 'failed'").column("case_id").to_pylist())
@@ -227,7 +148,7 @@ def run(
                 text=f"{plan.files} files, {plan.series} series",
             )
         )
-        count, _ = _workers(recipe, workers, pending)
+        count, _ = workers_for(recipe, workers, pending)
         job = _job(recipe, plan, secret, target, table[0], count)
         _check_disk(target, recipe, pending)
         job = _learned(job, plan, pending, sources, count, executor, target, log)
@@ -235,7 +156,7 @@ def run(
         if not features_known:
             _measured_again(job, cohort, count, executor, log)
             _note_making(target, recipe, secret)
-        summary = _summed(cohort, recipe, plan, log)
+        summary = summed(cohort, recipe, plan, lambda: log(Event("features", text="tables and ComBat")))
         summary.done, summary.skipped = len(pending) - stopped.left, len(plan.tasks) - len(pending)
         summary.pending, summary.identifiers_caught = stopped.left, stopped.caught
         summary.workers, summary.threads, summary.clinical_left_out = count, job.threads, table[1]
@@ -265,63 +186,11 @@ def ingest(
     return run("ingest", root, getattr(cohort, "path", cohort), key=key, executor=executor)
 
 
-# before the work --------------------------------------------------------------------------------------------------------
-
-
-def _places(input: str | Path, output: str | Path) -> tuple[Path, Path]:
-    source, target = Path(input), Path(output)
-    if not source.exists():
-        raise ArgumentError(f"input: nothing at {str(source)!r}")
-    folder = source if source.is_dir() else source.parent
-    inner, outer = target.absolute().resolve(), folder.absolute().resolve()
-    if source.is_dir() and (inner == outer or outer in inner.parents):
-        raise ArgumentError("output: must not lie inside the input folder: the next run would read it as input")
-    if inner in outer.parents:
-        raise ArgumentError("input: must not lie inside the output cohort")
-    return source, target
-
-
-def _is_cohort(target: Path) -> bool:
-    return (target / "cohort.json").is_file()
-
-
-def _key(key: bytes | str | Path | None, target: Path) -> bytes:
-    from .. import dicom
-
-    if isinstance(key, bytes):
-        return key
-    if key is None and not (own := target.with_name(f"{target.name}.key")).exists() and _is_cohort(target):
-        raise ArgumentError(f"key: this cohort exists, but not its key file {own.name}; name the file with key=")
-    return dicom.load_key(Path(key) if key is not None else target.with_name(f"{target.name}.key"), create=True)
-
-
-def _plan(source: Path, recipe: Recipe, key: bytes) -> Plan:
-    if source.is_dir():
-        return plan_folder(source, recipe, key)
-    return plan_pairs(source, recipe, key)
-
-
-def _workers(recipe: Recipe, asked: int | None, pending: list[Task]) -> tuple[int, int]:
-    """(number, memory of the largest case)."""
-    if asked is not None and asked < 1:
-        raise ArgumentError(f"workers: must be a positive number or None, got {asked!r}")
-    peak = max((task.peak for task in pending), default=1)
-    wanted = asked or recipe.run.workers or config.threads()
-    return max(1, min(wanted, max(len(pending), 1), config.memory_limit() // peak)), peak
-
-
-def _free(target: Path) -> int:
-    place = target.absolute()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
-
-
 def _check_disk(target: Path, recipe: Recipe, pending: list[Task]) -> None:
-    needed, free = sum(task.bytes_out for task in pending), _free(target)
-    if free - recipe.run.reserve < needed:
+    needed, left = sum(task.bytes_out for task in pending), free(target)
+    if left - recipe.run.reserve < needed:
         raise RefusedError(
-            f"disk: the run may need {needed / 1e9:.2f} GB; {free / 1e9:.2f} GB are free and the recipe keeps "
+            f"disk: the run may need {needed / 1e9:.2f} GB; {left / 1e9:.2f} GB are free and the recipe keeps "
             f"{recipe.run.reserve / 1e9:.2f} GB in reserve (run.reserve)"
         )
 
@@ -451,7 +320,7 @@ def _made(
 
     def offered() -> Iterator[Task]:
         for number, task in enumerate(pending):
-            if _free(target) - task.bytes_out < recipe.run.reserve:
+            if free(target) - task.bytes_out < recipe.run.reserve:
                 result.left = len(pending) - number
                 log(Event("cases", done, len(pending), text=f"the disk is nearly full: {result.left} cases are left"))
                 return
@@ -493,88 +362,3 @@ def _measured_again(job: Job, cohort: Any, workers: int, executor: Executor | No
     tasks = [Task(case_id, "", "") for case_id in cases]
     for number, _ in enumerate(run_all(_case.remeasure, job, tasks, workers=workers, executor=executor), 1):
         log(Event("features", number, len(tasks)))
-
-
-# after it ---------------------------------------------------------------------------------------------------------------
-
-
-def _summed(cohort: Any, recipe: Recipe, plan: Plan, log: _Log) -> Summary:
-    from ..versions import versions
-
-    summary = Summary(
-        cohort=str(cohort.path),
-        recipe=recipe.name,
-        description=recipe.description,
-        recipe_digest=recipe.digest(),
-        recipe_steps=recipe.describe(),
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-        files=plan.files,
-        bytes_in=plan.bytes_in,
-        series=plan.series,
-        left_out=dict(plan.left_out),
-        file_findings=[found.to_dict() for found in plan.findings],
-        versions=versions(),
-    )
-    codes = Counter(found.code for found in plan.findings)
-    states: Counter[str] = Counter()
-    steps: Counter[str] = Counter()
-    mark = hashlib.sha256(f"{recipe.digest()}".encode())
-    for case in cohort.cases():
-        states[case.state] += 1
-        codes.update(found.code for found in case.findings)
-        steps.update(case.provenance.get("seconds", {}))
-        if case.has_voxels:
-            summary.voxels += _count(case.shape)
-        mark.update(f"{case.case_id} {case.state} {case.digest} {case.source}\n".encode())
-    summary.states = {state: states[state] for state in ("ok", "warned", "quarantined", "failed")}
-    summary.steps = {name: round(spent, 3) for name, spent in steps.items()}
-    with _timed(summary.steps, "tables"):
-        _features(cohort, recipe, summary, mark.hexdigest(), log)
-    codes.update(found["code"] for found in summary.run_findings)
-    summary.findings = dict(codes)
-    return summary
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    total = 1
-    for n in shape:
-        total *= n
-    return total
-
-
-@contextmanager
-def _timed(steps: dict[str, float], name: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    steps[name] = round(time.perf_counter() - start, 3)
-
-
-_KEPT = ("site_effect", "feature_effects", "feature_rows", "features", "masks", "run_findings")
-
-
-def _features(cohort: Any, recipe: Recipe, summary: Summary, mark: str, log: _Log) -> None:
-    """Tables of the whole cohort; those of the last run where nothing changed."""
-    before = load(cohort.path)
-    if before is not None and before.tables_of == mark and (cohort.path / "features.parquet").exists():
-        for name in _KEPT:
-            setattr(summary, name, getattr(before, name))
-    else:
-        log(Event("features", text="tables and ComBat"))
-        result = feature_tables(cohort, recipe)
-        summary.run_findings = [Finding(f.code, f.message).to_dict() for f in result.findings]
-        summary.site_effect, summary.feature_effects = result.effect, result.per_feature
-        summary.feature_rows, summary.features, summary.masks = result.rows, result.features, result.masks
-    summary.tables_of = mark
-
-
-def left_behind(target: Path, identifiers: set[str]) -> int:
-    """How many of the tree's identifiers are found in what the run wrote beside the cases.
-
-    Each case was searched for its own patient's before it was stored.
-    """
-    from .. import dicom
-
-    texts = [path.name for path in target.iterdir()]
-    for path in sorted((target / FOLDER).glob("*.json*")):
-        texts.append(path.read_text(encoding="utf-8", errors="replace"))
-    return len(dicom.residual(texts, identifiers))

@@ -17,9 +17,9 @@ BINS = 128
 SAMPLE = 1 << 21  # voxels looked at: every n-th of a larger volume, always the same ones
 
 
-def foreground(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Finite voxels above the volume's mean: the patient rather than the air around, in every modality."""
-    finite = np.isfinite(values)
+def foreground(values: npt.NDArray[Any], inside: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.bool_]:
+    """Finite voxels above their mean: the patient rather than the air around, in every modality. Of `inside` only."""
+    finite = np.asarray(np.isfinite(values) if inside is None else np.isfinite(values) & inside, bool)
     mean = float(values[finite].mean(dtype=np.float64)) if finite.any() else 0.0
     above: npt.NDArray[np.bool_] = finite & (values > mean)
     return above if above.any() else finite

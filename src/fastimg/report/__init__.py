@@ -43,10 +43,10 @@ def write(cohort: Any, path: str | os.PathLike[str], *, shareable: bool = False)
     from ._html import page
 
     if isinstance(cohort, Summary):
-        opened, summary = Cohort.open(cohort.cohort), cohort
+        opened = Cohort.open(cohort.cohort)
     else:
         opened = cohort if isinstance(cohort, Cohort) else Cohort.open(cohort)
-        summary = load(opened.path)
+    summary = cohort if isinstance(cohort, Summary) else load(opened.path)
     target = Path(path)
     text = page(collect(opened, summary, pictures=not shareable), shareable=shareable)
     write_whole(target, text.encode("utf-8"))

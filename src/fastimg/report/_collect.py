@@ -78,9 +78,11 @@ def _picture(case: Any) -> bytes:
     at = int(np.argmax(area)) if area.any() else depth // 2
     leading = tuple(slice(0, 1) for _ in case.shape[:-3])
     image = case.read((*leading, slice(at, at + 1), slice(None), slice(None)))
-    plane = np.asarray(image.array).reshape(image.array.shape[-2:])
+    plane = np.array(image.array, np.float32).reshape(image.array.shape[-2:])
+    if image.padding is not None:
+        plane[np.asarray(image.padding)[0]] = np.nan  # drawn dark, and no part of the grey scale
     low, high = WINDOWS.get(image.unit or "", (None, None))
-    if low is not None and high is not None and not (plane.max() > low and plane.min() < high):
+    if low is not None and high is not None and not (np.nanmax(plane) > low and np.nanmin(plane) < high):
         low = high = None
     stretch = image.spacing[1] / image.spacing[2]
     drawn = [mask[at] for mask in masks.values()]

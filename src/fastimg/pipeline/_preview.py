@@ -1,0 +1,142 @@
+"""Before a run: where things are, what there is to do and what it takes; and the dry run, which only tells it."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .. import config
+from ..errors import ArgumentError
+from ._clinical import read as read_clinical
+from ._pairs import plan_pairs
+from ._plan import Plan, plan_folder
+from ._recipe import Recipe
+from ._task import Task
+
+__all__ = ["Preview", "free", "key_of", "places", "plan_of", "preview", "workers_for"]
+
+
+@dataclass
+class Preview:
+    """What a run would do; nothing was written."""
+
+    recipe: str = ""
+    steps: list[str] = field(default_factory=list)
+    files: int = 0
+    bytes_in: int = 0
+    series: int = 0
+    cases: int = 0
+    done: int = 0
+    to_do: int = 0
+    set_aside: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    findings: dict[str, int] = field(default_factory=dict)
+    bytes_needed: int = 0
+    bytes_free: int = 0
+    reserve: int = 0
+    workers: int = 0
+    threads: int = 0
+    memory: int = 0
+
+    @property
+    def fits(self) -> bool:
+        """Whether the disk has room, the reserve kept."""
+        return self.bytes_free - self.reserve >= self.bytes_needed
+
+
+def preview(
+    recipe: Recipe | str | Path,
+    input: str | Path,
+    output: str | Path,
+    *,
+    key: bytes | None = None,
+    clinical: str | Path | None = None,
+    workers: int | None = None,
+) -> Preview:
+    """A dry run: reads headers, writes nothing. Parameters as in `run`."""
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    source, target = places(input, output)
+    if clinical is not None:
+        read_clinical(Path(clinical), recipe.clinical)
+    known = key is not None and is_cohort(target)
+    plan = plan_of(source, recipe, key if key is not None else secrets.token_bytes(32))
+    sources: dict[str, str] = {}
+    if known:
+        from ..cohort import Cohort
+
+        sources = Cohort.open(target).sources()
+    pending = [task for task in plan.tasks if task.source not in sources]
+    count, peak = workers_for(recipe, workers, pending)
+    codes = Counter(f.code for f in plan.findings)
+    codes.update(f.code for task in plan.tasks for f in task.findings)
+    return Preview(
+        recipe=recipe.name,
+        steps=recipe.describe(),
+        files=plan.files,
+        bytes_in=plan.bytes_in,
+        series=plan.series,
+        cases=len(plan.tasks),
+        done=len(plan.tasks) - len(pending),
+        to_do=len(pending),
+        set_aside=sum(1 for task in plan.tasks if not task.voxels_out),
+        left_out=dict(plan.left_out),
+        findings=dict(codes),
+        bytes_needed=sum(task.bytes_out for task in pending),
+        bytes_free=free(target),
+        reserve=int(recipe.run.reserve),
+        workers=count,
+        threads=max(1, config.threads() // count),
+        memory=peak * count,
+    )
+
+
+def places(input: str | Path, output: str | Path) -> tuple[Path, Path]:
+    source, target = Path(input), Path(output)
+    if not source.exists():
+        raise ArgumentError(f"input: nothing at {str(source)!r}")
+    folder = source if source.is_dir() else source.parent
+    inner, outer = target.absolute().resolve(), folder.absolute().resolve()
+    if source.is_dir() and (inner == outer or outer in inner.parents):
+        raise ArgumentError("output: must not lie inside the input folder: the next run would read it as input")
+    if inner in outer.parents:
+        raise ArgumentError("input: must not lie inside the output cohort")
+    return source, target
+
+
+def is_cohort(target: Path) -> bool:
+    return (target / "cohort.json").is_file()
+
+
+def key_of(key: bytes | str | Path | None, target: Path) -> bytes:
+    from .. import dicom
+
+    if isinstance(key, bytes):
+        return key
+    if key is None and not (own := target.with_name(f"{target.name}.key")).exists() and is_cohort(target):
+        raise ArgumentError(f"key: this cohort exists, but not its key file {own.name}; name the file with key=")
+    return dicom.load_key(Path(key) if key is not None else target.with_name(f"{target.name}.key"), create=True)
+
+
+def plan_of(source: Path, recipe: Recipe, key: bytes) -> Plan:
+    if source.is_dir():
+        return plan_folder(source, recipe, key)
+    return plan_pairs(source, recipe, key)
+
+
+def workers_for(recipe: Recipe, asked: int | None, pending: list[Task]) -> tuple[int, int]:
+    """(number, memory of the largest case)."""
+    if asked is not None and asked < 1:
+        raise ArgumentError(f"workers: must be a positive number or None, got {asked!r}")
+    peak = max((task.peak for task in pending), default=1)
+    wanted = asked or recipe.run.workers or config.threads()
+    return max(1, min(wanted, max(len(pending), 1), config.memory_limit() // peak)), peak
+
+
+def free(target: Path) -> int:
+    place = target.absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
