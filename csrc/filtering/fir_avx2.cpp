@@ -1,0 +1,7 @@
+#include "filtering/fir.hpp"
+
+#ifdef FASTIMG_X86
+
+#include "cpu/begin_avx2.hpp"
+#include "filtering/fir_loop.hpp"
+#endif

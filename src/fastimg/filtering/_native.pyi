@@ -1,0 +1,3 @@
+from typing import Any
+
+def fir(values: Any, kind: int, out: Any, *axes_and_threads: Any) -> None: ...
