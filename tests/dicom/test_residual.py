@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 import fastimg as fi
-from fastimg.dicom._residual import fold, identifiers_of, residual, scrub
+from fastimg.dicom._matcher import Matcher, normal
+from fastimg.dicom._residual import fold, identifiers_of, matcher, residual, scrub
 
 WHO = {"Müllegger", "Jürgen", "VIE-1677161", "19440708", "1.2.826.0.1.99.7", "山寺", "Παπαδόπουλος", "Lee"}
 
@@ -113,3 +117,32 @@ def test_a_name_is_found_in_any_surrounding(name, before, after):
         text = f"{before} {name.upper()} {after}"
         assert residual(text, {name})
         assert residual(scrub(text, {name}), {name}) == []
+
+
+@given(st.lists(st.text("ab -", min_size=6, max_size=9), min_size=1, max_size=5), st.text("ab -_", max_size=60))
+def test_the_matcher_equals_plain_search(words, text):
+    words = [normal(w).strip() for w in words]
+    words = [w for w in words if len(w) >= 6]
+    assert Matcher(words).search(normal(text)) == any(w in normal(text) for w in words)
+
+
+@given(st.lists(st.text("ab1", min_size=1, max_size=5), min_size=1, max_size=5), st.text("ab1. ", max_size=40))
+def test_short_words_and_numbers_need_borders(words, text):
+    """Against regular expressions that say the same."""
+    expected = False
+    for word in words:
+        border = r"(?<!\d)(?<!\d\.){}(?!\d)" if word.isdigit() else r"(?<![^\W_]){}(?![^\W_])"
+        expected |= re.search(border.format(re.escape(word)), text) is not None
+    assert Matcher(words).search(text) == expected
+
+
+def test_many_identifiers_in_a_long_text():
+    """Three-letter alphabet, so that heads collide and there is much to find."""
+    rng = np.random.default_rng(0)
+    names = {"".join("abc"[c] for c in rng.integers(0, 3, 9)) for _ in range(3_000)}
+    text = "".join("abc"[c] for c in rng.integers(0, 3, 20_000))
+    taken, at = 0, 0
+    while at < len(text):  # the plain way, left to right without overlap
+        hit = text[at : at + 9] in names
+        taken, at = taken + hit, at + (9 if hit else 1)
+    assert matcher(frozenset(names)).count(text) == taken > 500

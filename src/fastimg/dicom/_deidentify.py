@@ -16,9 +16,10 @@ from pydicom.sequence import Sequence
 from fastimg.errors import ArgumentError
 
 from ._keys import day_shift, pseudonym, replacement_uid
+from ._matcher import Matcher
 from ._profile import Deidentified, Profile, rules
 from ._quiet import quiet
-from ._residual import STANDARD, fold, matcher, own_values
+from ._residual import STANDARD, fold, matcher, own_values, ready
 from ._vocabulary import WORDS
 
 __all__ = ["deidentify"]
@@ -57,12 +58,12 @@ class Job:
     rules: dict[int, Any]
     days: dt.timedelta
     subject: str
-    pattern: re.Pattern[str] | None
+    pattern: Matcher
     uids: frozenset[str]
 
     def identifies(self, text: str) -> bool:
         """Whether one of the patient's own values stands in a text."""
-        if self.pattern is not None and self.pattern.search(fold(text)):
+        if self.pattern.search(ready(text)):
             return True
         return bool(self.uids) and any(found in self.uids for found in UID.findall(text))
 

@@ -21,9 +21,10 @@ from pydicom.valuerep import PersonName
 from fastimg.errors import ArgumentError
 from fastimg.findings import Finding
 
+from ._matcher import Matcher, normal
 from ._quiet import quiet
 
-__all__ = ["fold", "identifiers_of", "matcher", "own_values", "residual", "scrub"]
+__all__ = ["fold", "identifiers_of", "matcher", "own_values", "ready", "residual", "scrub"]
 
 # Attributes whose whole value identifies the patient, the people who treated him, or the place.
 IDENTIFYING = frozenset(
@@ -183,22 +184,17 @@ def _variants(value: str) -> Iterator[str]:
             yield sign.join((month, day, year))
 
 
-def _pattern(folded: str) -> str:
-    """A regular expression for one folded spelling, with borders that keep short ones from being found inside words."""
-    body = r"[\s_^]+".join(map(re.escape, folded.split()))
-    if re.fullmatch(r"[\d.]+", folded):
-        return rf"(?<![\d.]){body}(?!\.?\d)" if "." in folded else rf"(?<!\d)(?<!\d\.){body}(?!\d)"
-    if len(folded) < 6 and folded.isascii():
-        return rf"(?<![^\W_]){body}(?![^\W_])"
-    return body
-
-
 @lru_cache(maxsize=64)
-def matcher(identifiers: frozenset[str]) -> re.Pattern[str] | None:
-    """One expression that finds any of the identifiers in a folded text; None when there are none."""
-    spellings = {v for value in identifiers if _long_enough(value) for v in _variants(value)}
-    patterns = sorted({_pattern(s) for s in spellings if s}, key=lambda p: (-len(p), p))
-    return re.compile("|".join(patterns)) if patterns else None
+def matcher(identifiers: frozenset[str]) -> Matcher:
+    """What finds the identifiers in a text that was made ready by `ready`."""
+    return Matcher(
+        normal(spelling).strip() for value in identifiers if _long_enough(value) for spelling in _variants(value)
+    )
+
+
+def ready(text: str) -> str:
+    """A text as `matcher` wants it."""
+    return normal(fold(text))
 
 
 def residual(texts: Any, identifiers: Iterable[str]) -> list[Finding]:
@@ -220,11 +216,11 @@ def residual(texts: Any, identifiers: Iterable[str]) -> list[Finding]:
     """
     wanted = frozenset(identifiers)
     pattern = matcher(wanted)
-    if pattern is None:
+    if not pattern:
         return []
     found: dict[str, int] = {}
     for where, text in _walk(texts, "", pattern):
-        hits = _hits(text, pattern, wanted)
+        hits = pattern.count(ready(text)) if isinstance(text, str) else _hits(text, wanted)
         if hits:
             found[where] = found.get(where, 0) + hits
     return [
@@ -233,31 +229,33 @@ def residual(texts: Any, identifiers: Iterable[str]) -> list[Finding]:
     ]
 
 
-def _hits(text: str | bytes, pattern: re.Pattern[str], wanted: frozenset[str]) -> int:
-    if isinstance(text, str):
-        return len(pattern.findall(fold(text)))
-    hits = len(pattern.findall(fold(text.decode("utf-8", "ignore"))))
-    hits += len(pattern.findall(fold(text.decode("latin-1")))) if not hits else 0
-    if hits or text.isascii():
+def _hits(data: bytes, wanted: frozenset[str]) -> int:
+    pattern = matcher(wanted)
+    hits = pattern.count(ready(data.decode("utf-8", "ignore")))
+    if hits or data.isascii():
         return hits
-    return sum(needle in text for needle in _encoded(wanted))
+    latin = data.decode("latin-1")
+    return pattern.count(ready(latin)) or _encoded(wanted).count(latin)
 
 
 @lru_cache(maxsize=64)
-def _encoded(wanted: frozenset[str]) -> tuple[bytes, ...]:
-    """Identifiers as bytes of each character set that has their letters; plain ASCII is found by decoding already."""
+def _encoded(wanted: frozenset[str]) -> Matcher:
+    """Identifiers as the bytes of each character set that has their letters, each byte written as a letter."""
     found = set()
     for value in wanted:
+        if value.isascii() or not _long_enough(value):
+            continue  # plain letters are the same bytes everywhere, or UTF-16
         for encoding in ENCODINGS:
             for spelling in (value, value.upper(), value.lower()):
                 try:
-                    found.add(spelling.encode(encoding))
+                    found.add(spelling.encode(encoding).decode("latin-1"))
                 except UnicodeEncodeError:
                     continue
-    return tuple(sorted(needle for needle in found if len(needle) > 3 and not needle.isascii()))
+    found |= {v.encode("utf-16-le").decode("latin-1") for v in wanted if v.isascii() and _long_enough(v)}
+    return Matcher((needle for needle in found if len(needle) > 3), exact=True)
 
 
-def _walk(value: Any, where: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, str | bytes]]:
+def _walk(value: Any, where: str, pattern: Matcher) -> Iterator[tuple[str, str | bytes]]:
     if value is None or isinstance(value, bool | np.ndarray):
         return
     if isinstance(value, str | bytes):
@@ -274,7 +272,7 @@ def _walk(value: Any, where: str, pattern: re.Pattern[str]) -> Iterator[tuple[st
     elif isinstance(value, Mapping):
         for position, (key, part) in enumerate(value.items()):
             name = str(key)
-            place = f"{where}/{f'#{position}' if pattern.search(fold(name)) else name}"
+            place = f"{where}/{f'#{position}' if pattern.search(ready(name)) else name}"
             yield f"{place} (key)", name
             yield from _walk(part, place, pattern)
     elif isinstance(value, Iterable):
@@ -290,8 +288,8 @@ def scrub(text: str, identifiers: Iterable[str]) -> str:
     For labels of masks and for descriptions: "Lesion Müller" becomes "Lesion".
     """
     pattern = matcher(frozenset(identifiers))
-    if pattern is None or not pattern.search(fold(text)):
+    if not pattern.search(ready(text)):
         return text
-    kept = [word for word in re.split(r"[\s_^=,;:/\\]+", text) if word and not pattern.search(fold(word))]
-    result = " ".join(kept)
-    return "" if pattern.search(fold(result)) else result
+    words = re.split(r"[\s_^=,;:/\\]+", text)
+    result = " ".join(word for word in words if word and not pattern.search(ready(word)))
+    return "" if pattern.search(ready(result)) else result

@@ -1,0 +1,78 @@
+"""Many words sought in one pass over a text: the time follows the text's length, not the number of words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+__all__ = ["Matcher", "normal"]
+
+HEAD = 6  # letters by which a longer word is looked up
+
+
+def normal(folded: str) -> str:
+    """Blanks, underscores and the carets of DICOM names are all one blank."""
+    return re.sub(r"[\s_^]+", " ", folded)
+
+
+class Matcher:
+    """Words, each found only where its kind allows.
+
+    Parameters
+    ----------
+    words : iterable of str
+        Already folded and normal. Digits with points are taken as UIDs or dates, plain digits as numbers: neither is found
+        within a longer one. ASCII words below six letters are found only between borders of words. All others are found
+        anywhere, also inside of words.
+    exact : bool
+        Find every word anywhere.
+    """
+
+    def __init__(self, words: Iterable[str], *, exact: bool = False) -> None:
+        self._exact = exact
+        self._short: dict[int, set[str]] = {}
+        self._long: dict[str, list[str]] = {}
+        for word in sorted({w for w in words if w}, key=lambda w: (-len(w), w)):
+            if len(word) < HEAD:
+                self._short.setdefault(len(word), set()).add(word)
+            else:
+                self._long.setdefault(word[:HEAD], []).append(word)
+
+    def __bool__(self) -> bool:
+        return bool(self._short or self._long)
+
+    def count(self, text: str) -> int:
+        """How many places of a folded, normal text hold one of the words; places do not overlap."""
+        found = end = 0
+        for start, word in self._candidates(text):
+            if start >= end and (self._exact or _stands_alone(text, start, word)):
+                found += 1
+                end = start + len(word)
+        return found
+
+    def search(self, text: str) -> bool:
+        """Whether any word is found."""
+        return any(self._exact or _stands_alone(text, start, word) for start, word in self._candidates(text))
+
+    def _candidates(self, text: str) -> Iterable[tuple[int, str]]:
+        short, long = list(self._short.items()), self._long
+        for start in range(len(text)):
+            if text[start : start + HEAD] in long:
+                for word in long[text[start : start + HEAD]]:
+                    if text.startswith(word, start):
+                        yield start, word
+            for length, words in short:
+                if text[start : start + length] in words:
+                    yield start, text[start : start + length]
+
+
+def _stands_alone(text: str, start: int, word: str) -> bool:
+    before, after = text[max(start - 2, 0) : start], text[start + len(word) : start + len(word) + 2]
+    last, following = before[-1:], after[:1]
+    if word.replace(".", "").isdecimal():
+        if "." in word:
+            return not (last.isdecimal() or last == "." or following.isdecimal() or re.match(r"\.\d", after))
+        return not (last.isdecimal() or re.match(r"\d\.", before) or following.isdecimal())
+    if len(word) < HEAD and word.isascii():
+        return not (last.isalnum() or following.isalnum())
+    return True
