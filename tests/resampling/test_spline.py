@@ -61,7 +61,7 @@ def test_equals_simpleitk(image, grid, order):
     expected = sitk.GetArrayFromImage(peer)
     seen = fi.resample(image, like=like, order=order, cval=-7e5).array
     np.testing.assert_array_equal(seen == -7e5, expected == -7e5)
-    assert 0.1 < (expected != -7e5).mean()
+    assert (expected != -7e5).mean() > 0.1
     assert np.abs(seen - expected).max() <= 1e-5 * np.ptp(image.array)  # the promise is 1e-4 linear, 1e-3 cubic
 
 
@@ -183,7 +183,7 @@ def test_padding_is_left_out_and_resampled_along(put, get, image, grid, order):
         for index in list(np.ndindex(lost.shape))[::977]:
             expected = twin.normalised(filled, hole, (back @ [*index, 1])[:3])
             if lost[index]:
-                assert not expected == expected or interpolates_near_half(hole, (back @ [*index, 1])[:3])
+                assert np.isnan(expected) or interpolates_near_half(hole, (back @ [*index, 1])[:3])
             else:
                 assert abs(result[index] - expected) <= 0.5 + 1e-2
 
