@@ -89,11 +89,11 @@ Frames frame_spans(Source& source, std::uint64_t pixel_offset, bool big, std::ui
       }
       frames.push_back({{begin, extended_lengths[i]}});
     }
-    if (!frames.empty()) return frames;
+    if (!frames.empty() && frames.size() >= count) return frames;
   }
   if (!items.table.empty()) {
     Frames frames = by_table(items, items.table);
-    if (!frames.empty()) return frames;
+    if (!frames.empty() && frames.size() >= count) return frames;
   }
   Frames frames;
   if (count <= 1) {

@@ -13,7 +13,8 @@ struct Span {
   std::uint64_t offset, length;  // in the source
 };
 
-// The fragments of each frame, by the extended offset table, else the basic one, else by counting: as many fragments as
+// The fragments of each frame, by the extended offset table, else the basic one, else (none, or one that
+// does not fit) by counting: as many fragments as
 // frames; one frame; or, for JPEG and its kin, a new frame after each fragment that holds an end-of-image marker.
 // `pixel_offset` is that of the value. Throws std::runtime_error with a plain sentence where the data do not fit.
 std::vector<std::vector<Span>> frame_spans(Source& source, std::uint64_t pixel_offset, bool big, std::uint64_t frames,

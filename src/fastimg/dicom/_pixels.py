@@ -99,7 +99,7 @@ def _one_piece(layout: Layout, plan: Any, frames: int) -> None:
 
 def _frames_present(layout: Layout) -> int:
     """Native pixel data may hold more frames than the header says; they are returned, as pydicom does."""
-    if layout.encapsulated or layout.photometric == "YBR_FULL_422":
+    if layout.encapsulated or layout.deflated or layout.photometric == "YBR_FULL_422":
         return layout.frames
     values = layout.rows * layout.columns * layout.samples
     frame_bits = values * (1 if layout.bits_allocated == 1 else 8 * layout.dtype.itemsize)
