@@ -15,14 +15,6 @@ from ._main import exit_with, main
 __all__ = ["demo"]
 
 MARK = ".fastimg-demo"
-POLICY = """\
-# What the node of this hospital allows.
-format = "fastimg-policy"
-version = 1
-min_cases = 10
-computations = ["count", "histogram", "combat"]
-requesters = ["local"]
-"""
 
 
 @main.command()
@@ -42,7 +34,9 @@ def demo(output: Path, patients: int, workers: int | None) -> int:
     summary = _main_job(output, workers)
     left = _search(output, planted)
     click.echo(f"searched     {left[1]} files written, for {len(planted)} planted identifiers: {left[0]} left")
-    apart = _federation(output)
+    from ._demo_federation import federation
+
+    apart = federation(output, click.echo)
     click.echo(f"report       {(output / 'cohort' / 'report.html').resolve()}")
     click.echo(f"             {(output / 'cohort' / 'report_shareable.html').resolve()} (may leave the hospital)")
     click.echo(f"all of it    {time.perf_counter() - began:.0f} s")
@@ -120,88 +114,14 @@ def _main_job(output: Path, workers: int | None) -> Any:
 
 def _search(output: Path, planted: list[str]) -> tuple[int, int]:
     """Every byte below the cohort, and every file's name: (identifiers found, files)."""
-    needles = {
-        text.encode(form)
-        for text in planted
-        if len(text) > 3
-        for form in ("utf-8", "latin-1", "utf-16-le")
-        if _fits(text, form)
-    }
-    found, files = set(), 0
+    from ._search import Search
+
+    search = Search(text for text in planted if len(text) > 3)
+    found: set[str] = set()
+    files = 0
     for path in (output / "cohort").rglob("*"):
-        name = str(path.relative_to(output)).encode()
-        data = path.read_bytes() if path.is_file() else b""
-        files += path.is_file()
-        found |= {needle for needle in needles if needle in name or needle in data}
+        found |= search.found(str(path.relative_to(output)).encode())
+        if path.is_file():
+            files += 1
+            found |= search.found(path.read_bytes())
     return len(found), files
-
-
-def _fits(text: str, form: str) -> bool:
-    try:
-        text.encode(form)
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-# the federation ---------------------------------------------------------------------------------------------------------
-
-
-def _federation(output: Path) -> float:
-    """Three hospitals as nodes; prints what they answer, and gives the largest difference from pooled data."""
-    import numpy as np
-
-    from ..cohort import Cohort
-    from ..federated import Federation, Node
-
-    start = time.perf_counter()
-    whole = Cohort.open(output / "cohort")
-    table = whole.features()
-    index = {row["case_id"]: row for row in whole.index.to_pylist()}
-    sites = [index[case_id]["site"] for case_id in table.column("case_id").to_pylist()]
-    policy = output / "policy.toml"
-    policy.write_text(POLICY, encoding="utf-8")
-    nodes = []
-    for number, site in enumerate(sorted({site for site in sites if site})):
-        part = _part_of(whole, site, output / "nodes" / f"hospital-{chr(65 + number)}")
-        nodes.append(Node(part, policy))
-    federation = Federation.local(nodes)
-    told = ", ".join(f"{node.name} {len(node.cohort)} cases" for node in nodes)
-    click.echo(f"federation   {told}; policy: at least 10 patients; sums by secure aggregation")
-
-    members = [case for node in nodes for case in node.cohort.cases()]
-    count = federation.run("count", secure=True)
-    click.echo(f"  count      {_plain(count.value)}; pooled {len(members)} cases")
-    borders = (0.0, 1.0)
-    seen = federation.run("histogram", bins=64, range=borders, secure=True)
-    edges = np.linspace(*borders, 65)
-    pooled = sum(np.histogram(np.asarray(case.image().array), edges)[0] for case in members)
-    del pooled
-    click.echo(f"  histogram  {_plain(seen.value)}")
-    click.echo(f"             ({time.perf_counter() - start:.1f} s)")
-    return 0.0
-
-
-def _part_of(whole: Any, site: str, path: Path) -> Any:
-    """The cases of one site as a cohort of their own."""
-    from ..cohort import Cohort
-
-    part = Cohort.create(path, exist_ok=True)
-    there = set(part)
-    for case in whole.cases(states=("ok", "warned")):
-        if case.metadata.get("site") == site and case.case_id not in there and case.has_voxels:
-            part.add(
-                case.case_id,
-                case.image(),
-                dict(case.masks()),
-                case.metadata,
-                source=case.source,
-                findings=case.findings,
-                features=case.features,
-                provenance=case.provenance,
-            )
-    return part
-
-
-def _plain(value: Any) -> str:
-    return str(value)
