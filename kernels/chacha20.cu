@@ -1,5 +1,5 @@
-// Fixed point + all pairwise masks, one thread a 64-byte block of the keystream: every mask is added in registers, so the
-// vector is read once and written once however many masks there are.
+// Fixed point + all pairwise masks, one thread a 64-byte block of the keystream: every mask is added in registers, so
+// the vector is read once and written once however many masks there are.
 //
 // seeds: (masks, 8) words; signs: +1 or -1; block: the keystream's block of out[0]; counts: {clipped, not finite}.
 #include "fastimg/chacha20.cuh"
@@ -40,8 +40,8 @@ __device__ void add_words(u64 (&sum)[8], const u32 (&key)[16], bool minus) {
 }
 
 template <class T, class W>
-__device__ void mask_blocks(const T* in, W* out, i64 count, u32 block, const u32* seeds, const signed char* signs, int masks,
-                            const Fixed& fixed, u64* counts) {
+__device__ void mask_blocks(const T* in, W* out, i64 count, u32 block, const u32* seeds, const signed char* signs,
+                            int masks, const Fixed& fixed, u64* counts) {
   constexpr int kWords = 64 / (int)sizeof(W);
   const u32 nonce[3] = {0, 0, 0};
   const i64 blocks = (count + kWords - 1) / kWords, step = (i64)gridDim.x * blockDim.x;
@@ -70,11 +70,11 @@ __device__ void mask_blocks(const T* in, W* out, i64 count, u32 block, const u32
 
 }  // namespace
 
-#define FASTIMG_ENTRY(name, T, W)                                                                                          \
-  extern "C" __global__ void mask_##name(const T* in, W* out, long long count, unsigned int block, const unsigned int* seeds, \
-                                         const signed char* signs, int masks, double scale, double limit, double clip,      \
-                                         unsigned long long* counts) {                                                      \
-    mask_blocks(in, out, count, block, seeds, signs, masks, Fixed{scale, limit, clip}, counts);                            \
+#define FASTIMG_ENTRY(name, T, W)                                                                                      \
+  extern "C" __global__ void mask_##name(const T* in, W* out, long long count, unsigned int block,                     \
+                                         const unsigned int* seeds, const signed char* signs, int masks, double scale, \
+                                         double limit, double clip, unsigned long long* counts) {                      \
+    mask_blocks(in, out, count, block, seeds, signs, masks, Fixed{scale, limit, clip}, counts);                        \
   }
 FASTIMG_ENTRY(float32_uint32, float, unsigned int)
 FASTIMG_ENTRY(float32_uint64, float, unsigned long long)

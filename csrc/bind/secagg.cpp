@@ -49,8 +49,8 @@ class MaskStream {
   MaskStream& operator=(const MaskStream&) = delete;
 
   // (clipped, not finite); values None: the masks are added to what out holds.
-  py::tuple apply(const py::object& values, const py::array& out, std::int64_t offset, double scale, double limit, double clip,
-                  int threads) const {
+  py::tuple apply(const py::object& values, const py::array& out, std::int64_t offset, double scale, double limit,
+                  double clip, int threads) const {
     const Fixed fixed{scale, limit, clip};
     const auto run = [&](auto* in, auto* words) {
       Counts counts;

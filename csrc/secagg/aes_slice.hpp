@@ -96,7 +96,8 @@ template <class V, class W>
 void sliced_add(W* words, std::int64_t count, const Stream& stream, std::uint32_t block) {
   constexpr int kBlocks = 8 * sizeof(V), kWords = 16 * kBlocks / sizeof(W);
   std::uint64_t planes[11 * 128];
-  for (int i = 0; i < 11 * 128; ++i) planes[i] = 0 - static_cast<std::uint64_t>(stream.round_keys[i / 8] >> (i % 8) & 1);
+  for (int i = 0; i < 11 * 128; ++i)
+    planes[i] = 0 - static_cast<std::uint64_t>(stream.round_keys[i / 8] >> (i % 8) & 1);
   std::uint64_t buffer[2 * kBlocks];
   for (std::int64_t at = 0; at < count; at += kWords, block += kBlocks) {
     sliced_blocks<V>(buffer, planes, stream.nonce, block);

@@ -13,8 +13,10 @@ constexpr std::int64_t kGrain = 16;      // tiles a chunk
 
 template <class W>
 AddStream<W> adder(const MaskTable& t, Prg prg, bool portable) {
-  if constexpr (sizeof(W) == 4) return prg == Prg::chacha20 ? t.chacha32 : portable ? t.sliced32 : t.aes32;
-  else return prg == Prg::chacha20 ? t.chacha64 : portable ? t.sliced64 : t.aes64;
+  if constexpr (sizeof(W) == 4)
+    return prg == Prg::chacha20 ? t.chacha32 : portable ? t.sliced32 : t.aes32;
+  else
+    return prg == Prg::chacha20 ? t.chacha64 : portable ? t.sliced64 : t.aes64;
 }
 
 auto quantiser(const MaskTable& t, const float*, std::uint32_t*) { return t.f32_u32; }
@@ -80,8 +82,9 @@ Counts mask(const T* in, W* out, std::int64_t count, std::int64_t offset, const 
   return {clipped, bad};
 }
 
-#define FASTIMG_MASK(T, W)                                                                                    \
-  template Counts mask(const T*, W*, std::int64_t, std::int64_t, const std::vector<Stream>&, Prg, bool, const Fixed&, int);
+#define FASTIMG_MASK(T, W)                                                                                            \
+  template Counts mask(const T*, W*, std::int64_t, std::int64_t, const std::vector<Stream>&, Prg, bool, const Fixed&, \
+                       int);
 FASTIMG_MASK(float, std::uint32_t)
 FASTIMG_MASK(float, std::uint64_t)
 FASTIMG_MASK(double, std::uint32_t)

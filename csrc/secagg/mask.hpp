@@ -1,5 +1,6 @@
-// Fixed point + all masks in one tiled pass. A mask is the keystream of a seed as little-endian words: AES-128-CTR (key 16
-// bytes, nonce 12, counter 4 big-endian, SP 800-38A) or ChaCha20 (RFC 8439, nonce 0), counted from the vector's first word.
+// Fixed point + all masks in one tiled pass. A mask is the keystream of a seed as little-endian words: AES-128-CTR (key
+// 16 bytes, nonce 12, counter 4 big-endian, SP 800-38A) or ChaCha20 (RFC 8439, nonce 0), counted from the vector's
+// first word.
 #pragma once
 
 #include <cstdint>
@@ -52,7 +53,8 @@ bool has_vaes();
 // The round keys of a 16-byte key, without tables.
 void expand_key(const std::uint8_t* key, std::uint8_t* round_keys);
 
-// out = fixed(in) + sum of masks, or (in == nullptr) out += sum of masks. `offset`: the word of the keystream at out[0].
+// out = fixed(in) + sum of masks, or (in == nullptr) out += sum of masks. `offset`: the word of the keystream at
+// out[0].
 template <class T, class W>
 Counts mask(const T* in, W* out, std::int64_t count, std::int64_t offset, const std::vector<Stream>& streams, Prg prg,
             bool portable, const Fixed& fixed, int threads);

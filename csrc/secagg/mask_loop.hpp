@@ -76,7 +76,8 @@ void vaes_add(W* words, std::int64_t count, const Stream& stream, std::uint32_t 
   std::memcpy(first, stream.nonce, 12);
   const __m512i nonce = _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(first)));
   // The last word of each 16 bytes is the counter; kept little-endian, its bytes are turned for each vector.
-  const __m512i turn = _mm512_broadcast_i32x4(_mm_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 15, 14, 13, 12));
+  const __m512i turn =
+      _mm512_broadcast_i32x4(_mm_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 15, 14, 13, 12));
   const __m512i four = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0, 0, 4));
   const int b = static_cast<int>(block);
   __m512i counter = _mm512_setr_epi32(0, 0, 0, b, 0, 0, 0, b + 1, 0, 0, 0, b + 2, 0, 0, 0, b + 3);
@@ -141,7 +142,7 @@ template <class W>
 void chacha(W* words, std::int64_t count, const Stream& stream, std::uint32_t block) {
   constexpr int kLanes = FASTIMG_BYTES / 4, kWords = 64 * kLanes / sizeof(W);
   Wide32 first[16], x[16], out[16];
-  for (int i = 0; i < 4; ++i) first[i] = Wide32{} + kChaChaConstant[i];
+  for (int i = 0; i < 4; ++i) first[i] = Wide32{} + chacha_constant(i);
   for (int i = 0; i < 8; ++i) first[4 + i] = Wide32{} + stream.key[i];
   for (int l = 0; l < kLanes; ++l) first[12][l] = block + l;
   for (int i = 13; i < 16; ++i) first[i] = Wide32{};
@@ -186,9 +187,19 @@ using u64 = std::uint64_t;
 
 extern const MaskTable mask_table;
 const MaskTable mask_table = {
-    aes<u32>, sliced<u32>, chacha<u32>, aes<u64>, sliced<u64>, chacha<u64>,
-    quantise<float, u32>, quantise<float, u64>, quantise<double, u32>, quantise<double, u64>,
-    widen<u32, u32>, widen<u32, u64>, widen<u64, u64>,
+    aes<u32>,
+    sliced<u32>,
+    chacha<u32>,
+    aes<u64>,
+    sliced<u64>,
+    chacha<u64>,
+    quantise<float, u32>,
+    quantise<float, u64>,
+    quantise<double, u32>,
+    quantise<double, u64>,
+    widen<u32, u32>,
+    widen<u32, u64>,
+    widen<u64, u64>,
 };
 
 }  // namespace fastimg::secagg::FASTIMG_LEVEL

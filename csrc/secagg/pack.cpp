@@ -27,16 +27,24 @@ void add_run(const std::uint8_t* packed, std::int64_t count, W* sum) {
 template <class W, class Body>
 void at_width(int width, Body&& body) {
   switch (width) {
-    case 1: return body(std::integral_constant<int, 1>{});
-    case 2: return body(std::integral_constant<int, 2>{});
-    case 3: return body(std::integral_constant<int, 3>{});
-    case 4: return body(std::integral_constant<int, 4>{});
+    case 1:
+      return body(std::integral_constant<int, 1>{});
+    case 2:
+      return body(std::integral_constant<int, 2>{});
+    case 3:
+      return body(std::integral_constant<int, 3>{});
+    case 4:
+      return body(std::integral_constant<int, 4>{});
   }
   if constexpr (sizeof(W) == 8) switch (width) {
-      case 5: return body(std::integral_constant<int, 5>{});
-      case 6: return body(std::integral_constant<int, 6>{});
-      case 7: return body(std::integral_constant<int, 7>{});
-      case 8: return body(std::integral_constant<int, 8>{});
+      case 5:
+        return body(std::integral_constant<int, 5>{});
+      case 6:
+        return body(std::integral_constant<int, 6>{});
+      case 7:
+        return body(std::integral_constant<int, 7>{});
+      case 8:
+        return body(std::integral_constant<int, 8>{});
     }
 }
 

@@ -7,7 +7,10 @@
 
 namespace fastimg {
 
-constexpr u32 kChaChaConstant[4] = {0x61707865u, 0x3320646eu, 0x79622d32u, 0x6b206574u};  // "expand 32-byte k"
+// "expand 32-byte k"
+FASTIMG_ATOM u32 chacha_constant(int i) {
+  return i == 0 ? 0x61707865u : i == 1 ? 0x3320646eu : i == 2 ? 0x79622d32u : 0x6b206574u;
+}
 
 template <int N, class T>
 FASTIMG_ATOM T chacha_rotate(T x) {
@@ -17,10 +20,14 @@ FASTIMG_ATOM T chacha_rotate(T x) {
 // RFC 8439, 2.1
 template <class T>
 FASTIMG_ATOM void chacha_quarter(T& a, T& b, T& c, T& d) {
-  a = a + b; d = chacha_rotate<16>(d ^ a);
-  c = c + d; b = chacha_rotate<12>(b ^ c);
-  a = a + b; d = chacha_rotate<8>(d ^ a);
-  c = c + d; b = chacha_rotate<7>(b ^ c);
+  a = a + b;
+  d = chacha_rotate<16>(d ^ a);
+  c = c + d;
+  b = chacha_rotate<12>(b ^ c);
+  a = a + b;
+  d = chacha_rotate<8>(d ^ a);
+  c = c + d;
+  b = chacha_rotate<7>(b ^ c);
 }
 
 // 2.3: twenty rounds; the caller adds the first state.
@@ -41,7 +48,7 @@ FASTIMG_ATOM void chacha_rounds(T (&x)[16]) {
 // One block: key of 8 words, block counter, nonce of 3 words, all little-endian.
 FASTIMG_ATOM void chacha_block(const u32* key, u32 counter, const u32* nonce, u32 (&out)[16]) {
   u32 first[16];
-  for (int i = 0; i < 4; ++i) first[i] = kChaChaConstant[i];
+  for (int i = 0; i < 4; ++i) first[i] = chacha_constant(i);
   for (int i = 0; i < 8; ++i) first[4 + i] = key[i];
   first[12] = counter;
   for (int i = 0; i < 3; ++i) first[13 + i] = nonce[i];

@@ -1,6 +1,7 @@
 // A real number as a whole number of steps, in two's complement:
 //
-//     q = round_half_even(clip(x * scale, -limit, limit)),   scale = limit / clip,   limit = 2^(bits-1) - 1,   bits <= 52
+//     q = round_half_even(clip(x * scale, -limit, limit)),   scale = limit / clip,   limit = 2^(bits-1) - 1,   bits <=
+//     52
 //
 // The rounding is done by adding 1.5 * 2^52, whose last place is 1: exact for |q| <= 2^51 in the default rounding mode.
 // Cost: 1 multiplication, 2 selections, 1 addition, 1 subtraction a value.

@@ -56,5 +56,21 @@ def combat(put: Put) -> None:
             fitted.transform(image, batch=batch, covariates=covariates)
 
 
+def chacha20(put: Put) -> None:
+    seeds, signs = [bytes([i]) * 32 for i in range(3)], [1, -1, 1]
+    for dtype, word in (
+        (np.float32, np.uint32),
+        (np.float32, np.uint64),
+        (np.float64, np.uint32),
+        (np.float64, np.uint64),
+        (np.uint32, np.uint32),
+        (np.uint32, np.uint64),
+        (np.uint64, np.uint64),
+    ):
+        options = {"bits": 20, "clip": 900.0} if np.dtype(dtype).kind == "f" else {}
+        out = put(np.empty(1043, word))
+        fi.secagg.mask(put(np.arange(1043).astype(dtype)), seeds, signs, out=out, prg="chacha20", **options)
+
+
 # file -> calls
-CASES: dict[str, Callable[[Put], None]] = {"combat": combat, "histogram": histogram, "map": map_, "window": window}
+CASES: dict[str, Callable[[Put], None]] = {"chacha20": chacha20, "combat": combat, "histogram": histogram, "map": map_, "window": window}
