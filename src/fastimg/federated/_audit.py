@@ -76,7 +76,10 @@ class Log:
         self._lock = threading.Lock()
         self._lines, self._head = verify(self.path)
         self._sets: dict[str, npt.NDArray[np.uint64]] = {}
+        self.answered: set[tuple[str, int]] = set()  # (nonce, round)
         for record in _read(self.path):
+            if record.get("event") == "released":
+                self.answered.add((record["nonce"], record["round"]))
             if record.get("patients_set"):
                 raw = base64.b64decode(record["patients_set"])
                 self._sets[record["patients_digest"]] = np.frombuffer(raw, "<u8")
@@ -86,8 +89,8 @@ class Log:
         """The last line's hash."""
         return self._head
 
-    def append(self, **fields: Any) -> str:
-        """One line, on the disk when this returns; its hash."""
+    def append(self, *, sync: bool = True, **fields: Any) -> str:
+        """One line, on the disk (with `sync`) when this returns; its hash."""
         with self._lock:
             record = {"format": _FORMAT, "version": _VERSION, "line": self._lines + 1, "previous": self._head}
             record |= {
@@ -100,10 +103,13 @@ class Log:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
                 os.write(descriptor, data)
-                os.fsync(descriptor)
+                if sync:
+                    os.fsync(descriptor)
             finally:
                 os.close(descriptor)
             self._lines, self._head = self._lines + 1, head
+            if fields.get("event") == "released":
+                self.answered.add((fields["nonce"], fields["round"]))
             return head
 
     def admit(self, patients: list[str], minimum: int) -> dict[str, str]:

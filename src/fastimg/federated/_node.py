@@ -106,7 +106,6 @@ class Node:
             raise ArgumentError("name: 1 to 64 printable bytes")
         self.log = Log(log if log is not None else Path(str(folder)) / _LOG)
         self._client: Client | None = None
-        self._nonces: set[tuple[str, int]] = set()
 
     def __repr__(self) -> str:
         return f"Node({self.name!r}, min_cases={self.policy.min_cases})"
@@ -121,13 +120,17 @@ class Node:
         FormatError, ArgumentError
             Not a query, or parameters outside their schema.
         """
-        q = Query.from_bytes(query)
         self._client = None
         try:
+            q = Query.from_bytes(query)
+        except FormatError:
+            self.log.append(sync=False, event="malformed")
+            raise
+        try:
             return self._answer(q)
-        except RefusedError as error:
-            rule = str(error).split(":")[0] if str(error).startswith("rule ") else "refused"
-            self.log.append(event="refused", rule=rule, **self._who(q))
+        except FastimgError as error:
+            rule = str(error).split(":")[0] if str(error).startswith("rule ") else type(error).__name__
+            self.log.append(sync=False, event="refused", rule=rule, **self._who(q))
             raise
 
     def receive(self, message: bytes) -> bytes | None:
@@ -152,7 +155,7 @@ class Node:
     def _answer(self, q: Query) -> bytes:
         self.policy.check("requester", q.requester)
         self.policy.check("computation", (q.computation, q.version))
-        if (q.nonce, q.round) in self._nonces:
+        if (q.nonce, q.round) in self.log.answered:
             raise RefusedError("rule replay: this query was answered before")
         if self.name not in q.nodes or len(set(q.nodes)) != len(q.nodes):
             raise RefusedError("rule roster: this node is not among the nodes of the query")
@@ -164,7 +167,6 @@ class Node:
         self.policy.check("patients", rows.n_patients)
         release = self.log.admit(list(rows.patient_names), self.policy.min_cases)
         found = what.local(rows, parameters, q.shared)
-        self._nonces.add((q.nonce, q.round))
         if isinstance(found, Labels):
             answer = dumps({"labels": found.of})
         else:
