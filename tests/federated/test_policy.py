@@ -130,15 +130,15 @@ def test_differencing_by_two_overlapping_queries_is_refused(tmp_path):
     nodes = []
     for site in range(3):
         cohort = fi.Cohort.create(tmp_path / f"c{site}")
-        for i in range(20):
-            group = "x" if i < 17 else "y"
+        for i in range(9):
+            group = "x" if i < 7 else "y"
             cohort.add(f"c{i}", fi.Image(np.zeros((1, 2, 2), np.int16)), metadata={"subject": f"p{i}", "group": group})
-        nodes.append(Node(cohort, Policy(min_cases=5)))
+        nodes.append(Node(cohort, Policy(min_cases=3)))
     fed = Federation.local(nodes)
-    assert fed.run("count").value["cases"] == 60
+    assert fed.run("count").value["cases"] == 27
     with pytest.raises(RefusedError, match="rule differencing"):
         fed.run("count", where={"group": "x"})
-    assert fed.run("count").value["cases"] == 60  # the same patients again are no difference
+    assert fed.run("count").value["cases"] == 27  # the same patients again are no difference
     again = Federation.local([Node(node.cohort, node.policy) for node in nodes])  # the log remembers
     with pytest.raises(RefusedError, match="rule differencing"):
         again.run("histogram", range=(0, 1), where={"group": "x"})
@@ -194,13 +194,14 @@ def test_replayed_and_foreign_queries_are_refused(make):
         node.receive(b"anything")
 
 
-def test_ten_thousand_malformed_queries(make):
+@pytest.mark.parametrize("times", [500, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_malformed_queries(make, times):
     fed = make()
     node = fed._nodes["hospital-0"]
     good = query(fed).to_bytes()
     rng = np.random.default_rng(0)
     refused = 0
-    for _ in range(10_000):
+    for _ in range(times):
         data = bytearray(good)
         for place in rng.integers(0, len(data), int(rng.integers(1, 4))):
             data[place] = int(rng.integers(256))
@@ -212,10 +213,10 @@ def test_ten_thousand_malformed_queries(make):
             node.answer(bytes(data))
         except (RefusedError, FormatError, ArgumentError):
             refused += 1
-    assert refused > 9000  # the rest differ in a bin's border or a nonce: still well-formed
+    assert refused > 0.9 * times  # the rest differ in a bin's border or a nonce: still well-formed
     assert fed.run("count").value["cases"] == 72
     lines, _ = verify_log(node.log.path)
-    assert lines > 9000
+    assert lines > 0.9 * times
 
 
 def test_a_broken_node_stops_nobody_and_leaks_nothing(make, hospitals, tmp_path):

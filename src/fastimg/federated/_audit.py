@@ -112,7 +112,7 @@ class Log:
                 self.answered.add((fields["nonce"], fields["round"]))
             return head
 
-    def admit(self, patients: list[str], minimum: int) -> dict[str, str]:
+    def admit(self, patients: list[str], minimum: int) -> dict[str, Any]:
         """The fields of a release of these patients, unless it differs from an earlier one by 1 to minimum - 1 of them.
 
         Two sums over sets that differ by so few give away those few.
@@ -129,7 +129,7 @@ class Log:
                 )
         return {"patients_digest": digest, "patients_set": base64.b64encode(mine.astype("<u8").tobytes()).decode()}
 
-    def remember(self, fields: dict[str, str]) -> None:
+    def remember(self, fields: dict[str, Any]) -> None:
         """Keep a release's patients for later `admit`s."""
         if "patients_set" in fields:
             self._sets[fields["patients_digest"]] = np.frombuffer(base64.b64decode(fields["patients_set"]), "<u8")
