@@ -75,11 +75,11 @@ def ivh(region: Region, settings: Settings) -> dict[str, float]:
         grid = np.arange(1.0, settings.ivh_bin_number + 1)
     elif settings.ivh_bin_width is not None:
         width = settings.ivh_bin_width
-        low = float(values.min())
+        low, high = float(values.min()), float(values.max())
         if settings.resegment is not None and settings.resegment_mode == "absolute":
-            low = settings.resegment[0]
+            low, high = settings.resegment[0], high if settings.resegment[1] is None else settings.resegment[1]
         values = low + (np.floor((values - low) / width) + 0.5) * width
-        grid = np.arange(values.min(), values.max() + 0.5 * width, width)
+        grid = low + (np.arange(max(np.ceil((high - low) / width), 1)) + 0.5) * width
     elif (values == np.rint(values)).all() and np.ptp(values) < 1 << 22:
         grid = np.arange(values.min(), values.max() + 1)
     else:

@@ -88,10 +88,24 @@ def glrlm(region: Region, levels: Levels, settings: Settings, *, threads: int) -
     for part in _parts(levels, settings):
         counts = leaf.glrlm(levels.array, levels.pad, directions, part, levels.count, threads=threads)
         counts = _dispatch.move(counts, "cpu")
+        if settings.compat == "pyradiomics":
+            kept = [
+                row[:, 1:].any() or _has_line(region.inside, step) for step, row in zip(directions, counts, strict=True)
+            ]
+            counts[~np.array(kept)] = 0
         weights = None if settings.weighting is None else _lengths(directions, region, settings.weighting)
         matrices = _aggregated(counts, weights, settings)
-        rows.append(_native.size_features_of_matrices(matrices, 0, _epsilon(settings))[:, :16])
-    return np.asarray(np.concatenate(rows).mean(0))
+        if len(matrices):
+            rows.append(_native.size_features_of_matrices(matrices, 0, _epsilon(settings))[:, :16])
+    return np.concatenate(rows).mean(0) if rows else np.full(16, np.nan)
+
+
+def _has_line(inside: npt.NDArray[np.bool_], step: Array) -> bool:
+    """Whether two voxels lie on one line along a direction: PyRadiomics leaves out the directions without any."""
+    places = np.argwhere(inside)
+    axis = int(np.flatnonzero(step)[0])
+    feet = places - (places[:, axis] * step[axis])[:, None] * step
+    return len(np.unique(feet, axis=0)) < len(places)
 
 
 def zones(
@@ -125,16 +139,17 @@ def ngldm_ngtdm(
         dependent, valid, apart = _dispatch.move(tables, "cpu")
         matrix = np.ascontiguousarray(dependent[None], np.float64)
         dependences.append(_native.size_features_of_matrices(matrix, float(dependent.sum()), _epsilon(settings))[0])
-        differences.append(_tone_differences(valid, apart))
+        differences.append(_tone_differences(valid, apart, settings.compat == "pyradiomics"))
     return np.mean(dependences, axis=0), np.mean(differences, axis=0)
 
 
-def _tone_differences(valid: Array, apart: Array) -> npt.NDArray[np.float64]:
+def _tone_differences(valid: Array, apart: Array, lonely: bool) -> npt.NDArray[np.float64]:
     """Coarseness, contrast, busyness, complexity, strength (IBSI reference manual 3.10).
 
-    Voxels without a neighbour in the region do not count. A region of one level has coarseness 1e6 and 0 elsewhere.
+    Voxels without a neighbour in the region count only where `lonely` (PyRadiomics: with a difference of 0). A region
+    of one level has coarseness 1e6 and 0 elsewhere.
     """
-    n = valid[:, 1:].sum(1)
+    n = valid[:, 0 if lonely else 1 :].sum(1)
     level = np.flatnonzero(n) + 1.0
     s = (apart[:, 1:] / np.arange(1, apart.shape[1])).sum(1)[n > 0]
     n = n[n > 0]
