@@ -124,7 +124,7 @@ void diameters(const std::int32_t* points, std::int64_t count, const double* spa
   double best = plane;
   for (std::int64_t i = 0; i < count; ++i) {
     const double reach = std::sqrt(best) * (1 - 1e-12);
-    if (-2 * order[i].first < reach) break;
+    if (-order[i].first - order[0].first < reach) break;
     for (std::int64_t j = 0; j < i && -order[i].first - order[j].first >= reach; ++j)
       best = std::max(best, squared(order[i].second, order[j].second));
   }

@@ -5,6 +5,8 @@
 #include <mutex>
 #include <vector>
 
+#include "fastimg/texture.cuh"
+
 namespace fastimg::radiomics {
 namespace {
 
@@ -27,10 +29,7 @@ struct Row {
       if (alpha == 0) {  // outside is 0, so it equals no voxel of the region
         for (std::int64_t x = 0; x < count; ++x) n[x] = static_cast<C>(n[x] + (at[x] == other[x]));
       } else {
-        for (std::int64_t x = 0; x < count; ++x) {
-          const int apart = static_cast<int>(at[x]) - other[x];
-          n[x] = static_cast<C>(n[x] + ((apart < 0 ? -apart : apart) <= alpha && other[x] != 0));
-        }
+        for (std::int64_t x = 0; x < count; ++x) n[x] = static_cast<C>(n[x] + depends(at[x], other[x], alpha));
       }
       for (std::int64_t x = 0; x < count; ++x) i[x] = static_cast<C>(i[x] + (other[x] != 0));
       for (std::int64_t x = 0; x < count; ++x) s[x] = static_cast<S>(s[x] + other[x]);
@@ -60,10 +59,9 @@ void run(const Volume<T>& volume, const std::vector<std::int64_t>& shifts, std::
             row.sweep(at, last - first, shifts, alpha);
             for (std::int64_t x = 0; x < last - first; ++x) {
               const std::int64_t level = at[x], from = level * width, count = row.in[x];
-              const std::int64_t away = count * level - static_cast<std::int64_t>(row.sum[x]);
               ++near[from + row.near[x]];
               ++in[from + count];
-              sums[from + count] += away < 0 ? -away : away;
+              sums[from + count] += apart_from_mean(level, count, row.sum[x]);
             }
           }
         std::lock_guard<std::mutex> lock(adding);

@@ -5,6 +5,8 @@
 #include <mutex>
 #include <vector>
 
+#include "fastimg/texture.cuh"
+
 namespace fastimg::radiomics {
 
 // Only runs of two or more are walked: a voxel opens one when the voxel before it differs and the one after it does not.
@@ -34,7 +36,7 @@ void glrlm(const Volume<T>& volume, const Offset* directions, std::int64_t direc
               const std::int64_t count = last - first;
               const T *at = row + first, *before = at - step, *after = at + step;
               for (std::int64_t x = 0; x < count; ++x)
-                opens[x] = static_cast<std::uint8_t>((at[x] != before[x]) & (at[x] == after[x]) & (at[x] != 0));
+                opens[x] = static_cast<std::uint8_t>(opens_run(before[x], at[x], after[x]));
               std::memset(opens.data() + count, 0, 8);
               for (std::int64_t x = 0; x < count; x += 8) {
                 std::uint64_t eight;

@@ -72,5 +72,22 @@ def chacha20(put: Put) -> None:
         fi.secagg.mask(put(np.arange(1043).astype(dtype)), seeds, signs, out=out, prg="chacha20", **options)
 
 
+def texture(put: Put) -> None:
+    narrow = np.arange(3 * 5 * 7).reshape(3, 5, 7) % 4
+    for levels in (narrow.astype(np.uint8), np.where(narrow, narrow + 300, 0).astype(np.uint16)):
+        for dimension in ("2D", "3D"):
+            fi.radiomics.cooccurrences(put(levels), distances=(1, 2), dimension=dimension)
+            fi.radiomics.run_lengths(put(levels), dimension=dimension)
+            fi.radiomics.dependences(put(levels), dimension=dimension)
+            fi.radiomics.zones(put(levels), dimension=dimension)
+
+
 # file -> calls
-CASES: dict[str, Callable[[Put], None]] = {"chacha20": chacha20, "combat": combat, "histogram": histogram, "map": map_, "window": window}
+CASES: dict[str, Callable[[Put], None]] = {
+    "chacha20": chacha20,
+    "combat": combat,
+    "histogram": histogram,
+    "map": map_,
+    "texture": texture,
+    "window": window,
+}

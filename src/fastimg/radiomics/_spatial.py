@@ -39,16 +39,15 @@ def autocorrelation(region: Region) -> dict[str, float]:
     """
     from scipy import fft
 
-    n = region.values.size
+    voxels = region.values.size
     centred = np.zeros(region.inside.shape)
     centred[region.inside] = region.values - region.values.mean()
     squares = float((centred**2).sum())
-    if n < 2 or squares == 0:
+    if voxels < 2 or squares == 0:
         return {"morph_moran_i": math.nan, "morph_geary_c": math.nan}
-    shape = [fft.next_fast_len(2 * size - 1, real=True) for size in centred.shape]
+    shape = [int(fft.next_fast_len(2 * n - 1, real=True)) for n in centred.shape]
     steps = [
-        (np.minimum(np.arange(size), size - np.arange(size)) * step) ** 2
-        for size, step in zip(shape, region.spacing, strict=True)
+        (np.minimum(np.arange(n), n - np.arange(n)) * step) ** 2 for n, step in zip(shape, region.spacing, strict=True)
     ]
     weight = steps[0][:, None, None] + steps[1][None, :, None] + steps[2][None, None]
     weight[0, 0, 0] = np.inf
@@ -56,7 +55,7 @@ def autocorrelation(region: Region) -> dict[str, float]:
     transformed = fft.rfftn(weight, overwrite_x=True).real
     # A real transform keeps one of each pair of opposite frequencies: the others count twice.
     transformed[..., 1 : (shape[2] + 1) // 2] *= 2
-    size: int = math.prod(shape)
+    size = math.prod(shape)
     mask = fft.rfftn(region.inside.astype(np.float64), shape)
     total = float((transformed * _power(mask)).sum()) / size
     of_squares = fft.rfftn(centred**2, shape)
@@ -64,8 +63,8 @@ def autocorrelation(region: Region) -> dict[str, float]:
     del mask, of_squares
     product = float((transformed * _power(fft.rfftn(centred, shape))).sum()) / size
     return {
-        "morph_moran_i": n / total * product / squares,
-        "morph_geary_c": (n - 1) / (2 * total) * (2 * cross - 2 * product) / squares,
+        "morph_moran_i": voxels / total * product / squares,
+        "morph_geary_c": (voxels - 1) / (2 * total) * (2 * cross - 2 * product) / squares,
     }
 
 

@@ -1,0 +1,193 @@
+// Texture matrices of levels in a box with a border of `pad` zeros (csrc/radiomics/volume.hpp). Integer atomics only, so
+// that the counts are those of the CPU; one thread a voxel of the box, grid-stride.
+#include "fastimg/texture.cuh"
+
+namespace {
+
+using fastimg::i64;
+using fastimg::u64;
+
+// Where voxel i of the slices [z_begin, ...) of an (ny, nx) box lies in the padded array.
+struct Box {
+  i64 ny, nx, pad, z_begin;
+  __device__ i64 operator()(i64 i) const {
+    const i64 x = i % nx, y = i / nx % ny, z = i / (nx * ny) + z_begin;
+    return ((z + pad) * (ny + 2 * pad) + y + pad) * (nx + 2 * pad) + x + pad;
+  }
+};
+
+__device__ i64 first() { return (i64)blockIdx.x * blockDim.x + threadIdx.x; }
+__device__ i64 step() { return (i64)gridDim.x * blockDim.x; }
+__device__ void add(i64* place, i64 value) { atomicAdd(reinterpret_cast<u64*>(place), (u64)value); }
+
+// blockIdx.y is the offset; a block gathers in shared memory, then adds its table to the result.
+template <class T>
+__device__ void glcm_each(const T* levels, i64 ny, i64 nx, i64 pad, i64 z_begin, i64 count, const i64* shifts, int side,
+                          i64* counts, unsigned* table) {
+  const int cells = side * side;
+  for (int cell = threadIdx.x; cell < cells; cell += blockDim.x) table[cell] = 0;
+  __syncthreads();
+  const Box box{ny, nx, pad, z_begin};
+  const i64 shift = shifts[blockIdx.y];
+  for (i64 i = first(); i < count; i += step()) {
+    const i64 at = box(i);
+    const int level = levels[at], other = levels[at + shift];
+    if (level && other) atomicAdd(table + (level - 1) * side + other - 1, 1u);
+  }
+  __syncthreads();
+  i64* to = counts + (i64)blockIdx.y * cells;
+  for (int cell = threadIdx.x; cell < cells; cell += blockDim.x)
+    if (table[cell]) add(to + cell, table[cell]);
+}
+
+template <class T>
+__device__ void glcm_wide_each(const T* levels, i64 ny, i64 nx, i64 pad, i64 z_begin, i64 count, const i64* shifts, i64 side,
+                               i64* counts) {
+  const Box box{ny, nx, pad, z_begin};
+  const i64 shift = shifts[blockIdx.y];
+  for (i64 i = first(); i < count; i += step()) {
+    const i64 at = box(i), level = levels[at], other = levels[at + shift];
+    if (level && other) add(counts + ((i64)blockIdx.y * side + level - 1) * side + other - 1, 1);
+  }
+}
+
+template <class T>
+__device__ void glrlm_each(const T* levels, i64 ny, i64 nx, i64 pad, i64 z_begin, i64 count, const i64* shifts, i64 side,
+                           i64 longest, i64* counts) {
+  const Box box{ny, nx, pad, z_begin};
+  const i64 shift = shifts[blockIdx.y];
+  for (i64 i = first(); i < count; i += step()) {
+    const T* at = levels + box(i);
+    const T level = *at;
+    if (!level || at[-shift] == level) continue;
+    i64 length = 1;
+    if (fastimg::opens_run(at[-shift], level, at[shift]))
+      for (const T* p = at + shift; *p == level; p += shift) ++length;
+    add(counts + ((i64)blockIdx.y * side + level - 1) * longest + length - 1, 1);
+  }
+}
+
+template <class T>
+__device__ void neighbours_each(const T* levels, i64 ny, i64 nx, i64 pad, i64 z_begin, i64 count, const i64* shifts,
+                                i64 shift_count, i64 side, i64 alpha, i64* tables) {
+  const Box box{ny, nx, pad, z_begin};
+  const i64 width = shift_count + 1, cells = side * width;
+  for (i64 i = first(); i < count; i += step()) {
+    const T* at = levels + box(i);
+    const T level = *at;
+    if (!level) continue;
+    i64 near = 0, in = 0, sum = 0;
+    for (i64 k = 0; k < shift_count; ++k) {
+      const T other = at[shifts[k]];
+      near += fastimg::depends(level, other, alpha);
+      in += other != 0;
+      sum += other;
+    }
+    const i64 row = (level - 1) * width;
+    add(tables + row + near, 1);
+    add(tables + cells + row + in, 1);
+    add(tables + 2 * cells + row + in, fastimg::apart_from_mean(level, in, sum));
+  }
+}
+
+// Union-find over the padded array: a root is the smallest index of its zone.
+__device__ int root_of(volatile int* parent, int i) {
+  while (parent[i] != i) i = parent[i];
+  return i;
+}
+
+__device__ void join(int* parent, int a, int b) {
+  for (;;) {
+    a = root_of(parent, a);
+    b = root_of(parent, b);
+    if (a == b) return;
+    if (a > b) {
+      const int swap = a;
+      a = b;
+      b = swap;
+    }
+    const int old = atomicMin(parent + b, a);
+    if (old == b) return;  // b was still a root
+    b = old;
+  }
+}
+
+template <class T>
+__device__ void zone_join_each(const T* levels, i64 ny, i64 nx, i64 pad, i64 z_begin, i64 count, const i64* shifts,
+                               i64 shift_count, int* parent) {
+  const Box box{ny, nx, pad, z_begin};
+  for (i64 i = first(); i < count; i += step()) {
+    const i64 at = box(i);
+    if (!levels[at]) continue;
+    for (i64 k = 0; k < shift_count; ++k)
+      if (levels[at + shifts[k]] == levels[at]) join(parent, (int)at, (int)(at + shifts[k]));
+  }
+}
+
+template <class T>
+__device__ void zone_count_each(const T* levels, i64 ny, i64 nx, i64 pad, i64 z_begin, i64 count, int* parent,
+                                const unsigned short* distances, i64* sizes, int* nearest) {
+  const Box box{ny, nx, pad, z_begin};
+  for (i64 i = first(); i < count; i += step()) {
+    const i64 at = box(i);
+    if (!levels[at]) continue;
+    const int root = root_of(parent, (int)at);
+    add(sizes + root, 1);
+    if (distances) atomicMin(nearest + root, (int)distances[i + z_begin * ny * nx]);
+  }
+}
+
+}  // namespace
+
+
+extern "C" __global__ void glcm_uint8(const unsigned char* levels, long long ny, long long nx, long long pad, long long z_begin,
+                                      long long count, const long long* shifts, int side, long long* counts) {
+  FASTIMG_DYNAMIC_SHARED(unsigned, table);
+  glcm_each(levels, ny, nx, pad, z_begin, count, shifts, side, counts, table);
+}
+
+#define FASTIMG_ENTRIES(name, T)                                                                                           \
+  extern "C" __global__ void glcm_wide_##name(const T* levels, long long ny, long long nx, long long pad, long long z_begin, \
+                                              long long count, const long long* shifts, long long side,                    \
+                                              long long* counts) {                                                         \
+    glcm_wide_each(levels, ny, nx, pad, z_begin, count, shifts, side, counts);                                             \
+  }                                                                                                                        \
+  extern "C" __global__ void glrlm_##name(const T* levels, long long ny, long long nx, long long pad, long long z_begin,     \
+                                          long long count, const long long* shifts, long long side, long long longest,     \
+                                          long long* counts) {                                                             \
+    glrlm_each(levels, ny, nx, pad, z_begin, count, shifts, side, longest, counts);                                        \
+  }                                                                                                                        \
+  extern "C" __global__ void neighbours_##name(const T* levels, long long ny, long long nx, long long pad,                   \
+                                               long long z_begin, long long count, const long long* shifts,                \
+                                               long long shift_count, long long side, long long alpha,                     \
+                                               long long* tables) {                                                        \
+    neighbours_each(levels, ny, nx, pad, z_begin, count, shifts, shift_count, side, alpha, tables);                        \
+  }                                                                                                                        \
+  extern "C" __global__ void zone_join_##name(const T* levels, long long ny, long long nx, long long pad, long long z_begin, \
+                                              long long count, const long long* shifts, long long shift_count,             \
+                                              int* parent) {                                                               \
+    zone_join_each(levels, ny, nx, pad, z_begin, count, shifts, shift_count, parent);                                      \
+  }                                                                                                                        \
+  extern "C" __global__ void zone_count_##name(const T* levels, long long ny, long long nx, long long pad,                   \
+                                               long long z_begin, long long count, int* parent,                            \
+                                               const unsigned short* distances, long long* sizes, int* nearest) {          \
+    zone_count_each(levels, ny, nx, pad, z_begin, count, parent, distances, sizes, nearest);                               \
+  }
+FASTIMG_ENTRIES(uint8, unsigned char)
+FASTIMG_ENTRIES(uint16, unsigned short)
+
+// Taxicab distance, one axis: a thread walks one line of `length` voxels forth and back.
+extern "C" __global__ void taxicab_axis(unsigned short* out, long long lines, long long inner, long long length,
+                                        long long stride, long long outer) {
+  for (i64 i = first(); i < lines; i += step()) {
+    unsigned short* at = out + i / inner * outer + i % inner * (stride == 1 ? length : 1);
+    for (int back = 0; back < 2; ++back) {
+      int near = 0;
+      for (i64 n = 0; n < length; ++n) {
+        unsigned short* place = at + (back ? length - 1 - n : n) * stride;
+        near = *place < near + 1 ? *place : near + 1;
+        *place = (unsigned short)near;
+      }
+    }
+  }
+}

@@ -1,0 +1,105 @@
+"""CUDA side of the radiomics leaf: the same functions as `_cpu`, with the same integers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _gpu
+from .._arrays import empty
+
+_BLOCK = 256
+_SHARED = 48 << 10  # bytes a block may use on every device
+
+
+def _launch(entry: str, levels: Any, pad: int, slices: tuple[int, int], rows: int, *rest: Any, shared: int = 0) -> None:
+    ny, nx = (size - 2 * pad for size in levels.shape[1:])
+    count = (slices[1] - slices[0]) * ny * nx
+    blocks = min(-(-count // (_BLOCK * 8)), 1 << 12)
+    box = (np.int64(ny), np.int64(nx), np.int64(pad), np.int64(slices[0]), np.int64(count))
+    _gpu.launch("texture", entry, (blocks, rows), (_BLOCK,), levels, *box, *rest, shared=shared)
+
+
+def _shifts(levels: Any, offsets: Any) -> Any:
+    """Offsets as distances in the flat array, on the device."""
+    _, ny, nx = levels.shape
+    flat = (offsets.astype(np.int64) * np.array([ny * nx, nx, 1])).sum(1)
+    return _gpu.backend().to_device(np.ascontiguousarray(flat))
+
+
+def _zeros(shape: tuple[int, ...], beside: Any) -> Any:
+    counts = empty(shape, np.int64, beside)
+    counts[...] = 0
+    return counts
+
+
+def glcm(levels: Any, pad: int, offsets: Any, slices: tuple[int, int], count: int, *, threads: int) -> Any:
+    """(offsets, count, count) int64; a table of one offset lies in shared memory where it fits."""
+    counts = _zeros((len(offsets), count, count), levels)
+    shared = 4 * count * count
+    shifts = _shifts(levels, offsets)
+    if levels.dtype == np.uint8 and shared <= _SHARED:
+        _launch("glcm_uint8", levels, pad, slices, len(offsets), shifts, np.int32(count), counts, shared=shared)
+    else:
+        entry = f"glcm_wide_{levels.dtype.name}"
+        _launch(entry, levels, pad, slices, len(offsets), shifts, np.int64(count), counts)
+    return counts
+
+
+def glrlm(levels: Any, pad: int, directions: Any, slices: tuple[int, int], count: int, *, threads: int) -> Any:
+    """(directions, count, longest) int64: runs of each level and length that begin in slices [begin, end)."""
+    flat = not directions[:, 0].any()
+    longest = max(n - 2 * pad for n in levels.shape[1 if flat else 0 :])
+    counts = _zeros((len(directions), count, longest), levels)
+    sizes = (np.int64(count), np.int64(longest))
+    entry = f"glrlm_{levels.dtype.name}"
+    _launch(entry, levels, pad, slices, len(directions), _shifts(levels, directions), *sizes, counts)
+    return counts
+
+
+def neighbours(
+    levels: Any, pad: int, offsets: Any, slices: tuple[int, int], count: int, alpha: int, *, threads: int
+) -> Any:
+    """(3, count, offsets + 1) int64: dependent, valid and apart of csrc/radiomics/neighbours.hpp."""
+    tables = _zeros((3, count, len(offsets) + 1), levels)
+    sizes = (np.int64(len(offsets)), np.int64(count), np.int64(alpha))
+    _launch(f"neighbours_{levels.dtype.name}", levels, pad, slices, 1, _shifts(levels, offsets), *sizes, tables)
+    return tables
+
+
+def zones(levels: Any, pad: int, flat: bool, slices: tuple[int, int], distances: Any) -> tuple[Any, Any, Any]:
+    """Level, size and (with distances of the box) smallest distance of each connected zone of slices [begin, end)."""
+    xp = _gpu.backend().xp
+    steps = [(z, y, x) for z in range(2) for y in range(-1, 2) for x in range(-1, 2) if (z, y, x) > (0, 0, 0)]
+    offsets = np.array([step for step in steps if not (flat and step[0])], np.int64)
+    # A voxel joins those after it, so that the last slice of the range looks at none beyond: they are not its own.
+    part = levels
+    if slices != (0, levels.shape[0] - 2 * pad):
+        part = xp.zeros(levels.shape, levels.dtype)
+        part[slices[0] + pad : slices[1] + pad] = levels[slices[0] + pad : slices[1] + pad]
+    parent = xp.arange(part.size, dtype=np.int32)
+    name = part.dtype.name
+    shifts = _shifts(part, offsets)
+    _launch(f"zone_join_{name}", part, pad, slices, 1, shifts, np.int64(len(offsets)), parent)
+    sizes = xp.zeros(part.size, np.int64)
+    nearest = xp.full(part.size, np.iinfo(np.int32).max, np.int32)
+    _launch(f"zone_count_{name}", part, pad, slices, 1, parent, distances, sizes, nearest)
+    roots = xp.flatnonzero(sizes)
+    distance = nearest[roots] if distances is not None else xp.zeros(0, np.int32)
+    return part.reshape(-1)[roots].astype(np.int32), sizes[roots], distance
+
+
+def taxicab(mask: Any, flat: bool, *, threads: int) -> Any:
+    """uint16: steps along the axes from each voxel of a mask to the nearest one outside."""
+    out = mask.astype(np.uint16) * np.uint16(65534)
+    nz, ny, nx = mask.shape
+    for axis, (length, stride) in enumerate(((nz, ny * nx), (ny, nx), (nx, 1))):
+        if axis == 0 and flat:
+            continue
+        lines = out.size // length
+        inner, outer = (lines, 0) if axis == 0 else (nx, ny * nx) if axis == 1 else (ny, ny * nx)
+        blocks = max(min(-(-lines // _BLOCK), 1 << 12), 1)
+        sizes = (np.int64(lines), np.int64(inner), np.int64(length), np.int64(stride), np.int64(outer))
+        _gpu.launch("texture", "taxicab_axis", (blocks,), (_BLOCK,), out, *sizes)
+    return out

@@ -1,0 +1,160 @@
+"""Formulas against their twins, shape against closed forms and brute force, autocorrelation against all pairs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastimg as fi
+from fastimg import radiomics
+from fastimg.testing import radiomics as twin
+
+
+def blob(seed, shape=(6, 7, 8), dtype=np.float32):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(20, 60, shape)
+    values = values if np.dtype(dtype).kind == "f" else np.rint(values)
+    mask = rng.random(shape) < rng.uniform(0.2, 1)
+    mask.flat[rng.integers(mask.size)] = True
+    return values.astype(dtype), mask
+
+
+def features(values, mask, names="ibsi", spacing=(2.5, 1.5, 0.7), **settings):
+    return radiomics.extract(fi.Image(values, spacing=spacing), mask, radiomics.Settings(**settings), names=names)
+
+
+def levels_of(values, mask, width=25.0):
+    inside = values[mask].astype(np.float64)
+    return np.where(mask, np.floor((values - inside.min()) / width) + 1, 0).astype(np.int64)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**31), dtype=st.sampled_from([np.int16, np.float32, np.float64, np.uint8]))
+def test_statistics(seed, dtype):
+    values, mask = blob(seed)
+    values = values.clip(0, 255).astype(dtype) if dtype == np.uint8 else values.astype(dtype)
+    found = features(values, mask, families=["statistics"])
+    expected = twin.statistics(values[mask])
+    np.testing.assert_allclose(list(found.values()), expected, rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**31), merged=st.booleans())
+def test_cooccurrence_features(seed, merged):
+    values, mask = blob(seed)
+    counts = twin.cooccurrences(levels_of(values, mask))
+    counts = counts + counts.transpose(0, 2, 1)
+    matrices = [counts.sum(0)] if merged else [matrix for matrix in counts if matrix.any()]
+    matrices = [matrix for matrix in matrices if matrix.any()]
+    found = features(values, mask, families=["glcm"], aggregation="3D, merged" if merged else "3D, averaged")
+    if not matrices:
+        assert all(math.isnan(value) for value in found.values())
+        return
+    rows = [twin.glcm_features(matrix) for matrix in matrices]
+    for tag, value in found.items():
+        assert value == pytest.approx(np.mean([row[tag] for row in rows]), rel=1e-9, abs=1e-7), tag
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**31))
+def test_size_features_of_runs_zones_and_dependences(seed):
+    values, mask = blob(seed)
+    levels, voxels = levels_of(values, mask), int(mask.sum())
+    found = features(values, mask, aggregation="3D, merged", families=["glrlm", "glszm", "gldzm", "ngldm"])
+    runs = twin.run_lengths(levels).sum(0)
+    zones = twin.zones(levels)
+    sizes, distances = (np.zeros((levels.max(), voxels + 1), np.int64) for _ in range(2))
+    for level, size, distance in zones:
+        sizes[level - 1, size - 1] += 1
+        distances[level - 1, distance - 1] += 1
+    near = twin.dependences(levels)[0]
+    expected = [
+        *twin.size_features(runs, 13 * voxels)[:16],
+        *twin.size_features(sizes, voxels)[:16],
+        *twin.size_features(distances, voxels)[:16],
+        *twin.size_features(near, voxels),
+    ]
+    np.testing.assert_allclose(list(found.values()), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1), (2, 3, 4), (1, 5, 1), (6, 2, 70)])
+def test_mesh_of_a_box_has_its_closed_form(size):
+    # The mesh cuts edges and corners at half a voxel: an octahedron rolled along the box of the outer voxels' centres.
+    mask = np.zeros(tuple(n + 3 for n in size), np.uint8)
+    mask[tuple(slice(1, n + 1) for n in size)] = 1
+    a, b, c = (n - 1 for n in size)
+    found = features(np.zeros(mask.shape, np.float32), mask, spacing=(1, 1, 1), families=["morphology"])
+    faces, edges = a * b + a * c + b * c, a + b + c
+    assert found["morph_volume"] == pytest.approx(a * b * c + faces + edges / 2 + 1 / 6, rel=1e-13)
+    assert found["morph_area_mesh"] == pytest.approx(2 * faces + 4 * edges * math.sqrt(0.5) + math.sqrt(3), rel=1e-13)
+    assert found["morph_vol_approx"] == math.prod(size)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**31), width=st.integers(1, 9))
+def test_diameters_are_those_of_all_pairs_of_vertices(seed, width):
+    values, mask = blob(seed, (4, 5, width))
+    spacing = (2.5, 1.5, 0.7)
+    found = features(values, mask, "pyradiomics", spacing, families=["morphology"])
+    seen = [found[f"original_shape_Maximum{name}"] for name in ("3DDiameter", "2DDiameterSlice")]
+    seen += [found[f"original_shape_Maximum2DDiameter{name}"] for name in ("Column", "Row")]
+    np.testing.assert_allclose(seen, twin.diameters(mask, spacing), rtol=1e-12)
+
+
+def test_axes_are_those_of_the_covariance_of_voxel_centres():
+    values, mask = blob(4)
+    spacing = (2.5, 1.5, 0.7)
+    found = features(values, mask, spacing=spacing, families=["morphology"])
+    eigenvalues = np.linalg.eigvalsh(np.cov((np.argwhere(mask) * spacing).T))
+    lengths = [found[f"morph_pca_{axis}_axis"] for axis in ("least", "min", "maj")]
+    np.testing.assert_allclose(lengths, 4 * np.sqrt(eigenvalues), rtol=1e-12)
+
+
+def test_autocorrelation_leaves_no_pair_out():
+    values, mask = blob(5, (4, 5, 6))
+    spacing = (2.5, 1.5, 0.7)
+    found = features(values, mask, spacing=spacing, families=["morphology"])
+    expected = twin.moran_geary(values, mask, spacing)
+    np.testing.assert_allclose([found["morph_moran_i"], found["morph_geary_c"]], expected, rtol=1e-10)
+
+
+def test_local_peak_is_the_mean_of_a_sphere_around_the_brightest_voxel():
+    values, mask = blob(6, (9, 16, 21))
+    mask[:2], spacing = False, (3.0, 1.0, 0.8)
+    found = features(values, mask, spacing=spacing, families=["local"])
+    radius = (3 / 4 / math.pi) ** (1 / 3) * 10
+    places = np.argwhere(np.ones(values.shape, bool))
+    means = {}
+    for place in np.argwhere(mask):
+        near = np.linalg.norm((places - place) * spacing, axis=1) <= radius
+        means[tuple(place)] = values[tuple(places[near].T)].astype(np.float64).mean()
+    brightest = max(map(tuple, np.argwhere(mask)), key=lambda place: values[place])
+    assert found["loc_peak_glob"] == pytest.approx(max(means.values()), rel=1e-12)
+    assert found["loc_peak_loc"] == pytest.approx(means[brightest], rel=1e-12)
+
+
+def test_bits_do_not_depend_on_threads_or_level():
+    values, mask = blob(7, (30, 40, 50), np.int16)
+    image, first = fi.Image(values, spacing=(3, 1, 1)), None
+    for level in fi.config.supported_isa():
+        for threads in (1, 2, 3):
+            with fi.config.use(isa=level):
+                found = radiomics.extract(image, mask, threads=threads)
+            first = first or found
+            assert found == first
+
+
+def test_ibsi_tags_and_pyradiomics_names_carry_the_same_values():
+    values, mask = blob(8)
+    peer = features(values, mask, "pyradiomics")
+    ibsi = features(values, mask, "ibsi")
+    assert len(ibsi) == 25 + 2 + 18 + 23 + 6 + 25 + 16 + 16 + 16 + 5 + 17
+    assert peer["original_glcm_Contrast"] == ibsi["cm_contrast"]
+    assert peer["original_gldm_DependenceEntropy"] == ibsi["ngl_dc_entr"]
+    assert peer["original_firstorder_Kurtosis"] == ibsi["stat_kurt"]
+    assert peer["original_firstorder_Entropy"] == ibsi["ih_entropy"]
+    assert len(features(values, mask, "pyradiomics", compat="pyradiomics")) == 107
