@@ -38,6 +38,27 @@ cdef extern from "harmonize/combat.hpp" namespace "fastimg::harmonize" nogil:
         const T*, T*, const int32_t*, const double*, const double*, const double*, const double*, const double*,
         const CombatShape&, int) except +
 
+cdef extern from "harmonize/n4.hpp" namespace "fastimg::harmonize" nogil:
+    cdef cppclass N4Bins:
+        float low, slope
+        int bins
+    cdef cppclass N4Axis:
+        const int32_t* start
+        const double* weight
+        int64_t positions, controls
+    void _n4_subtract "fastimg::harmonize::n4_subtract"(
+        const float*, const float*, const uint8_t*, float*, int64_t, float*, float*, int) except +
+    void _n4_histogram "fastimg::harmonize::n4_histogram"(
+        const float*, const uint8_t*, int64_t, const N4Bins&, double*, int) except +
+    void _n4_residual "fastimg::harmonize::n4_residual"(
+        const float*, const uint8_t*, int64_t, const N4Bins&, const float*, float*, int) except +
+    void _n4_reduce "fastimg::harmonize::n4_reduce"[T](
+        const T*, const N4Axis&, int64_t, int64_t, double*, int) except +
+    void _n4_expand "fastimg::harmonize::n4_expand"[T](
+        const double*, const N4Axis&, int64_t, int64_t, T*, int) except +
+    float _n4_change "fastimg::harmonize::n4_change"(const float*, const float*, const uint8_t*, int64_t)
+    void _n4_correct "fastimg::harmonize::n4_correct"(const float*, const float*, float*, float*, int64_t, int) except +
+
 fastimg_import_core()
 
 ctypedef fused voxel:
@@ -136,3 +157,62 @@ def combat_apply(const real[:, ::1] x, real[:, ::1] out, const int32_t[::1] batc
         with nogil:
             _combat_apply(&x[0, 0], &out[0, 0], &batch[0], _read(covariates), _read(mean), _read(beta), _read(gamma),
                           _read(alpha), shape, threads)
+
+
+def n4_subtract(const float[::1] log, const float[::1] field, const uint8_t[::1] mask, float[::1] out, int threads):
+    """out = log - field; returns the least and the greatest value inside the mask."""
+    cdef float low = 0, high = 0
+    with nogil:
+        _n4_subtract(&log[0], &field[0], &mask[0], &out[0], log.shape[0], &low, &high, threads)
+    return low, high
+
+
+def n4_histogram(const float[::1] log, const uint8_t[::1] mask, float low, float slope, double[::1] counts, int threads):
+    """Each voxel of the mask shares one among two bins."""
+    cdef N4Bins bins
+    bins.low, bins.slope, bins.bins = low, slope, <int>counts.shape[0]
+    with nogil:
+        _n4_histogram(&log[0], &mask[0], log.shape[0], bins, &counts[0], threads)
+
+
+def n4_residual(const float[::1] log, const uint8_t[::1] mask, float low, float slope, const float[::1] expected,
+                float[::1] out, int threads):
+    """out = log - expected(log) inside the mask, else 0."""
+    cdef N4Bins bins
+    bins.low, bins.slope, bins.bins = low, slope, <int>expected.shape[0]
+    with nogil:
+        _n4_residual(&log[0], &mask[0], log.shape[0], bins, &expected[0], &out[0], threads)
+
+
+def n4_reduce(const real[:, :, ::1] values, const int32_t[::1] start, const double[:, ::1] weight, double[:, :, ::1] out,
+              int threads):
+    """out (outer, controls, inner) = the weights of an axis applied to values (outer, positions, inner)."""
+    cdef N4Axis axis
+    axis.start, axis.weight = &start[0], &weight[0, 0]
+    axis.positions, axis.controls = values.shape[1], out.shape[1]
+    with nogil:
+        _n4_reduce(&values[0, 0, 0], axis, values.shape[0], values.shape[2], &out[0, 0, 0], threads)
+
+
+def n4_expand(const double[:, :, ::1] values, const int32_t[::1] start, const double[:, ::1] weight, real[:, :, ::1] out,
+              int threads):
+    """out (outer, positions, inner) = the spline of values (outer, controls, inner) along an axis."""
+    cdef N4Axis axis
+    axis.start, axis.weight = &start[0], &weight[0, 0]
+    axis.positions, axis.controls = out.shape[1], values.shape[1]
+    with nogil:
+        _n4_expand(&values[0, 0, 0], axis, values.shape[0], values.shape[2], &out[0, 0, 0], threads)
+
+
+def n4_change(const float[::1] before, const float[::1] after, const uint8_t[::1] mask):
+    """ITK's measure of convergence: see csrc/harmonize/n4.hpp."""
+    cdef float change
+    with nogil:
+        change = _n4_change(&before[0], &after[0], &mask[0], before.shape[0])
+    return change
+
+
+def n4_correct(const float[::1] image, const float[::1] log_field, float[::1] corrected, float[::1] field, int threads):
+    """corrected = image / exp(log_field), field = exp(log_field)."""
+    with nogil:
+        _n4_correct(&image[0], &log_field[0], &corrected[0], &field[0], image.shape[0], threads)

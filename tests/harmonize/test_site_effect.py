@@ -18,21 +18,21 @@ def sites(shift, n=150, features=12, seed=0):
 
 
 def test_a_site_effect_is_seen_and_its_absence_too():
-    strong = site_effect(*sites(1.5), trees=40)
-    none = site_effect(*sites(0, n=900), trees=40)
+    strong = site_effect(*sites(1.5), trees=15)
+    none = site_effect(*sites(0, n=600), trees=15)
     assert strong["ks_share"] == 1
     assert strong["auc_linear"] > 0.95
     assert strong["auc_forest"] > 0.95
     assert strong["variance_explained"] > 0.4
     assert none["ks_share"] < 0.2
-    assert abs(none["auc_linear"] - 0.5) < 0.06
-    assert abs(none["auc_forest"] - 0.5) < 0.06
+    assert abs(none["auc_linear"] - 0.5) < 0.08
+    assert abs(none["auc_forest"] - 0.5) < 0.08
     assert none["variance_explained"] < 3 * none["variance_chance"]
 
 
 def test_the_harmonizer_is_refitted_in_each_fold_and_removes_the_effect():
     X, batch = sites(1.5)
-    seen = site_effect(X, batch, harmonizer=ComBat(), trees=40)
+    seen = site_effect(X, batch, harmonizer=ComBat(), trees=15)
     assert seen["auc_linear"] < 0.65
     assert seen["ks_share"] < 0.3
 
@@ -46,8 +46,8 @@ def test_same_seed_same_numbers_and_groups_stay_together():
     # Copies of a patient on both sides of a fold would let the forest recognise noise.
     rng = np.random.default_rng(0)
     X = np.repeat(rng.normal(size=(50, 5)), 3, axis=0)
-    assert site_effect(X, batch, groups=groups, trees=30)["auc_forest"] < 0.75
-    assert site_effect(X, batch, trees=30)["auc_forest"] > 0.9
+    assert site_effect(X, batch, groups=groups, trees=15)["auc_forest"] < 0.75
+    assert site_effect(X, batch, trees=15)["auc_forest"] > 0.9
 
 
 def test_covariates_explain_what_looks_like_a_site_effect():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._intensity import minmax, percentile, robust_zscore, zscore
 from ._match import match_histogram
+from ._n4 import n4
 from ._nyul import Nyul
 from ._whitestripe import WhiteStripe
 from ._window import window
@@ -38,6 +39,7 @@ __all__ = [
     "agreement",
     "match_histogram",
     "minmax",
+    "n4",
     "percentile",
     "robust_zscore",
     "site_effect",

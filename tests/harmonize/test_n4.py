@@ -1,0 +1,119 @@
+"""n4 against its twin and SimpleITK, fixed iterations and stop rule; levels and threads; refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fastimg as fi
+from fastimg.testing import n4 as twin
+
+
+def phantom(shape=(20, 18, 22), seed=0):
+    """A head of three tissues under a smooth field, and its mask."""
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    radius = np.sqrt(x * x + y * y + z * z)
+    tissue = np.where(radius < 0.5, 100, np.where(radius < 0.8, 160, 40))
+    noise = np.random.default_rng(seed).normal(0, 4, shape)
+    image = (tissue + noise) * np.exp(0.3 * x + 0.2 * y * y - 0.2 * z * x)
+    return image.astype(np.float32).clip(1), radius < 0.9
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.006])
+def test_equals_its_twin(threshold):
+    image, mask = phantom((15, 14, 17))
+    expected, done = twin.log_field(image, mask, (12, 6, 4), threshold)
+    _, field = fi.harmonize.n4(image, mask, shrink=1, iterations=(12, 6, 4), threshold=threshold)
+    assert np.abs(np.log(field) - expected)[mask].max() < 2e-6
+    assert (done == [12, 6, 4]) == (threshold == 0)
+
+
+@pytest.mark.parametrize(("iterations", "threshold"), [((8, 8, 8), 0.0), ((50, 50, 50), 0.004)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_equals_simpleitk(iterations, threshold, masked):
+    sitk = pytest.importorskip("SimpleITK")
+    image, mask = phantom()
+    if not masked:
+        mask = np.ones(image.shape, bool)
+    corrected, field = fi.harmonize.n4(image, mask, shrink=1, iterations=iterations, threshold=threshold)
+    n4 = sitk.N4BiasFieldCorrectionImageFilter()
+    n4.SetMaximumNumberOfIterations(list(iterations))
+    n4.SetConvergenceThreshold(threshold)
+    theirs = n4.Execute(sitk.GetImageFromArray(image), sitk.GetImageFromArray(mask.astype(np.uint8)))
+    log_field = sitk.GetArrayFromImage(n4.GetLogBiasFieldAsImage(sitk.GetImageFromArray(image)))
+    assert np.abs(np.log(field) - log_field)[mask].max() < 1e-4
+    np.testing.assert_allclose(corrected[mask], sitk.GetArrayFromImage(theirs)[mask], rtol=1e-4)
+
+
+def test_shrinking_is_simpleitks():
+    sitk = pytest.importorskip("SimpleITK")
+    image, mask = phantom((37, 40, 43))
+    _, field = fi.harmonize.n4(image, mask, shrink=3, iterations=(10, 10), threshold=0)
+    n4 = sitk.N4BiasFieldCorrectionImageFilter()
+    n4.SetMaximumNumberOfIterations([10, 10])
+    n4.SetConvergenceThreshold(0)
+    whole = sitk.GetImageFromArray(image)
+    n4.Execute(sitk.Shrink(whole, [3] * 3), sitk.Shrink(sitk.GetImageFromArray(mask.astype(np.uint8)), [3] * 3))
+    assert np.abs(np.log(field) - sitk.GetArrayFromImage(n4.GetLogBiasFieldAsImage(whole)))[mask].max() < 1e-4
+
+
+def test_same_bits_on_all_levels_and_threads():
+    image, mask = phantom((50, 41, 43))
+    seen = []
+    for level in fi.config.supported_isa():
+        for threads in (1, 2):
+            with fi.config.use(isa=level):
+                seen.append(fi.harmonize.n4(image, mask, shrink=1, iterations=(4, 3), threads=threads))
+    for other in seen[1:]:
+        np.testing.assert_array_equal(other[0], seen[0][0])
+        np.testing.assert_array_equal(other[1], seen[0][1])
+
+
+def test_a_known_field_is_found():
+    image, mask = phantom((40, 40, 40))
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, 40),) * 3, indexing="ij")
+    truth = 0.3 * x + 0.2 * y * y - 0.2 * z * x
+    _, field = fi.harmonize.n4(image, mask, shrink=1)
+    rest = (np.log(field) - truth)[mask]
+    assert rest.std() < 0.3 * truth[mask].std()
+
+
+def test_an_image_keeps_geometry_and_its_padding_does_not_count():
+    array, mask = phantom()
+    array[~mask] = 1e6
+    image = fi.Image(array, spacing=(2, 1, 1), unit="arbitrary", padding=~mask)
+    corrected, field = fi.harmonize.n4(image, shrink=1, iterations=(5,))
+    expected, _ = fi.harmonize.n4(array, mask, shrink=1, iterations=(5,))
+    np.testing.assert_array_equal(corrected.array, expected)
+    assert (corrected.spacing, corrected.unit, field.unit) == ((2, 1, 1), "arbitrary", "ratio")
+    whole, _ = fi.harmonize.n4(array.round().astype(np.int32), mask, shrink=1, iterations=(5,))
+    assert whole.dtype == np.float32
+
+
+GOOD = phantom((8, 8, 8))[0]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: fi.harmonize.n4(GOOD[0]), "one volume"),
+        (lambda: fi.harmonize.n4(GOOD, shrink=8), "every axis needs 2"),
+        (lambda: fi.harmonize.n4(GOOD, shrink=0), "shrink"),
+        (lambda: fi.harmonize.n4(GOOD, iterations=()), "iterations"),
+        (lambda: fi.harmonize.n4(GOOD, fwhm=0), "fwhm"),
+        (lambda: fi.harmonize.n4(GOOD, threshold=float("nan")), "threshold"),
+        (lambda: fi.harmonize.n4(GOOD * np.nan), "NaN"),
+        (lambda: fi.harmonize.n4(np.ones((8, 8, 8)), shrink=1), "one value"),
+        (lambda: fi.harmonize.n4(GOOD, np.zeros(GOOD.shape), shrink=1), "no positive voxel"),
+        (lambda: fi.harmonize.n4(-GOOD, shrink=1), "no positive voxel"),
+        (lambda: fi.harmonize.n4(GOOD, np.ones(3)), "mask"),
+    ],
+)
+def test_refusals(call, words):
+    with pytest.raises(fi.errors.ArgumentError, match=words):
+        call()
+
+
+def test_a_gpu_image_is_refused_in_words():
+    with fi.testing.host_device() as put, pytest.raises(fi.errors.DeviceError, match="runs on the CPU"):
+        fi.harmonize.n4(put(GOOD))
