@@ -135,8 +135,7 @@ def bench_patches_b2nd(case, volumes, profile, size):
 def b2nd_array(blosc2, volume, profile):
     codec = blosc2.Codec.ZSTD if profile == "default" else blosc2.Codec.LZ4
     settings = {"codec": codec, "clevel": 1, "filters": [blosc2.Filter.BITSHUFFLE], "nthreads": 1}
-    array = blosc2.asarray(volume, chunks=(50, 64, 64), blocks=(25, 32, 32), cparams=settings, dparams={"nthreads": 1})
-    return array
+    return blosc2.asarray(volume, chunks=(50, 64, 64), blocks=(25, 32, 32), cparams=settings, dparams={"nthreads": 1})
 
 
 def single_thread_zarr():

@@ -18,7 +18,7 @@ from .. import __version__, _dispatch, findings
 from ..errors import ArgumentError, DeviceError, FormatError, GeometryError, IntegrityError
 from ..findings import Finding
 from ..image import Image
-from . import _features, _map, _patches, _shard, _verify
+from . import _features, _map, _patches, _remove, _shard, _verify
 from ._case import MANIFEST, Case, read_manifest
 from ._files import Lock, Slot, exchange, orphan, read_bytes, storing, sync_folder, write_atomic, write_new
 from ._group import GroupWriter
@@ -59,6 +59,10 @@ class Cohort:
             raise FormatError(f"Cohort.open: {self.path} is not a cohort (it has no {_FILE})") from None
         self._settings = unpack(COHORT, data, _FILE)
         self._index = Index(self._indexes, self._tmp, self._manifests, writable=writable)
+        self._tombstones = self.path / "tombstones"
+        if writable and self._tombstones.exists():
+            with storing("Cohort.open: a removal that was cut short"):
+                _remove.finish(self)
 
     # making and opening -----------------------------------------------------------------------------------------------
 
@@ -206,6 +210,37 @@ class Cohort:
         with storing(f"set_features: case {case_id}"):
             write_atomic(self._cases / case_id / _features.NAME, data, self._tmp)
 
+    def remove(self, case_ids: Iterable[str] = (), *, subjects: Iterable[str] = (), reason: str = "") -> list[str]:
+        """Purge cases for good (withdrawal of consent, opt-out): voxels, masks, features and index rows.
+
+        Tombstones keep them out: `add` and `record` of the same case_id, source or subject are a RefusedError from then
+        on. A removal that a kill cuts short is ended by whoever opens the cohort for writing next.
+
+        Parameters
+        ----------
+        case_ids : iterable of str
+            Cases of the cohort.
+        subjects : iterable of str
+            All cases whose metadata key "subject" is one of these; it need not have any yet.
+        reason : str
+            Kept with the tombstone; no identifiers.
+
+        Returns
+        -------
+        list of str
+            The cases that were purged.
+        """
+        self._must_write("remove")
+        return _remove.remove_cases(self, case_ids, subjects, reason)
+
+    def removals(self) -> list[dict[str, Any]]:
+        """What was removed (kind: subject, source or case_id), when and why; not whose it was."""
+        return _remove.removals(self._tombstones)
+
+    def is_removed(self, *, subject: str | None = None, source: str | None = None, case_id: str | None = None) -> bool:
+        """Whether one of these was removed and would be refused."""
+        return _remove.is_removed(self._tombstones, subject=subject, source=source, case_id=case_id)
+
     def _body(
         self, case_id: str, source: str | None, found: Iterable[Finding], metadata: Any, provenance: Any
     ) -> dict[str, Any]:
@@ -233,6 +268,7 @@ class Cohort:
         self, case_id: str, body: dict[str, Any], write: Callable[[GroupWriter], None], *, replace: bool
     ) -> Case:
         final = self._cases / case_id
+        _remove.refuse(self._tombstones, body)
         if not replace and final.exists() and (body["source"] is None or self[case_id].source != body["source"]):
             raise ArgumentError(f"case {case_id} exists already; give replace=True to take its place")
         with storing(f"case {case_id}"), Slot(self._tmp, case_id) as slot:
@@ -243,6 +279,7 @@ class Cohort:
             data = pack(CASE, body)
             write_new(slot.folder / MANIFEST, data)
             sync_folder(slot.folder)
+            _remove.refuse(self._tombstones, body)  # again, as late as can be
             while True:
                 if final.exists():
                     if not replace:

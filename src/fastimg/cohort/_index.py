@@ -68,6 +68,7 @@ class Index:
                 self._make()
                 return
             with closing(self._connect(self._file, "rw")) as db, db:
+                db.execute("PRAGMA secure_delete = ON")
                 db.execute("BEGIN IMMEDIATE")
                 _remove(db, gone)
                 _insert(db, manifests)
@@ -235,6 +236,7 @@ def _stamp(db: sqlite3.Connection) -> str:
 
 
 def _remove(db: sqlite3.Connection, case_ids: Iterable[str]) -> None:
+    """Rows that go leave no bytes in the file (`secure_delete`): they may be those of a subject who withdrew."""
     for case_id in case_ids:
         db.execute("DELETE FROM cases WHERE case_id = ?", (case_id,))
         db.execute("DELETE FROM findings WHERE case_id = ?", (case_id,))
