@@ -204,6 +204,27 @@ def test_identity_beyond_the_table():
         assert tag not in result
 
 
+def test_names_in_escape_sequences_are_found(tmp_path):
+    """ISO 2022 writes ideographs as ASCII bytes: a text that is kept must be decoded before it is judged."""
+    dataset = Dataset()
+    dataset.SpecificCharacterSet = ["", "ISO 2022 IR 87"]
+    dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.2", "1.2.3.4.5.6"
+    dataset.PatientName, dataset.PatientID = "Yamada^Tarou=山田^太郎=やまだ^たろう", "J-774411"
+    dataset.ContentLabel, dataset.FilterType = "OK", "山田"
+    dataset.add_new(0x00189989, "LO", "x 太郎")  # in no table
+    fi.synth._write.write_dataset(tmp_path / "a", dataset)
+    source = (tmp_path / "a").read_bytes()
+    assert source.count(b"\x1b$B") >= 4
+    read = pydicom.dcmread(tmp_path / "a")
+    who = identifiers_of(read)
+    assert {"山田", "太郎", "たろう"} <= who
+    assert residual(source, {"山田"})
+    out = io.BytesIO()
+    deidentify(read, PLAIN).save_as(out)
+    assert residual(out.getvalue(), who) == []
+    assert residual(pydicom.dcmread(io.BytesIO(out.getvalue())), who) == []
+
+
 def test_private_elements_go_unless_listed():
     dataset = ordinary()
     block = dataset.private_block(0x0019, "SIEMENS MR HEADER", create=True)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pydicom
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
 
 from fastimg.errors import ArgumentError
 
@@ -46,6 +47,7 @@ DUMMY: dict[str, Any] = {
 }
 PATIENT_NAME, PATIENT_ID, PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
 OLDEST = 89
+ESCAPE = b"\x1b"  # begins another character set in ISO 2022: such bytes look like ASCII and are not
 UID = re.compile(r"\d+(?:\.\d+){3,}")
 
 
@@ -126,9 +128,9 @@ def deidentify(dataset: Dataset, profile: Profile, *, report: Deidentified | Non
 
 
 def _coded(value: str, meaning: str) -> Dataset:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
-    return item
+    texts = ((0x00080100, "SH", value), (0x00080102, "SH", "DCM"), (0x00080104, "LO", meaning))
+    elements = [DataElement(tag, vr, text) for tag, vr, text in texts]
+    return Dataset({element.tag: element for element in elements})
 
 
 def _meta(source: Dataset, result: Dataset) -> None:
@@ -144,41 +146,83 @@ def _meta(source: Dataset, result: Dataset) -> None:
         meta.MediaStorageSOPInstanceUID = result.SOPInstanceUID
     result.file_meta = meta
     result.preamble = b"\0" * 128
-    implicit, little = source.original_encoding
-    if implicit is not None and little is not None:
-        result.set_original_encoding(implicit, little, source.original_character_set)
 
 
 def _level(dataset: Dataset, job: Job) -> Dataset:
-    """One level: every element is decided on; sequences are walked."""
-    result = Dataset()
-    safe = _safe_private(dataset, job.profile) if job.profile.safe_private else {}
+    """One level: every element is decided on; sequences are walked.
+
+    Elements that pydicom has not converted yet are decided on by their bytes where these suffice: most of a header.
+    """
+    kept: dict[BaseTag, Any] = {}
+    result = Dataset(kept)
+    _same_encoding(dataset, result)
+    safe = _safe_private(dataset, job.profile) if job.profile.safe_private else frozenset()
     for tag in dataset.keys():  # noqa: SIM118  # keys() does not convert elements, iteration does
         number = int(tag)
         if number & 0xFFFF == 0:
             continue  # group length: of the old group
         if number in PIXELS:
-            result[tag] = dataset[tag]
+            kept[tag] = dataset.get_item(tag)
             continue
-        if (number >> 16) & 1:
-            if number in safe:
-                result.add(_copied(dataset[tag], job))
-            else:
-                job.report.count(number, "remove")
-            continue
-        if number >> 24 in (0x50, 0x60):
+        private = (number >> 16) & 1
+        if (private and number not in safe) or number >> 24 in (0x50, 0x60):
             job.report.count(number, "remove")
+            continue
+        item: Any = dataset.get_item(tag)
+        if not private and isinstance(item, RawDataElement) and _by_bytes(item, tag, job, kept):
             continue
         try:
             element = dataset[tag]
         except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, struct.error):
             job.report.count(number, "remove")  # cannot be decoded, so it cannot be judged
             continue
-        _element(element, number, job, result)
+        if private:
+            _kept(element, number, job, result)
+        else:
+            _element(element, number, job, result)
     return result
 
 
-def _safe_private(dataset: Dataset, profile: Profile) -> set[int]:
+def _same_encoding(source: Dataset, result: Dataset) -> None:
+    """Bytes that are taken over are written as they are only where the encoding is known to be the same."""
+    implicit, little = source.original_encoding
+    if implicit is not None and little is not None:
+        result.set_original_encoding(implicit, little, source.original_character_set)
+
+
+def _by_bytes(item: RawDataElement, tag: BaseTag, job: Job, kept: dict[BaseTag, Any]) -> bool:
+    """Decide on an element without converting it; False where that takes its value."""
+    number, vr, value = int(tag), item.VR, item.value
+    if vr is None or not isinstance(value, bytes) or item.length == 0xFFFFFFFF:
+        return False
+    action = job.rules.get(number) or _default(vr)
+    if action == "remove" or vr == "UN" or (vr in BULK and number not in TABLES):
+        job.report.count(number, "remove")
+        return True
+    if vr == "SQ" or number == PATIENT_AGE or not value.isascii() or ESCAPE in value:
+        return False
+    new: bytes | None
+    if action == "empty":
+        new = b""
+    elif action == "keep" and (vr not in TEXT or not value or not job.identifies(value.decode("ascii"))):
+        new = value if vr != "UI" else None
+    elif (action == "uid" and vr == "UI") or (action == "keep" and vr == "UI"):
+        new = None
+    elif action == "shift" and job.profile.dates == "shift" and vr == "TM":
+        new = value
+    else:
+        return False
+    if new is None:
+        uids = [u.strip(" \0") for u in value.decode("ascii").split("\\")]
+        new = "\\".join(_uid(u, job) if u else "" for u in uids).encode("ascii")
+        new += b"\0" * (len(new) % 2)
+    kept[tag] = item if new is value else item._replace(value=new, length=len(new))
+    if action != "keep":
+        job.report.count(number, action)
+    return True
+
+
+def _safe_private(dataset: Dataset, profile: Profile) -> frozenset[int]:
     """Tags of listed private elements of this level, and of the elements that reserve their blocks."""
     kept: set[int] = set()
     for group, creator, element in profile.safe_private:
@@ -187,13 +231,13 @@ def _safe_private(dataset: Dataset, profile: Profile) -> set[int]:
         except KeyError:
             continue
         if element in block:
-            kept |= {block.get_tag(element), (group << 16) + (block.block_start >> 8)}
-    return kept
+            kept |= {int(block.get_tag(element)), (group << 16) + (block.block_start >> 8)}
+    return frozenset(kept)
 
 
 def _element(element: DataElement, tag: int, job: Job, result: Dataset) -> None:
     vr = element.VR
-    action = job.rules.get(tag) or _default(element, tag, vr)
+    action = job.rules.get(tag) or _default(vr)
     if vr == "UN" or (vr in BULK and tag not in TABLES) or (action == "uid" and vr != "UI"):
         action = "remove"
     elif action == "dummy" and vr == "SQ":
@@ -223,7 +267,7 @@ def _element(element: DataElement, tag: int, job: Job, result: Dataset) -> None:
         job.report.count(tag, action)
 
 
-def _default(element: DataElement, tag: int, vr: str) -> str:
+def _default(vr: str) -> str:
     """What happens to attributes that are not in the table."""
     if vr == "SQ":
         return "recurse"

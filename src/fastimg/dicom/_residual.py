@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
@@ -65,12 +67,26 @@ IDENTIFYING = frozenset(
         "ContainerIdentifier",
     ]
 )
+TAGS = frozenset(tag for keyword in IDENTIFYING if (tag := tag_for_keyword(keyword)) is not None)
+TELLING = ("SQ", "PN", "UI", "UN")  # kinds of which every element is looked at
 # Words of names and titles that identify nobody.
 COMMON = frozenset(
     ["anonymous", "anonymized", "anonymised", "unknown", "none", "patient", "test", "phantom", "prof", "anon"]
 )
 STANDARD = "1.2.840.10008."  # UIDs that DICOM itself defines
-ENCODINGS = ("utf-8", "latin-1", "iso8859-2", "iso8859-5", "iso8859-7", "shift_jis", "euc_kr", "gb18030", "utf-16-le")
+ESCAPES = re.compile(rb"\x1b\$?[()]?[A-Z@]")  # of ISO 2022: where they stand depends on the neighbours
+ENCODINGS = (
+    "iso2022_jp",
+    "utf-8",
+    "latin-1",
+    "iso8859-2",
+    "iso8859-5",
+    "iso8859-7",
+    "shift_jis",
+    "euc_kr",
+    "gb18030",
+    "utf-16-le",
+)
 
 _SPECIAL = str.maketrans(
     {"ø": "o", "œ": "oe", "æ": "ae", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "\u2019": "'"}
@@ -129,7 +145,11 @@ def own_values(dataset: Dataset, skip: frozenset[str] = frozenset()) -> set[str]
 
 
 def _collect(dataset: Dataset, found: set[str], skip: frozenset[str]) -> None:
-    for element in dataset:
+    for tag in dataset.keys():  # noqa: SIM118  # keys() does not convert elements, iteration does
+        item: Any = dataset.get_item(tag)
+        if isinstance(item, RawDataElement) and item.VR not in TELLING and item.VR and int(tag) not in TAGS:
+            continue
+        element = dataset[tag]
         value = element.value
         if element.VR == "SQ":
             for item in value or []:
@@ -232,7 +252,7 @@ def residual(texts: Any, identifiers: Iterable[str]) -> list[Finding]:
 def _hits(data: bytes, wanted: frozenset[str]) -> int:
     pattern = matcher(wanted)
     hits = pattern.count(ready(data.decode("utf-8", "ignore")))
-    if hits or data.isascii():
+    if hits or (data.isascii() and b"\x1b" not in data):
         return hits
     latin = data.decode("latin-1")
     return pattern.count(ready(latin)) or _encoded(wanted).count(latin)
@@ -248,7 +268,7 @@ def _encoded(wanted: frozenset[str]) -> Matcher:
         for encoding in ENCODINGS:
             for spelling in (value, value.upper(), value.lower()):
                 try:
-                    found.add(spelling.encode(encoding).decode("latin-1"))
+                    found.add(ESCAPES.sub(b"", spelling.encode(encoding)).decode("latin-1"))
                 except UnicodeEncodeError:
                     continue
     found |= {v.encode("utf-16-le").decode("latin-1") for v in wanted if v.isascii() and _long_enough(v)}
