@@ -32,7 +32,7 @@ def thinned(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def sketch(values: npt.NDArray[Any]) -> dict[str, Any] | None:
-    """Counts between the 0.1 % and 99.9 % percentiles of some voxels; None if there are none."""
+    """Counts between the 0.1 % and 99.9 % percentiles of some voxels, what lies beyond at the ends; None of none."""
     values = np.asarray(values)
     values = values[np.isfinite(values)]
     if values.size == 0:
@@ -40,7 +40,7 @@ def sketch(values: npt.NDArray[Any]) -> dict[str, Any] | None:
     low, high = (float(end) for end in np.percentile(values, (0.1, 99.9)))
     if high <= low:
         high = low + max(abs(low), 1.0) * 1e-3
-    counts, _ = np.histogram(values, bins=BINS, range=(low, high))
+    counts, _ = np.histogram(values.clip(low, high), bins=BINS, range=(low, high))
     return {"low": low, "high": high, "counts": counts.tolist()}
 
 
