@@ -1,6 +1,6 @@
 // Bytes by offset: a file read through one small window, or a block of memory.
 //
-// Most headers end within the first 16 KB, so that a scan costs one pread a file; a step beyond the window costs another.
+// Most headers end within the first 8 KB, so that a scan costs one pread a file; a step beyond the window costs another.
 // No request reaches past the end, so that nothing is allocated for a length that the file cannot hold.
 #pragma once
 
@@ -36,7 +36,7 @@ class File {
 
 class Source {
  public:
-  static constexpr std::uint32_t kWindow = 16 * 1024;
+  static constexpr std::uint32_t kWindow = 8 * 1024;
 
   // `room` is reused from file to file; it holds at least kWindow bytes after the first use.
   Source(const File& file, std::vector<Byte>& room) : file_(&file), room_(&room), size_(file.size()) {}

@@ -100,7 +100,7 @@ def read(
             raise ArgumentError(f"tolerate: {code!r} is not a finding's code")
     count = thread_count(threads)
     series = _one_series(source, threads=threads)
-    volume = _assemble(series, threads=threads, suv=suv)
+    volume = _assemble(series, fresh=series is not source, threads=threads, suv=suv)
     for finding in volume.findings:
         if finding.code in REFUSED and finding.code not in accepted:
             raise GeometryError(f"{finding}; pass tolerate={finding.code!r} to read it all the same")
@@ -147,10 +147,14 @@ def _existing(path: Any) -> str:
     return str(os.fspath(path))
 
 
-def _assemble(series: Series, *, threads: int | None, suv: bool) -> Volume:
-    """Headers read anew, whatever the scan said: the files may have changed since."""
-    table = describe([str(path) for path in series.files], threads=threads)
-    rows = table.to_pylist()
+def _assemble(series: Series, *, fresh: bool, threads: int | None, suv: bool) -> Volume:
+    """Layouts, value maps and geometry. A Series of an earlier scan is scanned anew: its files may have changed."""
+    rows, findings = series.rows, list(series.findings)
+    if not fresh:
+        table = describe([str(path) for path in series.files], threads=threads)
+        rows = table.to_pylist()
+        for again in group_rows(table, Path()):
+            findings += [f for f in again.findings if f not in findings]
     for row, path in zip(rows, series.files, strict=True):
         if row["status"] != "image":
             raise FormatError(f"{row['finding'] or 'not-image'}: {path.name}: {row['detail'] or 'not an image'}")
@@ -158,7 +162,8 @@ def _assemble(series: Series, *, threads: int | None, suv: bool) -> Volume:
     if len(rows) == 1 and (rows[0]["multi_frame"] or layouts[0].frames > 1):
         volume = _multi_frame(rows[0], layouts[0], series)
     else:
-        volume = _single_frames(table, rows, layouts, series)
+        volume = _single_frames(rows, layouts, series)
+        volume.findings = findings
     volume.row = rows[0]
     volume.padding = _padding(rows[0], layouts[0])
     if suv:
@@ -166,11 +171,7 @@ def _assemble(series: Series, *, threads: int | None, suv: bool) -> Volume:
     return volume
 
 
-def _single_frames(table: Any, rows: list[dict[str, Any]], layouts: list[Layout], series: Series) -> Volume:
-    groups = group_rows(table, Path())
-    findings = list(series.findings)
-    for fresh in groups:
-        findings += [f for f in fresh.findings if f not in findings and f.code != "duplicate-instance"]
+def _single_frames(rows: list[dict[str, Any]], layouts: list[Layout], series: Series) -> Volume:
     count = len(series.values) if series.axis else 1
     depth = len(rows) // count
     if count * depth != len(rows):
@@ -184,7 +185,6 @@ def _single_frames(table: Any, rows: list[dict[str, Any]], layouts: list[Layout]
         leading=(count,) if series.axis else (),
         dims=(series.axis,) if series.axis else (),
         coords={series.axis: series.values} if series.axis else {},
-        findings=findings,
         depths=depths,
     )
 

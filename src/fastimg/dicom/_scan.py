@@ -21,7 +21,7 @@ _KINDS = {"text": "text", "real": "float64", "whole": "int64"}
 def scan(root: Any, *, threads: int | None = None) -> Any:
     """List all files below a folder with what their headers say.
 
-    One read of 16 KB a file (more only where the header is longer), tags walked natively, links not followed, nothing
+    One read of 8 KB a file (more only where the header is longer), tags walked natively, links not followed, nothing
     raised for a bad file: it is a row with a finding.
 
     Parameters

@@ -53,6 +53,8 @@ class Series:
         What is wrong; slices are named by their file's name.
     attributes : dict
         The scan's row of the first file.
+    rows : list of dict
+        The scan's row of each file.
     """
 
     uid: str
@@ -65,6 +67,7 @@ class Series:
     attributes: dict[str, Any] = field(default_factory=dict)
     axis: str | None = None
     values: tuple[Any, ...] = ()
+    rows: list[dict[str, Any]] = field(default_factory=list, repr=False, compare=False)  # of the scan, one a file
 
     def __repr__(self) -> str:
         found = ", ".join(sorted({f.code for f in self.findings}))
@@ -174,6 +177,7 @@ def _base(row: dict[str, Any], files: list[Path]) -> Series:
         subject=row["patient_id"] or "",
         files=files,
         attributes=row,
+        rows=[row],
     )
 
 
@@ -197,7 +201,7 @@ def _describe(result: Series, row: dict[str, Any]) -> None:
 def _volume(rows: list[dict[str, Any]], root: Path) -> Series:
     findings: list[Finding] = []
     rows = _without_copies(rows, findings)
-    names = [Path(row["path"]).name for row in rows]
+    names = [os.path.basename(row["path"]) for row in rows]
     first = rows[0]
     result = _base(first, [])
     for name in ("rows", "columns", "samples", "photometric", "bits_allocated", "pixel_representation"):
@@ -205,7 +209,7 @@ def _volume(rows: list[dict[str, Any]], root: Path) -> Series:
         if len(values) > 1:
             odd = next(row for row in rows if row[name] != first[name])
             text = f"{name} differs: {', '.join(sorted(map(str, values)))}"
-            findings.append(Finding("mixed-attributes", text, Path(odd["path"]).name, {"attribute": name}))
+            findings.append(Finding("mixed-attributes", text, os.path.basename(odd["path"]), {"attribute": name}))
     spacings = {tuple(row["pixel_spacing"] or ()) for row in rows}
     if len(spacings) > 1:
         findings.append(Finding("mixed-attributes", "pixel spacing differs", names[0], {"attribute": "pixel_spacing"}))
@@ -226,7 +230,8 @@ def _volume(rows: list[dict[str, Any]], root: Path) -> Series:
         if len(found.order) == 1:
             findings.append(Finding("single-slice", "", names[0]))
     result.files = [root / rows[i]["path"] for i in chosen]
-    result.attributes = rows[chosen[0]]
+    result.rows = [rows[i] for i in chosen]
+    result.attributes = result.rows[0]
     _describe(result, result.attributes)
     result.findings = findings + result.findings
     return result
@@ -239,11 +244,11 @@ def _without_copies(rows: list[dict[str, Any]], findings: list[Finding]) -> list
     for row in rows:
         uid = row["sop_instance_uid"]
         if uid is not None and uid in seen:
-            name = Path(row["path"]).name
+            name = os.path.basename(row["path"])
             findings.append(Finding("duplicate-instance", f"the same SOP instance as {seen[uid]}; left out", name))
             continue
         if uid is not None:
-            seen[uid] = Path(row["path"]).name
+            seen[uid] = os.path.basename(row["path"])
         kept.append(row)
     return kept
 

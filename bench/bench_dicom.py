@@ -1,0 +1,290 @@
+"""dicom against pydicom, SimpleITK, dicomsdl and imagecodecs: headers, series and codecs. Pages are cached by the first round."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pydicom
+import pytest
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+import fastimg as fi
+
+SLICES, SIZE = 300, 512
+SCAN = "dicom: headers of 2,000 files to columns"
+NATIVE = "dicom: 300 explicit slices of 512 x 512 to a float32 volume"
+RLE = "dicom: 300 RLE slices to a float32 volume"
+CODECS = {
+    "JPEG lossless": ("1.2.840.10008.1.2.4.70", lambda a: imagecodecs.jpeg8_encode(a, lossless=True, predictor=1, bitspersample=12)),
+    "JPEG-LS": ("1.2.840.10008.1.2.4.80", imagecodecs.jpegls_encode),
+    "HTJ2K": ("1.2.840.10008.1.2.4.201", imagecodecs.htj2k_encode),
+    "JPEG 2000": ("1.2.840.10008.1.2.4.90", lambda a: imagecodecs.jpeg2k_encode(a, reversible=True, level=0, codecformat="j2k")),
+}  # fmt: skip
+
+
+def slices(count=SLICES):
+    """12 bits unsigned like a chest CT: air, a body with two soft values, noise that a codec cannot take out."""
+    rng = np.random.default_rng(0)
+    y, x = np.ogrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
+    for k in range(count):
+        body = (y**2 + (x / 1.3) ** 2) < 0.4 + 0.1 * np.sin(k / 40)
+        smooth = np.where(body, 1060 + 60 * np.sin(9 * x + k / 9) * np.cos(7 * y), 24)
+        yield np.clip(smooth + rng.normal(0, 6, (SIZE, SIZE)) * (1 + 2 * body), 0, 4095).astype(np.uint16)
+
+
+def write(path, k, pixels, series, syntax=ExplicitVRLittleEndian, encode=None):
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = CTImageStorage
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = f"{series}.{k}"
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.FrameOfReferenceUID = series + ".1", series, series + ".2"
+    ds.Modality, ds.Manufacturer, ds.ManufacturerModelName = "CT", "Maker", "Model"
+    ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    ds.PatientName, ds.PatientID, ds.PatientBirthDate, ds.PatientSex = "Name^Given", "ID1", "19500101", "F"
+    ds.StudyDate, ds.SeriesDate, ds.AcquisitionDate, ds.StudyTime = "20260101", "20260101", "20260101", "101010"
+    ds.InstitutionName, ds.StationName, ds.SeriesDescription, ds.ProtocolName = "Hospital", "CT1", "Chest 1.5", "Chest"
+    ds.SliceThickness, ds.KVP, ds.ConvolutionKernel, ds.GantryDetectorTilt = 1.5, 120, "B30f", 0
+    ds.InstanceNumber, ds.AcquisitionNumber, ds.SeriesNumber = k + 1, 1, 2
+    ds.ImagePositionPatient, ds.ImageOrientationPatient = [-180.0, -180.0, -500 + 1.5 * k], [1, 0, 0, 0, 1, 0]
+    ds.PixelSpacing = [0.703125, 0.703125]
+    ds.Rows, ds.Columns = pixels.shape
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
+    ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = -1024, 1, "HU"
+    ds.preamble = b"\0" * 128
+    if encode is None:
+        ds.PixelData = pixels.tobytes()
+        ds["PixelData"].VR = "OW"
+    else:
+        ds.PixelData = encapsulate([encode(pixels)])
+        ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+    dcmwrite(path, ds, enforce_file_format=True)
+
+
+@pytest.fixture(scope="session")
+def room():
+    """A folder for the series, in memory where there is room."""
+    base = "/dev/shm" if os.path.isdir("/dev/shm") and shutil.disk_usage("/dev/shm").free > 1 << 30 else None
+    with tempfile.TemporaryDirectory(dir=base) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def volume():
+    return np.stack(list(slices()))
+
+
+def series_in(room, name, volume, syntax=ExplicitVRLittleEndian, encode=None):
+    folder = room / name
+    if not folder.exists():
+        folder.mkdir()
+        uid = generate_uid()[:50]
+        order = np.random.default_rng(1).permutation(len(volume))
+        for k in range(len(volume)):
+            write(folder / f"IM{order[k]:05d}", k, volume[k], uid, syntax, encode)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def headers(room):
+    """2,000 small CT files."""
+    folder = room / "headers"
+    folder.mkdir()
+    for k in range(2000):
+        write(folder / f"IM{k:05d}", k, np.zeros((64, 64), np.uint16), f"1.2.3.{k // 100}")
+    return folder
+
+
+# headers ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.benchmark(group=SCAN)
+def bench_scan(case, one_thread, headers):
+    case(lambda: fi.dicom.scan(headers), items=2000, unit="file", nbytes=2000 * 8192)
+
+
+@pytest.mark.benchmark(group=SCAN)
+def bench_scan_pydicom(case, headers):
+    tags = ["SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "Modality", "Rows", "Columns"]
+    tags += ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "InstanceNumber", "SliceThickness"]
+
+    def work():
+        for path in sorted(headers.iterdir()):
+            ds = pydicom.dcmread(path, stop_before_pixels=True)
+            [ds.get(tag) for tag in tags]
+
+    case(work, tool="pydicom (12 tags)", items=2000, unit="file", rounds=1)
+
+
+@pytest.mark.benchmark(group=SCAN)
+def bench_scan_dicomsdl(case, headers):
+    dicomsdl = pytest.importorskip("dicomsdl", reason="peer dicomsdl is not installed")
+    tags = ["SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "Modality", "Rows", "Columns"]
+    tags += ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "InstanceNumber", "SliceThickness"]
+
+    def work():
+        for path in sorted(headers.iterdir()):
+            ds = dicomsdl.open_file(str(path))
+            [getattr(ds, tag) for tag in tags]
+
+    case(work, tool="dicomsdl (12 tags)", items=2000, unit="file", rounds=3)
+
+
+@pytest.mark.benchmark(group=SCAN)
+def bench_scan_fastdicom(case, headers):
+    fastdicom = pytest.importorskip("fastdicom", reason="peer fastdicom is not installed")
+    tags = ["SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "Modality", "Rows", "Columns"]
+
+    def work():
+        for path in sorted(headers.iterdir()):
+            ds = fastdicom.dcmread(str(path), stop_before_pixels=True)
+            [getattr(ds, tag) for tag in tags]
+
+    case(work, tool="fastdicom (7 tags)", items=2000, unit="file", rounds=3)
+
+
+# series -------------------------------------------------------------------------------------------------------------------
+
+
+def ours(case, folder, volume):
+    out = np.empty(volume.shape, np.float32)
+    image = fi.dicom.read(folder, out=out)
+    error = np.abs(image.array - (volume.astype(np.float32) - 1024)).max()
+    case(lambda: fi.dicom.read(folder, out=out), items=len(volume), unit="slice", nbytes=6 * volume.size, error=error)
+
+
+def with_pydicom(folder, decode=None):
+    files = [pydicom.dcmread(path) for path in folder.iterdir()]
+    files.sort(key=lambda ds: ds.ImagePositionPatient[2])
+    out = np.empty((len(files), SIZE, SIZE), np.float32)
+    for k, ds in enumerate(files):
+        stored = (
+            ds.pixel_array
+            if decode is None
+            else decode(next(pydicom.encaps.generate_frames(ds.PixelData, number_of_frames=1)))
+        )
+        np.multiply(stored, np.float32(ds.RescaleSlope), out=out[k])
+        out[k] += np.float32(ds.RescaleIntercept)
+    return out
+
+
+def with_simpleitk(folder):
+    sitk = pytest.importorskip("SimpleITK", reason="peer SimpleITK is not installed")
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    reader.SetOutputPixelType(sitk.sitkFloat32)
+    return reader.Execute()
+
+
+def with_dicomsdl(folder):
+    dicomsdl = pytest.importorskip("dicomsdl", reason="peer dicomsdl is not installed")
+    files = [dicomsdl.open_file(str(path)) for path in folder.iterdir()]
+    files.sort(key=lambda ds: ds.ImagePositionPatient[2])
+    out = np.empty((len(files), SIZE, SIZE), np.float32)
+    for k, ds in enumerate(files):
+        out[k] = ds.pixelData(storedvalue=False)
+    return out
+
+
+@pytest.mark.benchmark(group=NATIVE)
+def bench_native(case, one_thread, room, volume):
+    ours(case, series_in(room, "native", volume), volume)
+
+
+@pytest.mark.benchmark(group=NATIVE)
+def bench_native_bare(case, room, volume):
+    """The floor in NumPy: each file's bytes in a known order, one conversion into the volume."""
+    files = sorted(series_in(room, "native", volume).iterdir())
+    out = np.empty(volume.shape, np.float32)
+    size = volume[0].nbytes
+
+    def work():
+        for k, path in enumerate(files):
+            with open(path, "rb", buffering=0) as file:
+                file.seek(-size, os.SEEK_END)
+                np.subtract(np.frombuffer(file.read(size), np.uint16).reshape(SIZE, SIZE), np.float32(1024), out=out[k])
+
+    case(work, tool="bare read and convert", items=SLICES, unit="slice", nbytes=6 * volume.size)
+
+
+@pytest.mark.benchmark(group=NATIVE)
+@pytest.mark.parametrize("tool", [with_pydicom, with_simpleitk, with_dicomsdl])
+def bench_native_peers(case, room, volume, tool):
+    folder = series_in(room, "native", volume)
+    case(lambda: tool(folder), tool=tool.__name__[5:], items=SLICES, unit="slice", rounds=3)
+
+
+@pytest.mark.benchmark(group=RLE)
+def bench_rle(case, one_thread, room, volume):
+    ours(case, series_in(room, "rle", volume, "1.2.840.10008.1.2.5", _rle), volume)
+
+
+@pytest.mark.benchmark(group=RLE)
+@pytest.mark.parametrize("tool", [with_simpleitk, with_dicomsdl])
+def bench_rle_peers(case, room, volume, tool):
+    folder = series_in(room, "rle", volume, "1.2.840.10008.1.2.5", _rle)
+    case(lambda: tool(folder), tool=tool.__name__[5:], items=SLICES, unit="slice", rounds=2)
+
+
+def _rle(pixels):
+    high, low = ((pixels >> 8).astype(np.uint8), (pixels & 255).astype(np.uint8))
+    planes = [imagecodecs.packbits_encode(np.ascontiguousarray(plane)) for plane in (high, low)]
+    head = np.zeros(16, "<u4")
+    head[:3] = 2, 64, 64 + len(planes[0])
+    return head.tobytes() + b"".join(planes)
+
+
+def _codec_cases(name):
+    syntax, encode = CODECS[name]
+    count = 24
+    group = f"dicom: {count} {name} slices to a float32 volume"
+
+    @pytest.mark.benchmark(group=group)
+    def ours_case(case, one_thread, room, volume):
+        ours(case, series_in(room, name, volume[:count], syntax, encode), volume[:count])
+
+    @pytest.mark.benchmark(group=group)
+    def bare_codec(case, volume):
+        decode = getattr(imagecodecs, encode_name(name))
+        packed = [encode(pixels) for pixels in volume[:count]]
+        case(
+            lambda: [decode(data) for data in packed],
+            tool="imagecodecs (codec only)",
+            items=count,
+            unit="slice",
+            rounds=3,
+        )
+
+    @pytest.mark.benchmark(group=group)
+    def pydicom_imagecodecs(case, room, volume):
+        folder = series_in(room, name, volume[:count], syntax, encode)
+        decode = getattr(imagecodecs, encode_name(name))
+        case(lambda: with_pydicom(folder, decode), tool="pydicom + imagecodecs", items=count, unit="slice", rounds=3)
+
+    return ours_case, bare_codec, pydicom_imagecodecs
+
+
+def encode_name(name):
+    names = {
+        "JPEG lossless": "jpeg8_decode",
+        "JPEG-LS": "jpegls_decode",
+        "HTJ2K": "htj2k_decode",
+        "JPEG 2000": "jpeg2k_decode",
+    }
+    return names[name]
+
+
+bench_sv1, bench_sv1_codec, bench_sv1_pydicom = _codec_cases("JPEG lossless")
+bench_jls, bench_jls_codec, bench_jls_pydicom = _codec_cases("JPEG-LS")
+bench_htj2k, bench_htj2k_codec, bench_htj2k_pydicom = _codec_cases("HTJ2K")
+bench_j2k, bench_j2k_codec, bench_j2k_pydicom = _codec_cases("JPEG 2000")
