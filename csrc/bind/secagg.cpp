@@ -3,7 +3,10 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -51,7 +54,9 @@ class MaskStream {
   // (clipped, not finite); values None: the masks are added to what out holds.
   py::tuple apply(const py::object& values, const py::array& out, std::int64_t offset, double scale, double limit,
                   double clip, int threads) const {
-    const Fixed fixed{scale, limit, clip};
+    float inside = static_cast<float>(std::min(clip, static_cast<double>(std::numeric_limits<float>::max())));
+    if (static_cast<double>(inside) > clip) inside = std::nextafter(inside, 0.0f);
+    const Fixed fixed{scale, limit, clip, inside};
     const auto run = [&](auto* in, auto* words) {
       Counts counts;
       {

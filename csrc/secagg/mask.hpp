@@ -26,6 +26,7 @@ using AddStream = void (*)(W* words, std::int64_t count, const Stream& stream, s
 
 struct Fixed {
   double scale, limit, clip;
+  float narrow_clip;  // the largest float that is not above clip
 };
 struct Counts {
   std::int64_t clipped, bad;

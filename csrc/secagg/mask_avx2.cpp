@@ -1,4 +1,5 @@
 #include <cstring>
+#include <type_traits>
 
 #include "secagg/mask.hpp"
 

@@ -161,9 +161,31 @@ void chacha(W* words, std::int64_t count, const Stream& stream, std::uint32_t bl
   }
 }
 
+FASTIMG_ATOM float bound_of(const Fixed& fixed, float) { return fixed.narrow_clip; }
+FASTIMG_ATOM double bound_of(const Fixed& fixed, double) { return fixed.clip; }
+
+// How many values are not within the bound: NaN too. Counters as wide as T, so that both have equally many lanes.
+template <class T, class Counter>
+std::int64_t outside(const T* __restrict in, std::int64_t count, T bound) {
+  Counter inside = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const T size = in[i] < 0 ? -in[i] : in[i];
+    inside += size <= bound ? 1 : 0;
+  }
+  return count - inside;
+}
+
+// A tile at most. Most tiles hold nothing to clip: they are looked at once in T and converted without selections, which
+// changes nothing as long as |x| <= clip gives |x * scale| < limit + 0.5.
 template <class T, class W>
 Counts quantise(const T* __restrict in, W* __restrict out, std::int64_t count, const Fixed& fixed) {
+  using Counter = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
   const double scale = fixed.scale, limit = fixed.limit, clip = fixed.clip;
+  if (limit < 562949953421312.0 && outside<T, Counter>(in, count, bound_of(fixed, T{})) == 0) {  // 2^49
+    for (std::int64_t i = 0; i < count; ++i)
+      out[i] = static_cast<W>(fastimg::fixed_point_inside(static_cast<double>(in[i]), scale));
+    return {0, 0};
+  }
   std::int64_t clipped = 0, bad = 0;
   for (std::int64_t i = 0; i < count; ++i) {
     const double x = static_cast<double>(in[i]);

@@ -13,16 +13,23 @@ namespace fastimg {
 constexpr double kRounder = 6755399441055744.0;  // 1.5 * 2^52
 constexpr i64 kRounderBits = 0x4338000000000000LL;
 
-FASTIMG_ATOM i64 fixed_point(double x, double scale, double limit) {
-  double v = x * scale;
-  v = v < -limit ? -limit : v;
-  v = v > limit ? limit : v;
+// Without the clipping: for |x * scale| <= 2^51.
+FASTIMG_ATOM i64 round_steps(double v) {
   union {
     double real;
     i64 bits;
   } sum;
   sum.real = v + kRounder;
   return sum.bits - kRounderBits;
+}
+
+FASTIMG_ATOM i64 fixed_point_inside(double x, double scale) { return round_steps(x * scale); }
+
+FASTIMG_ATOM i64 fixed_point(double x, double scale, double limit) {
+  double v = x * scale;
+  v = v < -limit ? -limit : v;
+  v = v > limit ? limit : v;
+  return round_steps(v);
 }
 
 // Not NaN and not infinite.
