@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import config
-from ..errors import FastimgError, GeometryError
+from ..errors import FastimgError, GeometryError, RefusedError
 from ..findings import Finding
 from ..image import Image
 from ._load import Loaded, note, prepared
@@ -199,34 +199,43 @@ def _stored(
     outcome = Outcome(task.case_id, case.state, [f.code for f in case.findings], case.seconds, bytes_in=task.bytes_in)
     outcome.identifiers_caught = caught
     cohort = Cohort.open(job.cohort, mode="r+")
-    with case.step("store"):
-        if case.stopped or case.image is None:
-            state = case.state if case.stopped else "failed"
-            cohort.record(
-                task.case_id,
-                state,
-                findings=case.findings,
-                source=task.source,
-                metadata=case.metadata,
-                provenance=provenance,
-                replace=True,
-            )
-            outcome.state = state
-        else:
-            outcome.voxels = int(np.prod(case.image.shape))
-            cohort.add(
-                task.case_id,
-                case.image,
-                case.masks,
-                case.metadata,
-                source=task.source,
-                findings=case.findings,
-                features=features or None,
-                provenance=provenance,
-                replace=True,
-                threads=job.threads,
-            )
+    try:
+        with case.step("store"):
+            _write(cohort, job, task, case, features, provenance, outcome)
+    except RefusedError:  # removed from the cohort while it was being made
+        outcome.state = "removed"
     return outcome
+
+
+def _write(
+    cohort: Any,
+    job: Job,
+    task: Task,
+    case: Loaded,
+    features: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    outcome: Outcome,
+) -> None:
+    shared: dict[str, Any] = {
+        "source": task.source,
+        "findings": case.findings,
+        "provenance": provenance,
+        "replace": True,
+    }
+    if case.stopped or case.image is None:
+        outcome.state = case.state if case.stopped else "failed"
+        cohort.record(task.case_id, outcome.state, metadata=case.metadata, **shared)
+    else:
+        outcome.voxels = int(np.prod(case.image.shape))
+        cohort.add(
+            task.case_id,
+            case.image,
+            case.masks,
+            case.metadata,
+            features=features or None,
+            threads=job.threads,
+            **shared,
+        )
 
 
 def _residual(case: Loaded, features: Mapping[str, Any], provenance: Mapping[str, Any]) -> int:

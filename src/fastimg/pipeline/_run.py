@@ -135,6 +135,7 @@ def run(
         log = _Log(target / FOLDER / "log.jsonl", tell)
         log(Event("scan", text="reading headers"))
         plan = plan_of(source, recipe, secret)
+        _leave_out_removed(cohort, plan, secret)
         sources = cohort.sources()
         if retry:
             failed = set(cohort.query("SELECT case_id FROM cases WHERE state = 'failed'").column("case_id").to_pylist())
@@ -184,6 +185,23 @@ def ingest(
         As in `run`.
     """
     return run("ingest", root, getattr(cohort, "path", cohort), key=key, executor=executor)
+
+
+def _leave_out_removed(cohort: Any, plan: Plan, key: bytes) -> None:
+    """Whoever was removed from the cohort is not even read again."""
+    if not cohort.removals():
+        return
+    names = Names(key)
+
+    def gone(task: Task) -> bool:
+        who = task.series.subject if task.series is not None else task.pair.subject if task.pair is not None else ""
+        subject = names.code(who, 32) if who else None
+        return bool(cohort.is_removed(subject=subject, source=task.source, case_id=task.case_id))
+
+    kept = [task for task in plan.tasks if not gone(task)]
+    if len(kept) < len(plan.tasks):
+        plan.left_out["removed from this cohort"] = len(plan.tasks) - len(kept)
+        plan.tasks = kept
 
 
 def _check_disk(target: Path, recipe: Recipe, pending: list[Task]) -> None:

@@ -107,6 +107,7 @@ def _from_summary(data: ReportData, summary: Summary) -> None:
     effect = summary.site_effect
     data.effect_before, data.effect_after = dict(effect.get("before", {})), dict(effect.get("after", {}))
     if effect:
+        data.effect_rows = int(effect["rows"])
         data.effect_note = f"{effect['of']}: {effect['rows']} rows of {effect['features']} features."
     data.features = [(str(name), float(before), float(after)) for name, before, after in summary.feature_effects]
     data.steps = list(summary.recipe_steps)

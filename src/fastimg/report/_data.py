@@ -52,6 +52,7 @@ class ReportData:
     effect_before: dict[str, float] = field(default_factory=dict)
     effect_after: dict[str, float] = field(default_factory=dict)
     effect_note: str = ""
+    effect_rows: int = 0
     features: list[tuple[str, float, float]] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)  # what the recipe did, a line a step
     seconds: dict[str, float] = field(default_factory=dict)  # of work, by step

@@ -40,9 +40,9 @@ def page(data: ReportData, *, shareable: bool) -> str:
         ("cases", "Cases", "" if shareable else _cases(data)),
         ("sites", "Sites", _sites(data, shareable)),
         ("intensities", "Intensities", _intensities(data, shareable)),
-        ("features", "Features", _features(data)),
+        ("features", "Features", "" if shareable and data.effect_rows < MINIMUM else _features(data)),
         ("findings", "Findings", _findings(data, shareable)),
-        ("run", "Run", _run(data)),
+        ("run", "Run", _run(data, shareable)),
     ]
     sections = [entry for entry in sections if entry[2]]
     links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title, _ in sections)
@@ -59,7 +59,7 @@ def page(data: ReportData, *, shareable: bool) -> str:
         f'<meta name="generator" content="fastimg {escape(__version__)}"><meta name="robots" content="noindex">'
         f"<title>{escape(data.title)} · fastimg report</title><style>{style}</style></head><body>"
         f'<header><div class="mark-line">{stamp}<small class="soft">{escape(data.created)}</small></div>'
-        f"<h1>{escape(data.title)}</h1>{_paragraph(data.description)}</header>"
+        f"<h1>Cohort report: {escape(data.title)}</h1>{_paragraph(data.description)}</header>"
         f'<nav aria-label="Sections"><ul>{links}</ul></nav><main>{body}</main>'
         f"<footer>fastimg {escape(__version__)}. Research software, not a medical device.</footer></body></html>\n"
     )
@@ -150,18 +150,19 @@ def _card(case: CaseView, sites: Mapping[str, str]) -> str:
         source = b64encode(case.picture).decode()
         picture = f'<img src="data:image/png;base64,{source}" alt="{escape(alt)}" loading="lazy">'
     size = " × ".join(map(str, case.shape))
-    step = " × ".join(f"{value:.3g}" for value in case.spacing)
+    lengths = [f"{value:.3g}" for value in case.spacing]
+    step = " × ".join(lengths if len(set(lengths)) > 1 else lengths[:1])
     masks = ", ".join(
         f'<span class="swatch" style="background:{OUTLINES[number % len(OUTLINES)]}"></span>{escape(name)}'
         for number, name in enumerate(case.masks[:6])
     ) + (f" and {len(case.masks) - 6} more" if len(case.masks) > 6 else "")
-    codes = ", ".join(sorted({finding.code for finding in case.findings}))
+    codes = ", ".join(f"<span>{escape(code)}</span>" for code in sorted({finding.code for finding in case.findings}))
     lines = [
         f'<div class="line"><span>{escape(" · ".join(filter(None, (case.modality, where))))}</span>'
         f'<span class="badge {escape(case.state)}">{escape(case.state)}</span></div>',
         f"<div class=soft>{escape(size)}{f' at {escape(step)} mm' if step else ''}</div>" if size else "",
         f"<div>{masks}</div>" if masks else "",
-        f'<div class="codes">{escape(codes)}</div>' if codes else "",
+        f'<div class="codes">{codes}</div>' if codes else "",
     ]
     return (
         f'<li class="card {escape(case.state)}"><div class="picture">{picture}</div>'
@@ -292,7 +293,7 @@ def _findings(data: ReportData, shareable: bool) -> str:
     return "".join(parts)
 
 
-def _run(data: ReportData) -> str:
+def _run(data: ReportData, shareable: bool) -> str:
     parts = ["<h2>Run</h2>"]
     if data.steps:
         steps = "".join(f"<li>{escape(step)}</li>" for step in data.steps)
@@ -309,6 +310,10 @@ def _run(data: ReportData) -> str:
         ]
         parts.append(f'<div class="panel">{_table(["Step", "Seconds of work", ""], rows, numbers=(1,))}</div>')
     if data.provenance:
-        facts = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in data.provenance.items())
+        facts = "".join(
+            f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>"
+            for key, value in data.provenance.items()
+            if not (shareable and key == "last run")
+        )  # it counts cases
         parts.append(f'<div class="panel"><h3>Provenance</h3><dl class="facts">{facts}</dl></div>')
     return "".join(parts) if len(parts) > 1 else ""
