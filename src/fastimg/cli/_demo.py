@@ -33,7 +33,10 @@ def demo(output: Path, patients: int, workers: int | None) -> int:
     planted = _source(output, patients)
     summary = _main_job(output, workers)
     left = _search(output, planted)
-    click.echo(f"searched     {left[1]} files written, for {len(planted)} planted identifiers: {left[0]} left")
+    click.echo(
+        f"searched     for {left[2]} planted identifiers: {left[3]} found in the DICOM, {left[0]} left in the {left[1]} "
+        "files written"
+    )
     from ._demo_federation import federation
 
     apart = federation(output, click.echo)
@@ -112,16 +115,22 @@ def _main_job(output: Path, workers: int | None) -> Any:
     return summary
 
 
-def _search(output: Path, planted: list[str]) -> tuple[int, int]:
-    """Every byte below the cohort, and every file's name: (identifiers found, files)."""
+def _search(output: Path, planted: list[str]) -> tuple[int, int, int, int]:
+    """Every byte and name below the cohort: (identifiers found, files, looked for, found in the DICOM itself)."""
     from ._search import Search
 
-    search = Search(text for text in planted if len(text) > 3)
-    found: set[str] = set()
-    files = 0
-    for path in (output / "cohort").rglob("*"):
-        found |= search.found(str(path.relative_to(output)).encode())
-        if path.is_file():
-            files += 1
-            found |= search.found(path.read_bytes())
-    return len(found), files
+    wanted = [text for text in planted if len(text) > 3]
+    search = Search(wanted)
+
+    def found_below(folder: Path) -> tuple[set[str], int]:
+        found: set[str] = set()
+        files = 0
+        for path in folder.rglob("*"):
+            found |= search.found(str(path.relative_to(output)).encode())
+            if path.is_file() and not path.is_symlink():
+                files += 1
+                found |= search.found(path.read_bytes())
+        return found, files
+
+    left, files = found_below(output / "cohort")
+    return len(left), files, len(wanted), len(found_below(output / "dicom")[0])

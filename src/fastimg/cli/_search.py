@@ -9,6 +9,7 @@ import numpy as np
 __all__ = ["Search"]
 
 CHUNK = 1 << 22
+ENCODINGS = ("utf-8", "latin-1", "iso8859-7", "utf-16-le")
 
 
 class Search:
@@ -20,7 +21,7 @@ class Search:
     {'Müller'}
     """
 
-    def __init__(self, texts: Iterable[str], *, encodings: tuple[str, ...] = ("utf-8", "latin-1", "utf-16-le")) -> None:
+    def __init__(self, texts: Iterable[str], *, encodings: tuple[str, ...] = ENCODINGS) -> None:
         self._by_start: dict[int, list[tuple[bytes, str]]] = {}
         for text in texts:
             for encoding in encodings:

@@ -34,8 +34,11 @@ def collect(cohort: Any, summary: Summary | None, *, pictures: bool) -> ReportDa
     """Everything of `cohort`; `summary` is that of its last run, if it was made by one."""
     data = ReportData(title=cohort.path.name, created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
     taken = 0
+    index = cohort.index
+    units = dict(zip(index.column("case_id").to_pylist(), index.column("unit").to_pylist(), strict=True))
     for case in cohort.cases():
         view = _view(case)
+        view.unit = units.get(case.case_id) or ""
         if pictures and case.has_voxels and taken < MOST_PICTURES:
             with suppress(FastimgError):  # a damaged case has no picture; `fastimg verify` tells why
                 view.picture = _picture(case)
@@ -62,12 +65,7 @@ def _view(case: Any) -> CaseView:
         view.shape = case.shape
         view.spacing = tuple(float(np.linalg.norm(case.affine[:3, axis])) for axis in range(3))
         view.masks = tuple(case.mask_names)
-        view.unit = str(case.read(_first(case.shape)).unit or "")
     return view
-
-
-def _first(shape: tuple[int, ...]) -> tuple[slice, ...]:
-    return tuple(slice(0, 1) for _ in shape)
 
 
 def _picture(case: Any) -> bytes:

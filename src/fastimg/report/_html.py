@@ -105,7 +105,7 @@ def _summary(data: ReportData, shareable: bool) -> str:
     if data.sites:
         tiles.append(("", told(len(data.sites)), "site" if len(data.sites) == 1 else "sites"))
     if not shareable:
-        tiles += [("", told(count), name) for name, count in data.counts.items()]
+        tiles += [("", told(count), escape(name)) for name, count in data.counts.items()]
     if data.identifiers_left is not None:
         tiles.append(("bad" if data.identifiers_left else "good", told(data.identifiers_left), "identifiers left"))
     tiles += [("", escape(rate), escape(name)) for name, rate in data.rates.items()]
