@@ -265,7 +265,7 @@ def test_the_demos_federation_equals_pooled_data(tmp_path):
     told = []
     assert federation(tmp_path, told.append) < 1e-9
     assert "33 cases of 33 patients" in told[1]
-    assert "13,200 voxels" in told[2]
+    assert "52,800 voxels" in told[2]
     assert "5 features of 33 lesions over 3 sites" in told[3]
 
 
