@@ -90,16 +90,25 @@ __device__ void neighbours_each(const T* levels, i64 ny, i64 nx, i64 pad, i64 z_
   }
 }
 
-// Union-find over the padded array: a root is the smallest index of its zone.
-__device__ int root_of(volatile int* parent, int i) {
+// Union-find over the padded array: a root is the smallest index of its zone. While others join, a parent is read by an
+// atomic operation that leaves it as it is.
+__device__ int moving_root_of(int* parent, int i) {
+  for (;;) {
+    const int above = atomicMin(parent + i, i);
+    if (above == i) return i;
+    i = above;
+  }
+}
+
+__device__ int root_of(const int* parent, int i) {
   while (parent[i] != i) i = parent[i];
   return i;
 }
 
 __device__ void join(int* parent, int a, int b) {
   for (;;) {
-    a = root_of(parent, a);
-    b = root_of(parent, b);
+    a = moving_root_of(parent, a);
+    b = moving_root_of(parent, b);
     if (a == b) return;
     if (a > b) {
       const int swap = a;

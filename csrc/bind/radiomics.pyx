@@ -6,7 +6,7 @@ Levels arrive in a box with a border of `pad` zeros on every side (csrc/radiomic
 
 import numpy as np
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t
 from libcpp.vector cimport vector
 
 cdef extern from "bind/capi.hpp":
@@ -64,8 +64,9 @@ cdef extern from "radiomics/shape.hpp" namespace "fastimg::radiomics" nogil:
     void _shape_sums "fastimg::radiomics::shape_sums"(const Mask&, int64_t*, int64_t*, int) except +
     void _mesh_measures "fastimg::radiomics::mesh_measures"(const int64_t*, const double*, double*, double*)
     vector[int32_t] _plane_hulls "fastimg::radiomics::plane_hulls"(const Mask&, int) except +
-    void _diameters "fastimg::radiomics::diameters"(
-        const int32_t*, int64_t, const double*, double*, double*) except +
+    vector[int32_t] _fewer "fastimg::radiomics::fewer"(const int32_t*, int64_t) except +
+    double _diameter "fastimg::radiomics::diameter"(vector[int32_t], const double*) except +
+    double _diameter_in_planes "fastimg::radiomics::diameter_in_planes"(const int32_t*, int64_t, const double*)
 
 cdef extern from "radiomics/statistics.hpp" namespace "fastimg::radiomics" nogil:
     cdef cppclass Counted:
@@ -217,26 +218,44 @@ def mesh_measures(const int64_t[:, ::1] cubes, const double[::1] spacing):
     return volume, area
 
 
+cdef _triples(const vector[int32_t]& points):
+    cdef Py_ssize_t count = points.size() // 3, i
+    cdef int32_t[:, ::1] out = np.empty((count, 3), np.int32)
+    for i in range(3 * count):
+        (&out[0, 0])[i] = points[i]
+    return np.asarray(out)
+
+
 def plane_hulls(const uint8_t[:, :, ::1] mask, int threads):
     """(n, 3) int32: corners of each plane's hull in half voxels."""
     cdef vector[int32_t] points
     cdef Mask view = _mask(mask)
     with nogil:
         points = _plane_hulls(view, threads)
-    cdef Py_ssize_t count = points.size() // 3
-    cdef int32_t[:, ::1] out = np.empty((count, 3), np.int32)
-    cdef Py_ssize_t i
-    for i in range(3 * count):
-        (&out[0, 0])[i] = points[i]
-    return np.asarray(out)
+    return _triples(points)
 
 
-def diameters(const int32_t[:, ::1] points, const double[::1] spacing):
-    """(largest distance, largest within a plane) in mm."""
-    cdef double largest, in_plane
+def fewer(const int32_t[:, ::1] points):
+    """Those that are corners of the hulls of all planes along each axis."""
+    cdef vector[int32_t] left
     with nogil:
-        _diameters(&points[0, 0], points.shape[0], &spacing[0], &largest, &in_plane)
-    return largest, in_plane
+        left = _fewer(&points[0, 0], points.shape[0])
+    return _triples(left)
+
+
+def diameter(const int32_t[:, ::1] points, const double[::1] spacing):
+    """Largest distance in mm."""
+    cdef vector[int32_t] all_of
+    all_of.assign(&points[0, 0], &points[0, 0] + 3 * points.shape[0])
+    cdef double largest
+    with nogil:
+        largest = _diameter(all_of, &spacing[0])
+    return largest
+
+
+def diameter_in_planes(const int32_t[:, ::1] points, const double[::1] spacing):
+    """Largest distance in mm between points of one plane."""
+    return _diameter_in_planes(&points[0, 0], points.shape[0], &spacing[0])
 
 
 def statistics(const double[::1] values):
@@ -253,3 +272,49 @@ def statistics(const double[::1] values):
         distinct[i] = histogram[i].value
         counts[i] = histogram[i].count
     return np.asarray(out), np.asarray(distinct), np.asarray(counts)
+
+
+ctypedef fused voxel:
+    int16_t
+    uint8_t
+    uint16_t
+    int32_t
+    float
+    double
+
+
+def gather(const voxel[:, :, :] image, const uint8_t[:, :, ::1] inside, double[::1] values):
+    """The image's values inside, in order, as float64."""
+    cdef Py_ssize_t z, y, x, n = 0
+    with nogil:
+        for z in range(image.shape[0]):
+            for y in range(image.shape[1]):
+                for x in range(image.shape[2]):
+                    if inside[z, y, x]:
+                        values[n] = image[z, y, x]
+                        n += 1
+
+
+def discretise(const double[::1] values, const uint8_t[:, :, ::1] inside, const double[::1] edges, int64_t pad,
+               level[:, :, ::1] levels, int64_t[::1] counts):
+    """levels (with its border) of values: the number of edges at or below each; and how many voxels each level has.
+
+    Edges ascend in nearly equal steps; no value lies below the first."""
+    cdef Py_ssize_t z, y, x, n = 0, last = edges.shape[0] - 1, i
+    cdef double first = edges[0], v
+    cdef double scale = 1.0 if last == 0 else last / (edges[last] - first)
+    with nogil:
+        for z in range(inside.shape[0]):
+            for y in range(inside.shape[1]):
+                for x in range(inside.shape[2]):
+                    if not inside[z, y, x]:
+                        continue
+                    v = values[n]
+                    n += 1
+                    i = <Py_ssize_t>min((v - first) * scale, <double>last)
+                    while i < last and v >= edges[i + 1]:
+                        i += 1
+                    while i > 0 and v < edges[i]:
+                        i -= 1
+                    levels[z + pad, y + pad, x + pad] = <level>(i + 1)
+                    counts[i] += 1

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdint>
 
 #include "radiomics/bits.hpp"
 #include "radiomics/shape.hpp"
@@ -85,51 +87,110 @@ std::vector<std::int32_t> plane_hulls(const Mask& mask, int threads) {
   return all;
 }
 
-void diameters(const std::int32_t* points, std::int64_t count, const double* spacing, double* largest, double* in_plane) {
-  *largest = *in_plane = 0;
-  if (count == 0) return;
-  std::vector<double> p[3];
+namespace {
+
+using Triple = std::array<std::int32_t, 3>;
+
+// Keeps the corners of the convex hull of each plane of constant `axis`.
+std::vector<Triple> hulls_across(std::vector<Triple> points, int axis) {
+  const int u = axis == 0 ? 1 : 0, v = axis == 2 ? 1 : 2;
+  std::sort(points.begin(), points.end(), [=](const Triple& a, const Triple& b) {
+    return a[axis] != b[axis] ? a[axis] < b[axis] : a[u] != b[u] ? a[u] < b[u] : a[v] < b[v];
+  });
+  points.erase(std::unique(points.begin(), points.end()), points.end());
+  std::vector<Triple> kept;
+  std::vector<Point> low, high, hull;
+  for (std::size_t begin = 0, end; begin < points.size(); begin = end) {
+    low.clear();
+    high.clear();
+    for (end = begin; end < points.size() && points[end][axis] == points[begin][axis]; ++end) {
+      const Point p{points[end][u], points[end][v]};
+      if (low.empty() || low.back().y != p.y) {
+        low.push_back(p);
+        high.push_back(p);
+      }
+      high.back() = p;
+    }
+    for (const int side : {1, -1}) {
+      chain(side == 1 ? low : high, side, hull);
+      for (const Point& p : hull) {
+        Triple triple;
+        triple[axis] = points[begin][axis];
+        triple[u] = p.y;
+        triple[v] = p.x;
+        kept.push_back(triple);
+      }
+    }
+  }
+  std::sort(kept.begin(), kept.end());
+  kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
+  return kept;
+}
+
+double squared(const std::int32_t* a, const std::int32_t* b, const double* spacing) {
+  double sum = 0;
+  for (int axis = 0; axis < 3; ++axis) {
+    const double d = 0.5 * (a[axis] - b[axis]) * spacing[axis];
+    sum += d * d;
+  }
+  return sum;
+}
+
+}  // namespace
+
+std::vector<std::int32_t> fewer(const std::int32_t* points, std::int64_t count) {
+  std::vector<Triple> left(count);
+  for (std::int64_t i = 0; i < count; ++i) left[i] = {points[3 * i], points[3 * i + 1], points[3 * i + 2]};
+  left = hulls_across(hulls_across(std::move(left), 1), 2);
+  std::vector<std::int32_t> flat;
+  for (const Triple& point : left) flat.insert(flat.end(), point.begin(), point.end());
+  return flat;
+}
+
+double diameter_in_planes(const std::int32_t* points, std::int64_t count, const double* spacing) {
+  double best = 0;
+  for (std::int64_t begin = 0, end; begin < count; begin = end)
+    for (end = begin; end < count && points[3 * end] == points[3 * begin]; ++end)
+      for (std::int64_t i = begin; i < end; ++i) best = std::max(best, squared(points + 3 * i, points + 3 * end, spacing));
+  return std::sqrt(best);
+}
+
+double diameter(std::vector<std::int32_t> points, const double* spacing) {
+  // Points in order of their distance from the middle of their box, far ones first: a pair can only be the farthest while
+  // the sum of both distances reaches the best found so far.
+  const std::int64_t count = static_cast<std::int64_t>(points.size() / 3);
   double middle[3];
   for (int axis = 0; axis < 3; ++axis) {
-    p[axis].resize(count);
-    double low = INFINITY, high = -INFINITY;
+    std::int32_t low = INT32_MAX, high = INT32_MIN;
     for (std::int64_t i = 0; i < count; ++i) {
-      const double at = p[axis][i] = 0.5 * points[3 * i + axis] * spacing[axis];
-      low = std::min(low, at);
-      high = std::max(high, at);
+      low = std::min(low, points[3 * i + axis]);
+      high = std::max(high, points[3 * i + axis]);
     }
-    middle[axis] = 0.5 * (low + high);
+    middle[axis] = 0.5 * (static_cast<double>(low) + high);
   }
-  const auto squared = [&](std::int64_t i, std::int64_t j) {
-    const double z = p[0][i] - p[0][j], y = p[1][i] - p[1][j], x = p[2][i] - p[2][j];
-    return z * z + y * y + x * x;
-  };
-
-  double plane = 0;
-  for (std::int64_t begin = 0, end; begin < count; begin = end) {
-    for (end = begin; end < count && points[3 * end] == points[3 * begin]; ++end) {
-    }
-    for (std::int64_t i = begin; i < end; ++i)
-      for (std::int64_t j = begin; j < i; ++j) plane = std::max(plane, squared(i, j));
-  }
-
-  // Points in order of their distance from the middle: a pair can only be the farthest while the sum of both distances
-  // reaches the best found so far.
   std::vector<std::pair<double, std::int64_t>> order(count);
   for (std::int64_t i = 0; i < count; ++i) {
-    const double z = p[0][i] - middle[0], y = p[1][i] - middle[1], x = p[2][i] - middle[2];
-    order[i] = {-std::sqrt(z * z + y * y + x * x), i};
+    double sum = 0;
+    for (int axis = 0; axis < 3; ++axis) {
+      const double d = 0.5 * (points[3 * i + axis] - middle[axis]) * spacing[axis];
+      sum += d * d;
+    }
+    order[i] = {-std::sqrt(sum), i};
   }
   std::sort(order.begin(), order.end());
-  double best = plane;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const double reach = std::sqrt(best) * (1 - 1e-12);
+  double best = 0;
+  for (std::int64_t i = 1; i < count; ++i) {
+    double reach = std::sqrt(best) * (1 - 1e-12);
     if (-order[i].first - order[0].first < reach) break;
-    for (std::int64_t j = 0; j < i && -order[i].first - order[j].first >= reach; ++j)
-      best = std::max(best, squared(order[i].second, order[j].second));
+    for (std::int64_t j = 0; j < i && -order[i].first - order[j].first >= reach; ++j) {
+      const double length = squared(points.data() + 3 * order[i].second, points.data() + 3 * order[j].second, spacing);
+      if (length > best) {
+        best = length;
+        reach = std::sqrt(best) * (1 - 1e-12);
+      }
+    }
   }
-  *largest = std::sqrt(best);
-  *in_plane = std::sqrt(plane);
+  return std::sqrt(best);
 }
 
 }  // namespace fastimg::radiomics

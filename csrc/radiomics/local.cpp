@@ -54,21 +54,33 @@ void local_peaks(const double* image, const std::uint8_t* inside, std::int64_t n
   std::vector<Best> parts(nz);
   cpu::parallel_for(nz, 1, threads, [&](std::int64_t z, std::int64_t) {
     Best& best = parts[z];
-    for (std::int64_t y = 0; y < ny; ++y)
-      for (std::int64_t x = 0; x < nx; ++x) {
-        const std::int64_t at = (z * ny + y) * nx + x;
-        if (!inside[at]) continue;
-        double sum = 0;
-        std::int64_t count = 0;
-        for (const Stretch& s : sphere) {
-          const std::int64_t row = ((z + s.z) * ny + y + s.y) * (nx + 1), a = row + x - s.half, b = row + x + s.half + 1;
-          sum += sums[b] - sums[a];
-          count += counts[b] - counts[a];
-        }
-        const double mean = sum / static_cast<double>(count);
-        best.global = std::max(best.global, mean);
-        if (image[at] == brightest) best.local = std::max(best.local, mean);
+    std::vector<double> sum(nx);
+    std::vector<std::int32_t> count(nx);
+    for (std::int64_t y = 0; y < ny; ++y) {
+      const std::uint8_t* in = inside + (z * ny + y) * nx;
+      const double* values = image + (z * ny + y) * nx;
+      std::int64_t first = 0, last = nx;
+      while (first < last && !in[first]) ++first;
+      while (last > first && !in[last - 1]) --last;
+      if (first == last) continue;
+      std::fill(sum.begin(), sum.end(), 0.0);
+      std::fill(count.begin(), count.end(), 0);
+      for (const Stretch& s : sphere) {
+        const std::int64_t row = ((z + s.z) * ny + y + s.y) * (nx + 1);
+        const double *a = sums.data() + row - s.half, *b = sums.data() + row + s.half + 1;
+        const std::int32_t *from = counts.data() + row - s.half, *to = counts.data() + row + s.half + 1;
+        double* __restrict total = sum.data();
+        std::int32_t* __restrict n = count.data();
+        for (std::int64_t x = first; x < last; ++x) total[x] += b[x] - a[x];
+        for (std::int64_t x = first; x < last; ++x) n[x] += to[x] - from[x];
       }
+      for (std::int64_t x = first; x < last; ++x) {
+        if (!in[x]) continue;
+        const double mean = sum[x] / static_cast<double>(count[x]);
+        best.global = std::max(best.global, mean);
+        if (values[x] == brightest) best.local = std::max(best.local, mean);
+      }
+    }
   });
   Best all;
   for (const Best& part : parts) {

@@ -35,8 +35,9 @@ void glrlm(const Volume<T>& volume, const Offset* directions, std::int64_t direc
                 for (std::int64_t x = first; x < last; ++x) ++voxels[row[x]];
               const std::int64_t count = last - first;
               const T *at = row + first, *before = at - step, *after = at + step;
+              std::uint8_t* __restrict open = opens.data();
               for (std::int64_t x = 0; x < count; ++x)
-                opens[x] = static_cast<std::uint8_t>(opens_run(before[x], at[x], after[x]));
+                open[x] = static_cast<std::uint8_t>(opens_run(before[x], at[x], after[x]));
               std::memset(opens.data() + count, 0, 8);
               for (std::int64_t x = 0; x < count; x += 8) {
                 std::uint64_t eight;

@@ -26,7 +26,13 @@ void mesh_measures(const std::int64_t* cubes, const double* spacing, double* vol
 // the largest distance need. Coordinates are indices of the array.
 std::vector<std::int32_t> plane_hulls(const Mask& mask, int threads);
 
-// The largest distance between two of the points (count triples in half voxels), and between two of one plane.
-void diameters(const std::int32_t* points, std::int64_t count, const double* spacing, double* largest, double* in_plane);
+// The largest distance between two of the points (count triples in half voxels, plane by plane) that lie in one plane.
+double diameter_in_planes(const std::int32_t* points, std::int64_t count, const double* spacing);
+
+// The largest distance between any two.
+double diameter(std::vector<std::int32_t> points, const double* spacing);
+
+// Those of the points that are corners of the convex hulls of their planes y = k / 2 too, then of x = k / 2.
+std::vector<std::int32_t> fewer(const std::int32_t* points, std::int64_t count);
 
 }  // namespace fastimg::radiomics

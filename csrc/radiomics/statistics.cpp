@@ -34,9 +34,10 @@ std::vector<Counted> counted(const double* values, std::int64_t count) {
     const double v = values[i];
     low = v < low ? v : low;
     high = v > high ? v : high;
-    whole &= v == std::nearbyint(v);
+    // Far out of range a double is cut to 32 bits; it then differs from itself, as a fraction does.
+    whole &= v == static_cast<double>(static_cast<std::int32_t>(v < -2e9 ? -2e9 : v > 2e9 ? 2e9 : v));
   }
-  if (whole && high - low < kWidest && std::fabs(low) < 1e15) {
+  if (whole && high - low < kWidest) {
     std::vector<std::int64_t> bins(static_cast<std::size_t>(high - low) + 1);
     for (std::int64_t i = 0; i < count; ++i) ++bins[static_cast<std::size_t>(values[i] - low)];
     for (std::size_t b = 0; b < bins.size(); ++b)

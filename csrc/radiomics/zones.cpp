@@ -41,28 +41,40 @@ Zones zones(const Volume<T>& volume, bool flat, std::int64_t z_begin, std::int64
   std::vector<Stretch> stretches;
   std::vector<std::int32_t> nearest;
   Forest forest;
-  const std::int64_t rows = (z_end - z_begin) * volume.ny;
-  std::vector<std::size_t> start(rows + 1);
-
-  const auto touch = [&](std::int64_t row, std::int64_t other) {
-    std::size_t j = start[other];
-    const std::size_t j_end = start[other + 1];
-    for (std::size_t i = start[row]; i < stretches.size(); ++i) {
-      const Stretch s = stretches[i];
-      while (j < j_end && stretches[j].end < s.begin) ++j;
-      for (std::size_t k = j; k < j_end && stretches[k].begin <= s.end; ++k)
-        if (stretches[k].level == s.level) forest.join(static_cast<std::int32_t>(k), static_cast<std::int32_t>(i));
-    }
-  };
+  // The stretch of each voxel of the last two slices, with a border on each side of a row; read only where the level is
+  // equal, so never where it was not written.
+  const std::int64_t wide = volume.nx + 2, slice = volume.ny * wide;
+  std::vector<std::int32_t> ids(2 * slice);
+  std::vector<std::uint8_t> meets(volume.nx);
 
   for (std::int64_t z = z_begin; z < z_end; ++z)
     for (std::int64_t y = 0; y < volume.ny; ++y) {
-      const std::int64_t row = (z - z_begin) * volume.ny + y;
-      start[row] = stretches.size();
       const T* at = volume.row(z, y);
-      const std::uint16_t* far = distances ? distances + (z * volume.ny + y) * volume.nx : nullptr;
       std::int64_t x, last;
       extent(at, volume.nx, x, last);
+      if (x == last) continue;
+      // The rows that come before this one and touch it, and the stretches of their voxels.
+      const T* rows[4];
+      const std::int32_t* owners[4];
+      int before = 0;
+      const auto look = [&](std::int64_t dz, std::int64_t dy) {
+        if (y + dy < 0 || y + dy >= volume.ny || z + dz < z_begin) return;
+        rows[before] = at + dz * volume.step_z() + dy * volume.step_y();
+        owners[before++] = ids.data() + ((z + dz) % 2) * slice + (y + dy) * wide + 1;
+      };
+      look(0, -1);
+      if (!flat)
+        for (std::int64_t dy = -1; dy <= 1; ++dy) look(-1, dy);
+      // Which voxels meet their level in those rows: few do in a noisy texture, and one pass over bytes tells.
+      std::uint8_t* __restrict meet = meets.data();
+      std::fill(meets.begin(), meets.end(), 0);
+      for (int r = 0; r < before; ++r) {
+        const T* row = rows[r];
+        for (std::int64_t i = x; i < last; ++i)
+          meet[i] = static_cast<std::uint8_t>(meet[i] | (row[i - 1] == at[i]) | (row[i] == at[i]) | (row[i + 1] == at[i]));
+      }
+      std::int32_t* own = ids.data() + (z % 2) * slice + y * wide + 1;
+      const std::uint16_t* far = distances ? distances + (z * volume.ny + y) * volume.nx : nullptr;
       while (x < last) {
         const T level = at[x];
         const std::int64_t begin = x;
@@ -71,17 +83,16 @@ Zones zones(const Volume<T>& volume, bool flat, std::int64_t z_begin, std::int64
         if (level == 0) continue;
         if (stretches.size() == std::numeric_limits<std::int32_t>::max()) throw std::length_error("too many zones");
         stretches.push_back({static_cast<std::int32_t>(begin), static_cast<std::int32_t>(x), level});
-        forest.add();
+        const std::int32_t id = forest.add();
         if (far) nearest.push_back(*std::min_element(far + begin, far + x));
+        for (std::int64_t i = begin; i < x; ++i) {
+          own[i] = id;
+          if (!meet[i]) continue;
+          for (int r = 0; r < before; ++r)
+            for (std::int64_t n = i - 1; n <= i + 1; ++n)
+              if (rows[r][n] == level) forest.join(owners[r][n], id);
+        }
       }
-      start[row + 1] = stretches.size();
-      if (start[row] == stretches.size()) continue;
-      if (y > 0) touch(row, row - 1);
-      if (flat || z == z_begin) continue;
-      const std::int64_t below = row - volume.ny;
-      if (y > 0) touch(row, below - 1);
-      touch(row, below);
-      if (y + 1 < volume.ny) touch(row, below + 1);
     }
 
   Zones found;

@@ -74,7 +74,12 @@ def chacha20(put: Put) -> None:
 
 def texture(put: Put) -> None:
     narrow = np.arange(3 * 5 * 7).reshape(3, 5, 7) % 4
-    for levels in (narrow.astype(np.uint8), np.where(narrow, narrow + 300, 0).astype(np.uint16)):
+    crowded = np.where(narrow, narrow + 110, 0)  # a table too large for shared memory
+    for levels in (
+        narrow.astype(np.uint8),
+        crowded.astype(np.uint8),
+        np.where(narrow, narrow + 300, 0).astype(np.uint16),
+    ):
         for dimension in ("2D", "3D"):
             fi.radiomics.cooccurrences(put(levels), distances=(1, 2), dimension=dimension)
             fi.radiomics.run_lengths(put(levels), dimension=dimension)

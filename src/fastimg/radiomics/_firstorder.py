@@ -18,11 +18,6 @@ __all__ = ["histogram", "ivh", "statistics"]
 _TAGS = [feature.key for feature in FEATURES["statistics"]][:18]
 
 
-def level_counts(levels: Levels) -> npt.NDArray[np.int64]:
-    """How many voxels each level has: index 0 is level 1."""
-    return np.bincount(levels.array.reshape(-1), minlength=levels.count + 1)[1:]
-
-
 def entropy_of(counts: Any, epsilon: float) -> tuple[float, float]:
     """Shannon entropy in bits and uniformity of a histogram."""
     p = counts[counts > 0] / counts.sum()
@@ -42,14 +37,14 @@ def statistics(region: Region, levels: Levels, settings: Settings) -> dict[str, 
         found["stat_energy"] = float((shifted**2).sum())
         found["stat_rms"] = math.sqrt(found["stat_energy"] / shifted.size)
     found["firstorder_TotalEnergy"] = found["stat_energy"] * float(np.prod(region.spacing))
-    entropy, uniformity = entropy_of(level_counts(levels), float(np.spacing(1)) if peer else 0.0)
+    entropy, uniformity = entropy_of(levels.voxels, float(np.spacing(1)) if peer else 0.0)
     found["firstorder_Entropy"], found["firstorder_Uniformity"] = entropy, uniformity
     return found
 
 
 def histogram(levels: Levels) -> dict[str, float]:
     """Features of the grey levels; the histogram has a bin for every level from 1 to the highest."""
-    counts = level_counts(levels)
+    counts = levels.voxels
     level = np.arange(1.0, len(counts) + 1)
     row, _, _ = _native.statistics(np.repeat(level, counts))
     found = {tag.replace("stat_", "ih_"): float(value) for tag, value in zip(_TAGS, row, strict=True)}

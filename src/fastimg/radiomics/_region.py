@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _dispatch
-from .._arrays import array_of
+from .._arrays import array_of, native
 from ..errors import ArgumentError, GeometryError
 from ..image import Image
+from . import _native
 from ._settings import Settings
 
 __all__ = ["Levels", "Region", "region_of"]
@@ -27,6 +28,7 @@ class Levels:
     array: Array  # uint8 or uint16, (z, y, x)
     pad: int
     count: int
+    voxels: npt.NDArray[np.int64]  # of each level
 
 
 @dataclass
@@ -60,16 +62,19 @@ def region_of(image: Image, mask: Any, settings: Settings) -> Region:
         array, selected = array.transpose(order), selected.transpose(order)
         spacing = tuple(spacing[axis] for axis in order)  # type: ignore[assignment]
     box = bounding_box(selected)
-    inside = _resegmented(array[box], selected[box], settings)
-    morphological = inside if settings.resegment_shape else selected[box]
-    values = array[box][inside].astype(np.float64)
-    return Region(array, box, morphological, inside, spacing, values)
+    selected = np.ascontiguousarray(selected[box])
+    inside = np.ascontiguousarray(_resegmented(array[box], selected, settings))
+    values = np.empty(int(np.count_nonzero(inside)))
+    _native.gather(array[box], inside.view(np.uint8), values)
+    return Region(array, box, inside if settings.resegment_shape else selected, inside, spacing, values)
 
 
 def _checked(image: Any, mask: Any, settings: Settings) -> tuple[Image, Array, npt.NDArray[np.bool_]]:
     if not isinstance(image, Image):
         raise ArgumentError("radiomics: image must be an Image, because features need its spacing in mm")
-    array = array_of(image)
+    array = native(array_of(image))
+    if array.dtype.name not in ("uint8", "int16", "uint16", "int32", "float32", "float64"):
+        array = array.astype(np.float64)
     if array.ndim != 3:
         raise ArgumentError(f"radiomics: image must have the axes z, y, x alone; it has {image.dims}")
     _ = image.direction  # refuses a sheared grid
@@ -127,14 +132,10 @@ def _labelled(labels: Array, label: int | None) -> npt.NDArray[np.bool_]:
         selected = labels == label
     else:
         selected = labels != 0
-        if selected.any():
-            inside = labels[selected]
-            first = inside.flat[0]
-            if not (inside == first).all():
-                found = ", ".join(f"{value:g}" for value in np.unique(inside)[:10])
-                raise ArgumentError(
-                    f"radiomics: the mask holds the labels {found}; choose one with Settings(label=...)"
-                )
+        highest = labels.max() or labels.min()
+        if highest and np.count_nonzero(selected) != np.count_nonzero(labels == highest):
+            found = ", ".join(f"{value:g}" for value in np.unique(labels[selected])[:10])
+            raise ArgumentError(f"radiomics: the mask holds the labels {found}; choose one with Settings(label=...)")
     if not selected.any():
         found = ", ".join(f"{value:g}" for value in np.unique(labels)[:10] if value)
         wanted = "" if label is None else f" with label {label}"
@@ -142,13 +143,12 @@ def _labelled(labels: Array, label: int | None) -> npt.NDArray[np.bool_]:
     return selected
 
 
-def bounding_box(selected: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+def bounding_box(selected: Array) -> tuple[slice, slice, slice]:
     """The smallest box around the True voxels, of which there is at least one."""
-    edges = []
-    for axis in range(3):
-        lines = np.flatnonzero(selected.any(axis=tuple(other for other in range(3) if other != axis)))
-        edges.append(slice(int(lines[0]), int(lines[-1]) + 1))
-    return edges[0], edges[1], edges[2]
+    z = np.flatnonzero(selected.reshape(len(selected), -1).any(axis=1))
+    plane = selected[z[0] : z[-1] + 1].any(axis=0)
+    y, x = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    return slice(int(z[0]), int(z[-1]) + 1), slice(int(y[0]), int(y[-1]) + 1), slice(int(x[0]), int(x[-1]) + 1)
 
 
 def _normalised(image: Image, settings: Settings) -> tuple[Image, Array]:
@@ -220,40 +220,39 @@ def _border(values: Array, border: float, settings: Settings) -> float:
 
 def levels_of(region: Region, settings: Settings) -> Levels:
     """The grey levels of the intensity mask (IBSI reference manual 2.7)."""
-    crop, inside = region.crop, region.inside
-    level, count = _binned(crop[inside], region.values, settings)
+    edges = _edges(region, settings)
+    _allowed(len(edges))
     pad = max(settings.distances)
-    dtype = np.uint8 if count <= 255 else np.uint16
-    padded = np.zeros(tuple(n + 2 * pad for n in crop.shape), dtype)
-    core = padded[pad:-pad, pad:-pad, pad:-pad]
-    core[inside] = level
-    return Levels(padded, pad, count)
+    shape = tuple(n + 2 * pad for n in region.inside.shape)
+    levels = np.zeros(shape, np.uint8 if len(edges) <= 255 else np.uint16)
+    voxels = np.zeros(len(edges), np.int64)
+    _native.discretise(region.values, region.inside.view(np.uint8), edges, pad, levels, voxels)
+    count = len(edges) if settings.bin_number is not None else int(np.flatnonzero(voxels)[-1]) + 1
+    return Levels(levels, pad, count, voxels[:count])
 
 
-def _binned(raw: Array, values: npt.NDArray[np.float64], settings: Settings) -> tuple[Array, int]:
-    low, high = float(values.min()), float(values.max())
+def _edges(region: Region, settings: Settings) -> npt.NDArray[np.float64]:
+    """The lower edges of the levels."""
+    low, high = float(region.values.min()), float(region.values.max())
     width = 25.0 if settings.bin_width is None else settings.bin_width
-    peer = settings.compat == "pyradiomics"
     if settings.bin_number is not None:
-        count = settings.bin_number
-        _allowed(count)
-        if peer:
-            edges = np.histogram_bin_edges(raw, count)
-            edges[-1] += 1
-            return np.digitize(raw, edges), count
-        if high == low:
-            return np.ones(values.shape, np.int64), 1
-        return np.minimum(np.floor(count * (values - low) / (high - low)) + 1, count).astype(np.int64), count
-    _allowed(int(min((high - low) / width + 2, 2.0**40)))
-    if peer:  # its own expressions, on its own types, so that rounding at an edge is the same
-        least, most = raw.min(), raw.max()
-        edges = np.arange(least - (least % width), most + 2 * width, width)
-        level = np.digitize(raw, edges)
-    else:
-        if settings.resegment is not None and settings.resegment_mode == "absolute":
-            low = settings.resegment[0]
-        level = (np.floor((values - low) / width) + 1).astype(np.int64)
-    return level, int(level.max())
+        _allowed(settings.bin_number)
+        if settings.compat == "pyradiomics":
+            extremes = np.array([low, high]).astype(region.image.dtype)
+            return np.histogram_bin_edges(extremes, settings.bin_number)[:-1].astype(np.float64)
+        return np.asarray(
+            low + np.arange(settings.bin_number if high > low else 1) * (high - low) / settings.bin_number
+        )
+    _allowed(int(min((high - low) / width, 2.0**40)))
+    if (
+        settings.compat == "pyradiomics"
+    ):  # its own expression, on its own types, so that rounding at an edge is the same
+        least, most = np.array([low, high]).astype(region.image.dtype)
+        return np.arange(least - (least % width), most + 2 * width, width).astype(np.float64)
+    if settings.resegment is not None and settings.resegment_mode == "absolute":
+        low = settings.resegment[0]
+        _allowed(int(min((high - low) / width, 2.0**40)))
+    return np.asarray(low + np.arange(int((high - low) / width) + 2) * width)
 
 
 def _allowed(count: int) -> None:

@@ -25,7 +25,7 @@ def morphology(region: Region, settings: Settings, *, threads: int) -> dict[str,
     volume, area = _native.mesh_measures(cubes, spacing)
     voxels = int(moments[0])
     points = _native.plane_hulls(mask, threads)
-    diameter, across_slice = _native.diameters(points, spacing)
+    corners = _native.fewer(points)
     lengths = 4 * np.sqrt(_eigenvalues(moments, spacing, voxels if peer else max(voxels - 1, 1)))
     least, minor, major = (float(length) for length in lengths)
     sphere = (36 * math.pi * volume**2) ** (1 / 3)
@@ -39,21 +39,23 @@ def morphology(region: Region, settings: Settings, *, threads: int) -> dict[str,
         "morph_sph_dispr": area / sphere,
         "morph_sphericity": sphere / area,
         "morph_asphericity": area / sphere - 1,
-        "morph_diam": diameter,
+        "morph_diam": _native.diameter(corners, spacing),
         "morph_pca_maj_axis": major,
         "morph_pca_min_axis": minor,
         "morph_pca_least_axis": least,
         "morph_pca_elongation": minor / major if major > 0 else math.nan,
         "morph_pca_flatness": least / major if major > 0 else math.nan,
-        "shape_Maximum2DDiameterSlice": across_slice,
+        "shape_Maximum2DDiameterSlice": _native.diameter_in_planes(points, spacing),
         "shape_Maximum2DDiameterColumn": _in_planes(mask, spacing, (1, 0, 2), threads),
         "shape_Maximum2DDiameterRow": _in_planes(mask, spacing, (2, 1, 0), threads),
     }
     if not peer:
-        found.update(_densities(points, spacing, volume, area, (major / 2, minor / 2, least / 2)))
+        found.update(_densities(corners, spacing, volume, area, (major / 2, minor / 2, least / 2)))
         found["morph_integ_int"] = float(region.values.mean()) * volume
         found["morph_com"] = _centre_shift(region, moments, spacing)
-        found.update(_spatial.autocorrelation(region))
+        kept = (settings.features or {}).get("morphology")
+        if kept is None or {"MoranI", "GearyC"} & set(kept):  # by far the dearest
+            found.update(_spatial.autocorrelation(region, threads=threads))
     return found
 
 
@@ -71,7 +73,7 @@ def _eigenvalues(moments: npt.NDArray[np.int64], spacing: npt.NDArray[np.float64
 
 def _in_planes(mask: Any, spacing: npt.NDArray[np.float64], order: tuple[int, int, int], threads: int) -> float:
     turned = np.ascontiguousarray(mask.transpose(order))
-    return float(_native.diameters(_native.plane_hulls(turned, threads), np.ascontiguousarray(spacing[list(order)]))[1])
+    return _native.diameter_in_planes(_native.plane_hulls(turned, threads), np.ascontiguousarray(spacing[list(order)]))
 
 
 def _centre_shift(region: Region, moments: npt.NDArray[np.int64], spacing: npt.NDArray[np.float64]) -> float:

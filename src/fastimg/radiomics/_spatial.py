@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
+from .. import config
 from . import _native
 from ._region import Region
 
@@ -31,7 +33,7 @@ def local(region: Region, *, threads: int) -> dict[str, float]:
     return {"loc_peak_loc": peak, "loc_peak_glob": highest}
 
 
-def autocorrelation(region: Region) -> dict[str, float]:
+def autocorrelation(region: Region, *, threads: int) -> dict[str, float]:
     """Moran's I and Geary's C with weights 1 / distance over all pairs of voxels, none left out.
 
     A sum over pairs whose weight depends on their offset alone is a correlation: with the transforms W of the weights, M
@@ -39,29 +41,32 @@ def autocorrelation(region: Region) -> dict[str, float]:
     """
     from scipy import fft
 
+    workers = threads or config.threads()
+
     voxels = region.values.size
     centred = np.zeros(region.inside.shape)
     centred[region.inside] = region.values - region.values.mean()
     squares = float((centred**2).sum())
     if voxels < 2 or squares == 0:
         return {"morph_moran_i": math.nan, "morph_geary_c": math.nan}
-    shape = [int(fft.next_fast_len(2 * n - 1, real=True)) for n in centred.shape]
-    steps = [
+    lengths: tuple[int, ...] = centred.shape
+    shape = [int(fft.next_fast_len(2 * length - 1, real=True)) for length in lengths]
+    steps: list[Any] = [
         (np.minimum(np.arange(n), n - np.arange(n)) * step) ** 2 for n, step in zip(shape, region.spacing, strict=True)
     ]
     weight = steps[0][:, None, None] + steps[1][None, :, None] + steps[2][None, None]
     weight[0, 0, 0] = np.inf
     np.divide(1, np.sqrt(weight, out=weight), out=weight)
-    transformed = fft.rfftn(weight, overwrite_x=True).real
+    transformed = fft.rfftn(weight, overwrite_x=True, workers=workers).real
     # A real transform keeps one of each pair of opposite frequencies: the others count twice.
     transformed[..., 1 : (shape[2] + 1) // 2] *= 2
     size = math.prod(shape)
-    mask = fft.rfftn(region.inside.astype(np.float64), shape)
+    mask = fft.rfftn(region.inside.astype(np.float64), shape, workers=workers)
     total = float((transformed * _power(mask)).sum()) / size
-    of_squares = fft.rfftn(centred**2, shape)
+    of_squares = fft.rfftn(centred**2, shape, workers=workers)
     cross = float((transformed * (of_squares.real * mask.real + of_squares.imag * mask.imag)).sum()) / size
     del mask, of_squares
-    product = float((transformed * _power(fft.rfftn(centred, shape))).sum()) / size
+    product = float((transformed * _power(fft.rfftn(centred, shape, workers=workers))).sum()) / size
     return {
         "morph_moran_i": voxels / total * product / squares,
         "morph_geary_c": (voxels - 1) / (2 * total) * (2 * cross - 2 * product) / squares,

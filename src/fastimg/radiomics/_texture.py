@@ -116,7 +116,7 @@ def zones(
     flat = settings.dimension != "3D"
     distances = None
     if settings.compat == "ibsi":
-        distances = leaf.taxicab(np.ascontiguousarray(region.mask).view(np.uint8), flat, threads=threads)
+        distances = leaf.taxicab(region.mask.view(np.uint8), flat, threads=threads)
     by_size, by_distance = [], []
     for part in _parts(levels, settings):
         level, size, distance = leaf.zones(levels.array, levels.pad, flat, part, distances)
@@ -199,4 +199,6 @@ def _maximal_correlation(matrices: npt.NDArray[np.float64]) -> npt.NDArray[np.fl
     px, py = p.sum(2), p.sum(1)
     scale = np.sqrt(px[:, :, None] * py[:, None, :])
     q = np.divide(p, scale, out=np.zeros_like(p), where=scale > 0)
+    if (p == p.transpose(0, 2, 1)).all():  # singular values of a symmetric matrix are its eigenvalues without sign
+        return np.sort(np.abs(np.linalg.eigvalsh(q)), axis=1)[:, -2]
     return np.linalg.svd(q, compute_uv=False)[:, 1]
