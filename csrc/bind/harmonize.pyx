@@ -33,7 +33,8 @@ cdef extern from "harmonize/combat.hpp" namespace "fastimg::harmonize" nogil:
         int64_t rows, features
         int batches, columns
     void _combat_add "fastimg::harmonize::combat_add"[T](
-        const T*, const int32_t*, const double*, const double*, const CombatShape&, const CombatSums&, int) except +
+        const T*, const int64_t*, const int32_t*, const double*, const double*, const CombatShape&, const CombatSums&,
+        int) except +
     void _combat_apply "fastimg::harmonize::combat_apply"[T](
         const T*, T*, const int32_t*, const double*, const double*, const double*, const double*, const double*,
         const CombatShape&, int) except +
@@ -131,7 +132,8 @@ cdef inline const double* _read(const double[::1] array) noexcept nogil:
     return &array[0]
 
 
-def combat_add(const real[:, ::1] x, const int32_t[::1] batch, const double[::1] covariates, const double[::1] center,
+def combat_add(const real[:, ::1] x, const int64_t[::1] order, const int32_t[::1] batch,
+               const double[::1] covariates, const double[::1] center,
                int batches, int columns, double[::1] y, double[::1] yy, double[::1] cy, double[::1] n, double[::1] c,
                double[::1] cc, int threads):
     """Adds to the sums of csrc/harmonize/combat.hpp; n, c and cc are None unless NaN is skipped."""
@@ -143,7 +145,7 @@ def combat_add(const real[:, ::1] x, const int32_t[::1] batch, const double[::1]
         sums.y, sums.yy, sums.cy = _start(y), _start(yy), _start(cy)
         sums.n, sums.c, sums.cc = _start(n), _start(c), _start(cc)
         with nogil:
-            _combat_add(&x[0, 0], &batch[0], _read(covariates), _read(center), shape, sums, threads)
+            _combat_add(&x[0, 0], &order[0], &batch[0], _read(covariates), _read(center), shape, sums, threads)
 
 
 def combat_apply(const real[:, ::1] x, real[:, ::1] out, const int32_t[::1] batch, const double[::1] covariates,

@@ -13,11 +13,11 @@ CombatApplyRows<double> apply_of(const CombatTable& t, const double*) { return t
 }  // namespace
 
 template <class T>
-void combat_add(const T* x, const std::int32_t* batch, const double* covariates, const double* center,
+void combat_add(const T* x, const std::int64_t* order, const std::int32_t* batch, const double* covariates, const double* center,
                 const CombatShape& shape, const CombatSums& sums, int threads) {
   const auto tile = add_of(FASTIMG_PICK(combat_table), x);
   cpu::parallel_for(shape.features, kFeatures, threads, [&](std::int64_t begin, std::int64_t end) {
-    tile(x, batch, covariates, center, shape, sums, begin, end);
+    tile(x, order, batch, covariates, center, shape, sums, begin, end);
   });
 }
 
@@ -31,7 +31,7 @@ void combat_apply(const T* x, T* out, const std::int32_t* batch, const double* c
 }
 
 #define FASTIMG_EACH(T)                                                                                              \
-  template void combat_add(const T*, const std::int32_t*, const double*, const double*, const CombatShape&,          \
+  template void combat_add(const T*, const std::int64_t*, const std::int32_t*, const double*, const double*, const CombatShape&,          \
                            const CombatSums&, int);                                                                  \
   template void combat_apply(const T*, T*, const std::int32_t*, const double*, const double*, const double*,         \
                              const double*, const double*, const CombatShape&, int);

@@ -20,7 +20,7 @@ struct CombatShape {
 };
 
 template <class T>
-using CombatAddTile = void (*)(const T* x, const std::int32_t* batch, const double* covariates, const double* center,
+using CombatAddTile = void (*)(const T* x, const std::int64_t* order, const std::int32_t* batch, const double* covariates, const double* center,
                                const CombatShape& shape, const CombatSums& sums, std::int64_t begin, std::int64_t end);
 template <class T>
 using CombatApplyRows = void (*)(const T* x, T* out, const std::int32_t* batch, const double* covariates,
@@ -35,9 +35,10 @@ struct CombatTable {
 };
 FASTIMG_DECLARE_TABLE(CombatTable, combat_table)
 
-// A thread owns a tile of features and goes through all rows in order: the same bits on any number of threads.
+// A thread owns a tile of features and goes through all rows in `order`: the same bits on any number of threads. Rows
+// sorted stably by batch keep one batch's sums in the first-level cache, and each sum's order as it is.
 template <class T>
-void combat_add(const T* x, const std::int32_t* batch, const double* covariates, const double* center,
+void combat_add(const T* x, const std::int64_t* order, const std::int32_t* batch, const double* covariates, const double* center,
                 const CombatShape& shape, const CombatSums& sums, int threads);
 
 // mean: features; beta: columns x features; gamma, alpha: batches x features. A row whose batch is negative is copied.

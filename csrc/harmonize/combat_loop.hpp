@@ -4,17 +4,18 @@
 namespace fastimg::harmonize::FASTIMG_LEVEL {
 namespace {
 
-constexpr int kTile = 256;  // features at once: the sums of 30 batches and 2 covariates fit the second-level cache
+constexpr int kTile = 256;  // features at once: the sums of a batch fit the first-level cache
 
 template <class T>
-void combat_add_tile(const T* x, const std::int32_t* batch, const double* covariates, const double* center,
+void combat_add_tile(const T* x, const std::int64_t* order, const std::int32_t* batch, const double* covariates, const double* center,
                      const CombatShape& shape, const CombatSums& sums, std::int64_t begin, std::int64_t end) {
   const std::int64_t p = shape.features;
   const int q = shape.columns;
   for (std::int64_t from = begin; from < end; from += kTile) {
     const int n = static_cast<int>(end - from < kTile ? end - from : kTile);
     alignas(64) double d[kTile], w[kTile];
-    for (std::int64_t row = 0; row < shape.rows; ++row) {
+    for (std::int64_t i = 0; i < shape.rows; ++i) {
+      const std::int64_t row = order[i];
       const std::int64_t b = batch[row];
       const T* __restrict in = x + row * p + from;
       const double* __restrict about = center + b * p + from;

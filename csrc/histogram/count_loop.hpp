@@ -84,7 +84,7 @@ inline __attribute__((always_inline)) double tree(const double* lane) {
 
 template <class T>
 Moments moments_row(const T* __restrict in, const std::uint8_t* __restrict mask, std::int64_t count) {
-  constexpr int kRoom = 4096;
+  constexpr int kRoom = 1024;  // both arrays fit the first-level cache
   alignas(64) double value[kRoom];
   alignas(64) double weight[kRoom];
   Moments all;
@@ -109,35 +109,56 @@ Moments moments_row(const T* __restrict in, const std::uint8_t* __restrict mask,
       }
     }
     for (int i = n; i < padded; ++i) value[i] = weight[i] = 0.0;
-    alignas(64) double total[kWide] = {}, number[kWide] = {}, low[kWide], high[kWide];
-    for (int l = 0; l < kWide; ++l) {
-      low[l] = __builtin_inf();
-      high[l] = -__builtin_inf();
-    }
-    for (int i = 0; i < padded; i += kWide)
-      for (int l = 0; l < kWide; ++l) {
-        const double v = value[i + l], w = weight[i + l];
-        total[l] += v;
-        number[l] += w;
-        const double below = w != 0.0 ? v : __builtin_inf(), above = w != 0.0 ? v : -__builtin_inf();
-        low[l] = below < low[l] ? below : low[l];
-        high[l] = above > high[l] ? above : high[l];
-      }
     std::int64_t inside = n;
     if (mask) {
       inside = 0;
       for (int i = 0; i < n; ++i) inside += mask[begin + i] != 0;
     }
+    alignas(64) double number[kWide] = {};
+    for (int i = 0; i < padded; i += kWide)
+      for (int l = 0; l < kWide; ++l) number[l] += weight[i + l];
     const double good = tree(number);
     all.skipped += inside - static_cast<std::int64_t>(good);
     if (good == 0.0) continue;
+    const bool whole = good == padded;  // no weights needed: products by 1 change nothing
+    alignas(64) double total[kWide] = {}, low[kWide], high[kWide];
+    for (int l = 0; l < kWide; ++l) {
+      low[l] = __builtin_inf();
+      high[l] = -__builtin_inf();
+    }
+    for (int i = 0; i < padded; i += kWide)
+      for (int l = 0; l < kWide; ++l) total[l] += value[i + l];
+    if (whole) {
+      for (int i = 0; i < padded; i += kWide)
+        for (int l = 0; l < kWide; ++l) {
+          const double v = value[i + l];
+          low[l] = v < low[l] ? v : low[l];
+          high[l] = v > high[l] ? v : high[l];
+        }
+    } else {
+      for (int i = 0; i < padded; i += kWide)
+        for (int l = 0; l < kWide; ++l) {
+          const bool counts = weight[i + l] != 0.0;
+          const double below = counts ? value[i + l] : __builtin_inf(), above = counts ? value[i + l] : -__builtin_inf();
+          low[l] = below < low[l] ? below : low[l];
+          high[l] = above > high[l] ? above : high[l];
+        }
+    }
     const double mean = tree(total) / good;
     alignas(64) double square[kWide] = {};
-    for (int i = 0; i < padded; i += kWide)
-      for (int l = 0; l < kWide; ++l) {
-        const double d = (value[i + l] - mean) * weight[i + l];
-        square[l] += d * d;
-      }
+    if (whole) {
+      for (int i = 0; i < padded; i += kWide)
+        for (int l = 0; l < kWide; ++l) {
+          const double d = value[i + l] - mean;
+          square[l] += d * d;
+        }
+    } else {
+      for (int i = 0; i < padded; i += kWide)
+        for (int l = 0; l < kWide; ++l) {
+          const double d = (value[i + l] - mean) * weight[i + l];
+          square[l] += d * d;
+        }
+    }
     Moments part;
     part.count = static_cast<std::int64_t>(good);
     part.mean = mean;

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from . import _native
 
 
@@ -32,6 +34,7 @@ def combat_add(x: Any, batch: Any, covariates: Any, center: Any, sums: dict[str,
     flat = {name: None if (array := sums.get(name)) is None else array.reshape(-1) for name in ("n", "c", "cc")}
     _native.combat_add(
         x,
+        np.argsort(batch, kind="stable").astype(np.int64, copy=False),
         batch,
         covariates.reshape(-1),
         center.reshape(-1),

@@ -61,6 +61,8 @@ def labels(values: Any, name: str, count: int) -> list[Level]:
     if array.shape != (count,):
         raise ArgumentError(f"{name}: expected one label for each of {count} rows, got shape {array.shape}")
     found: list[Any] = array.tolist()
+    if array.dtype.kind in "biuU":
+        return found
     if any(v is None or v != v for v in found):
         raise ArgumentError(f"{name}: a label is missing; leave those rows out or give them a label of their own")
     if not all(isinstance(v, (str, int, float, bool)) for v in found):
@@ -145,12 +147,14 @@ class Design:
         """
         rows = labels(batch, "batch", count)
         where = {label: index for index, label in enumerate(self.batches)}
-        unseen = _sorted(label for label in rows if label not in where)
-        if unseen:
+        found = list(map(where.get, rows))
+        if None in found:
+            unseen = _sorted(label for label in rows if label not in where)
             raise ArgumentError(
                 f"batch: {', '.join(map(repr, unseen[:5]))} was not among the batches of the fit; add its subjects "
                 "to the fit (partial_fit or merge) before harmonising them"
             )
+        codes = np.array(found, np.int32)
         vectors = columns_of(covariates, count)
         if set(vectors) != set(self.covariates):
             raise ArgumentError(f"covariates: expected {sorted(self.covariates)}, got {sorted(vectors)}")
@@ -161,13 +165,13 @@ class Design:
                 design[:, at] = numeric(name, vectors[name])
                 at += 1
                 continue
-            index = {level: i for i, level in enumerate(levels)}
-            for row, value in enumerate(labels(vectors[name], f"covariates[{name!r}]", count)):
-                if value not in index:
-                    raise ArgumentError(f"covariates: {name!r} has a level that was not in the fit: {value!r}")
-                design[row, at + index[value]] = 1
+            index = {level: at + i for i, level in enumerate(levels)}
+            places = list(map(index.get, labels(vectors[name], f"covariates[{name!r}]", count)))
+            if None in places:
+                raise ArgumentError(f"covariates: {name!r} has a level that was not in the fit")
+            design[np.arange(count), np.array(places, np.intp)] = 1
             at += len(levels)
-        return np.array([where[label] for label in rows], np.int32), design
+        return codes, design
 
     def union(self, other: Design) -> Design:
         """The design of both: levels and batches joined; features and kinds of covariates must be the same."""

@@ -6,6 +6,7 @@ def piecewise(values: Any, out: Any, knot: Any, level: Any, slope: Any, threads:
 def lookup(values: Any, out: Any, table: Any, threads: int) -> None: ...
 def combat_add(
     x: Any,
+    order: Any,
     batch: Any,
     covariates: Any,
     center: Any,
