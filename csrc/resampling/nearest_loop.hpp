@@ -10,7 +10,7 @@ void pick_any(const void* source, const Picks& x, std::int64_t begin, std::int64
   for (std::int64_t i = begin; i < end; ++i) row[i] = from[index[i]];
 }
 
-#ifdef __AVX512BW__
+#ifdef FASTIMG_AVX512
 // 32 outputs are one permutation of 64 samples held as 16-bit words.
 void pick_block(const std::uint8_t* from, const std::uint16_t* rel, std::uint8_t* to) {
   const __m512i low = _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));

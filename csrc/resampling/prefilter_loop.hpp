@@ -50,7 +50,7 @@ FASTIMG_ATOM void turn_plain(const C* from, std::int64_t from_stride, C* to, std
     for (std::int64_t c = 0; c < columns; ++c) to[c * to_stride + r] = from[r * from_stride + c];
 }
 
-#ifdef __AVX512F__
+#ifdef FASTIMG_AVX512
 // 16 x 16 floats turned in registers.
 FASTIMG_ATOM void turn_16(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride) {
   __m512 a[16], b[16];
@@ -89,7 +89,7 @@ FASTIMG_ATOM void turn_16(const float* from, std::int64_t from_stride, float* to
 void turn(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride, std::int64_t rows,
           std::int64_t columns) {
   std::int64_t whole = 0;
-#ifdef __AVX512F__
+#ifdef FASTIMG_AVX512
   const std::int64_t down_to = rows / 16 * 16;
   whole = columns / 16 * 16;
   for (std::int64_t c = 0; c < whole; c += 16) {

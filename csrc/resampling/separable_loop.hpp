@@ -48,7 +48,7 @@ void across_any(const C* __restrict row, const Across<C>& x, C* __restrict out) 
   }
 }
 
-#ifdef __AVX512F__
+#ifdef FASTIMG_AVX512
 // A block's samples stand in two registers: each tap is one permutation of both.
 void across_narrow(const float* row, const Across<float>& x, float* out) {
   const std::int64_t padded = x.blocks * kBlock;
@@ -77,7 +77,7 @@ void across_narrow(const float* row, const Across<float>& x, float* out) {
 #endif
 
 void across_float(const float* row, const Across<float>& x, float* out) {
-#ifdef __AVX512F__
+#ifdef FASTIMG_AVX512
   if (x.narrow) return across_narrow(row, x, out);
 #endif
   across_any(row, x, out);
