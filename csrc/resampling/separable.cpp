@@ -71,12 +71,9 @@ template <class C>
 Across<C>::Across(const Axis<C>& axis)
     : out(axis.out), blocks((axis.out + kBlock - 1) / kBlock), taps(axis.linear ? 1 : axis.taps), linear(axis.linear) {
   const std::int64_t padded = blocks * kBlock;
-  first.assign(padded, 0);
-  second.assign(padded, 0);
-  rel.assign(padded, 0);
-  next.assign(padded, 0);
+  for (auto* table : {&first, &second, &rel, &next}) *table = cpu::aligned<std::int32_t>(padded);
+  weight = cpu::aligned<C>(padded * taps);
   base.assign(blocks, 0);
-  weight.assign(padded * taps, C(0));
   for (std::int64_t o = 0; o < padded; ++o) {
     const std::int64_t from = std::min(o, out - 1);  // the padding repeats the last output
     first[o] = axis.first[from];
@@ -85,7 +82,7 @@ Across<C>::Across(const Axis<C>& axis)
   }
   narrow = true;
   for (std::int64_t b = 0; b < blocks; ++b) {
-    const auto begin = first.begin() + b * kBlock;
+    const std::int32_t* const begin = first.get() + b * kBlock;
     base[b] = *std::min_element(begin, begin + kBlock);
     for (std::int64_t o = b * kBlock; o < (b + 1) * kBlock; ++o) {
       rel[o] = first[o] - base[b];
@@ -100,6 +97,7 @@ void separable(const void* in, Kind from, void* out, Kind to, const Axis<C>& z, 
                const Axis<C>& x, bool truncate, const void* outside, int threads) {
   const RowTable<C>& rows = rows_of(static_cast<const C*>(nullptr));
   const auto store = rows.store[truncate][static_cast<int>(to)];
+  const auto finish = truncate || !across.narrow ? nullptr : rows.finish[static_cast<int>(to)];
   const std::int64_t size = kSizes[static_cast<int>(to)], pieces = (y.out + kRows - 1) / kRows;
   char* const target = static_cast<char*>(out);
   const auto fill = [&](char* place, std::int64_t count) { fill_with(place, outside, size, count); };
@@ -134,9 +132,13 @@ void separable(const void* in, Kind from, void* out, Kind to, const Axis<C>& z, 
           }
           rows.sum(sources.data(), weights.data(), y.taps, along.get(), x.in);
         }
-        rows.across(source, across, done.get());
         fill(row, x.low);
-        store(done.get() + x.low, row + x.low * size, x.high - x.low);
+        if (finish) {
+          finish(source, across, x.low, x.high, row);
+        } else {
+          rows.across(source, across, done.get());
+          store(done.get() + x.low, row + x.low * size, x.high - x.low);
+        }
         fill(row + x.high * size, x.out - x.high);
       }
     }

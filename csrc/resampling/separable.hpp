@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "cpu/aligned.hpp"
 #include "cpu/pool.hpp"
 
 namespace fastimg::resampling {
@@ -33,9 +34,10 @@ struct Across {
   std::int64_t out = 0, blocks = 0;
   int taps = 2;
   bool linear = true, narrow = false;
-  std::vector<std::int32_t> first, second;    // absolute; padded to whole blocks
-  std::vector<std::int32_t> base, rel, next;  // a block's first sample; its outputs' places after it
-  std::vector<C> weight;                      // padded to whole blocks, tap after tap
+  std::vector<std::int32_t> base;             // a block's first sample
+  cpu::Aligned<std::int32_t> first, second;   // samples; second: the next one where it has weight
+  cpu::Aligned<std::int32_t> rel, next;       // the same, counted from the block's first
+  cpu::Aligned<C> weight;                     // tap after tap; all tables are padded to whole blocks
   explicit Across(const Axis<C>& axis);
 };
 
@@ -49,6 +51,8 @@ struct RowTable {
   void (*lerp)(const C* a, const C* b, C w, C* out, std::int64_t n);
   void (*sum)(const C* const* rows, const C* weights, int taps, C* out, std::int64_t n);
   void (*across)(const C* row, const Across<C>& x, C* out);
+  // along x and to the voxels' type at once (outputs [low, high), rounded to nearest), where a level has it for narrow x
+  void (*finish[kKinds])(const C* row, const Across<C>& x, std::int64_t low, std::int64_t high, void* out);
   // to the voxels' type; the second for rounding towards zero
   void (*store[2][kKinds])(const C* row, void* out, std::int64_t n);
 };

@@ -34,9 +34,9 @@ void lerp_rows(const C* a, const C* b, C w, C* out, std::int64_t n) {
 template <class C>
 void across_any(const C* __restrict row, const Across<C>& x, C* __restrict out) {
   const std::int64_t padded = x.blocks * kBlock;
-  const std::int32_t* __restrict first = &x.first[0];
-  const std::int32_t* __restrict second = &x.second[0];
-  const C* __restrict weight = &x.weight[0];
+  const std::int32_t* __restrict first = x.first.get();
+  const std::int32_t* __restrict second = x.second.get();
+  const C* __restrict weight = x.weight.get();
   if (x.linear) {
     for (std::int64_t i = 0; i < padded; ++i) out[i] = fastimg::lerp(row[first[i]], row[second[i]], weight[i]);
     return;
@@ -50,30 +50,95 @@ void across_any(const C* __restrict row, const Across<C>& x, C* __restrict out) 
 
 #ifdef FASTIMG_AVX512
 // A block's samples stand in two registers: each tap is one permutation of both.
-void across_narrow(const float* row, const Across<float>& x, float* out) {
+template <bool linear>
+FASTIMG_ATOM __m512 block_narrow(const float* from, const std::int32_t* rel, const std::int32_t* next, const float* weight,
+                                 std::int64_t padded, int taps) {
+  const __m512 low = _mm512_loadu_ps(from), high = _mm512_loadu_ps(from + 16);
+  __m512i place = _mm512_load_si512(rel);
+  __m512 w = _mm512_load_ps(weight);
+  __m512 v = _mm512_permutex2var_ps(low, place, high);
+  if (linear) {
+    const __m512 other = _mm512_permutex2var_ps(low, _mm512_load_si512(next), high);
+    const __mmask16 between = _mm512_cmp_ps_mask(w, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+    return _mm512_mask_add_ps(v, between, v, _mm512_mul_ps(w, _mm512_sub_ps(other, v)));
+  }
+  v = _mm512_mul_ps(w, v);
+  for (int t = 1; t < taps; ++t) {
+    place = _mm512_add_epi32(place, _mm512_set1_epi32(1));
+    w = _mm512_load_ps(weight + t * padded);
+    v = _mm512_add_ps(v, _mm512_mul_ps(w, _mm512_permutex2var_ps(low, place, high)));
+  }
+  return v;
+}
+
+// put(o, v) for the blocks [begin, end): v are outputs o to o + 15.
+template <bool linear, class Put>
+FASTIMG_ATOM void blocks_narrow(const float* row, const Across<float>& x, std::int64_t begin, std::int64_t end, Put put) {
+  const std::int32_t *const base = x.base.data(), *const rel = x.rel.get(), *const next = x.next.get();
+  const float* const weight = x.weight.get();
   const std::int64_t padded = x.blocks * kBlock;
-  for (std::int64_t b = 0; b < x.blocks; ++b) {
+  const int taps = x.taps;
+  for (std::int64_t b = begin; b < end; ++b) {
     const std::int64_t o = b * kBlock;
-    const float* const from = row + x.base[b];
-    const __m512 low = _mm512_loadu_ps(from), high = _mm512_loadu_ps(from + 16);
-    __m512i place = _mm512_loadu_si512(&x.rel[o]);
-    __m512 w = _mm512_loadu_ps(&x.weight[o]);
-    __m512 v = _mm512_permutex2var_ps(low, place, high);
-    if (x.linear) {
-      const __m512 next = _mm512_permutex2var_ps(low, _mm512_loadu_si512(&x.next[o]), high);
-      const __mmask16 between = _mm512_cmp_ps_mask(w, _mm512_setzero_ps(), _CMP_NEQ_UQ);
-      v = _mm512_mask_add_ps(v, between, v, _mm512_mul_ps(w, _mm512_sub_ps(next, v)));
-    } else {
-      v = _mm512_mul_ps(w, v);
-      for (int t = 1; t < x.taps; ++t) {
-        place = _mm512_add_epi32(place, _mm512_set1_epi32(1));
-        w = _mm512_loadu_ps(&x.weight[t * padded + o]);
-        v = _mm512_add_ps(v, _mm512_mul_ps(w, _mm512_permutex2var_ps(low, place, high)));
-      }
-    }
-    _mm512_storeu_ps(out + o, v);
+    put(o, block_narrow<linear>(row + base[b], rel + o, next + o, weight + o, padded, taps));
   }
 }
+
+void across_narrow(const float* row, const Across<float>& x, float* out) {
+  const auto put = [out](std::int64_t o, __m512 v) { _mm512_storeu_ps(out + o, v); };
+  if (x.linear)
+    blocks_narrow<true>(row, x, 0, x.blocks, put);
+  else
+    blocks_narrow<false>(row, x, 0, x.blocks, put);
+}
+
+// As Store<false, T>, 16 at once.
+template <class T>
+FASTIMG_ATOM __m512i whole_16(__m512 v) {
+  v = _mm512_max_ps(_mm512_set1_ps(static_cast<float>(fastimg::Range<T>::low)), v);
+  v = _mm512_min_ps(_mm512_set1_ps(static_cast<float>(fastimg::Range<T>::high)), v);
+  const __m512 big = _mm512_set1_ps(12582912.0f);
+  return _mm512_cvttps_epi32(_mm512_sub_ps(_mm512_add_ps(v, big), big));
+}
+FASTIMG_ATOM void put_16(float* to, __m512 v) { _mm512_storeu_ps(to, v); }
+FASTIMG_ATOM void put_16(i16* to, __m512 v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(whole_16<i16>(v)));
+}
+FASTIMG_ATOM void put_16(u16* to, __m512 v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(whole_16<u16>(v)));
+}
+FASTIMG_ATOM void put_16(i8* to, __m512 v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(whole_16<i8>(v)));
+}
+FASTIMG_ATOM void put_16(u8* to, __m512 v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(whole_16<u8>(v)));
+}
+
+template <bool linear, class T>
+FASTIMG_ATOM void finish_as(const float* row, const Across<float>& x, std::int64_t low, std::int64_t high, T* to) {
+  const std::int64_t from = (low + kBlock - 1) / kBlock, until = high / kBlock;
+  blocks_narrow<linear>(row, x, from, until, [to](std::int64_t o, __m512 v) { put_16(to + o, v); });
+  T part[kBlock];  // the blocks at the ends belong to the row in part
+  const auto put = [&](std::int64_t o, __m512 v) {
+    put_16(part, v);
+    for (std::int64_t i = 0; i < kBlock; ++i)
+      if (o + i >= low && o + i < high) to[o + i] = part[i];
+  };
+  if (low % kBlock) blocks_narrow<linear>(row, x, from - 1, from, put);
+  if (high % kBlock && until >= from) blocks_narrow<linear>(row, x, until, until + 1, put);
+}
+
+template <class T>
+void finish(const float* row, const Across<float>& x, std::int64_t low, std::int64_t high, void* out) {
+  if (x.linear)
+    finish_as<true>(row, x, low, high, static_cast<T*>(out));
+  else
+    finish_as<false>(row, x, low, high, static_cast<T*>(out));
+}
+#define FASTIMG_FINISH \
+  {finish<i8>, finish<u8>, finish<i16>, finish<u16>, nullptr, nullptr, nullptr, nullptr, finish<float>, nullptr}
+#else
+#define FASTIMG_FINISH {}
 #endif
 
 void across_float(const float* row, const Across<float>& x, float* out) {
@@ -105,11 +170,12 @@ extern const RowTable<double> double_rows;
     f<__VA_ARGS__ float, double>, f<__VA_ARGS__ double, double> }
 const RowTable<float> float_rows = {
     FASTIMG_SMALL(load), FASTIMG_SMALL(load_lerp), FASTIMG_SMALL(load_sum), lerp_rows<float>, sum_rows<float, float>,
-    across_float, {FASTIMG_SMALL(store, false,), FASTIMG_SMALL(store, true,)}};
+    across_float, FASTIMG_FINISH, {FASTIMG_SMALL(store, false,), FASTIMG_SMALL(store, true,)}};
 const RowTable<double> double_rows = {
     FASTIMG_ALL(load), FASTIMG_ALL(load_lerp), FASTIMG_ALL(load_sum), lerp_rows<double>, sum_rows<double, double>,
-    across_double, {FASTIMG_ALL(store, false,), FASTIMG_ALL(store, true,)}};
+    across_double, {}, {FASTIMG_ALL(store, false,), FASTIMG_ALL(store, true,)}};
 #undef FASTIMG_SMALL
 #undef FASTIMG_ALL
+#undef FASTIMG_FINISH
 
 }  // namespace fastimg::resampling::FASTIMG_LEVEL
