@@ -23,6 +23,7 @@ _NAMES = {
     "pseudonym": "_keys",
     "read": "_read",
     "read_masks": "_masks",
+    "register_pydicom": "_pydicom",
     "rescale": "_rescale",
     "residual": "_residual",
     "scan": "_scan",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from ._profile import SAFE_PRIVATE as SAFE_PRIVATE
     from ._profile import Deidentified as Deidentified
     from ._profile import Profile as Profile
+    from ._pydicom import register_pydicom as register_pydicom
     from ._read import read as read
     from ._rescale import rescale as rescale
     from ._residual import identifiers_of as identifiers_of
