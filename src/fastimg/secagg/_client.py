@@ -98,6 +98,7 @@ class Client:
         self._advert = b""
         self._session = b""
         self._kept: dict[int, tuple[bytes, bytes]] = {}  # sender's place -> shares of its mask key and of its self mask
+        self._agreed: dict[int, bytes] = {}  # place -> what was agreed with that node, for shares
         self._survivors: list[int] = []
 
     def __repr__(self) -> str:
@@ -182,16 +183,18 @@ class Client:
         own_shares = _shamir.split(self._own, points, terms.threshold)
         place = names.index(id_bytes(self._node))
         body = [id_bytes(self._node), len(adverts).to_bytes(2, "little")]
+        private, agreed = _keys.private_key(self._share_key), dict[int, bytes]()
         for i, advert in enumerate(adverts):
             text = mask_shares[i + 1] + own_shares[i + 1]
             if i == place:
                 body.append(bytes(4))
                 continue
-            sealed = _keys.seal(self._share_key, advert.share_key, session, self._node, advert.node, text)
+            agreed[i] = _keys.shared(private, advert.share_key)
+            sealed = _keys.seal(agreed[i], session, self._node, advert.node, text)
             body.append(len(sealed).to_bytes(4, "little") + sealed)
         self._adverts, self._session, self._place = adverts, session, place
         self._kept = {place: (mask_shares[place + 1], own_shares[place + 1])}
-        self._wants = (Kind.DELIVERY,)
+        self._agreed, self._share_key, self._wants = agreed, b"", (Kind.DELIVERY,)
         return pack(Kind.SHARES, session, *body, signer=self._signer)
 
     def _on_delivery(self, reader: Reader) -> bytes:
@@ -202,7 +205,7 @@ class Client:
             if i >= len(self._adverts) or i in kept:
                 raise RefusedError("secagg: a share of a stranger, or twice of one node")
             other = self._adverts[i]
-            text = _keys.open_box(self._share_key, other.share_key, self._session, other.node, self._node, sealed)
+            text = _keys.open_box(self._agreed[i], self._session, other.node, self._node, sealed)
             if len(text) != 2 * _SHARE:
                 raise FormatError("secagg: a share has a wrong length")
             kept[i] = (text[:_SHARE], text[_SHARE:])
@@ -210,15 +213,16 @@ class Client:
         if len(kept) < max(terms.threshold, LEAST):
             raise RefusedError(f"secagg: only {len(kept)} nodes sent shares; {max(terms.threshold, LEAST)} are needed")
         seeds, signs = [_keys.self_seed(self._own, self._session)], [1]
+        private = _keys.private_key(self._mask_key)
         for i in sorted(kept):
             if i == self._place:
                 continue
             other = self._adverts[i]
-            seeds.append(_keys.pair_seed(self._mask_key, other.mask_key, self._session, self._node, other.node))
+            seeds.append(_keys.pair_seed(private, other.mask_key, self._session, self._node, other.node))
             signs.append(1 if self._place < i else -1)
         words = self._masked(seeds, signs)
         packed = _native.pack(words, terms.width, 0)
-        self._kept, self._words, self._share_key, self._mask_key = kept, None, b"", b""
+        self._kept, self._words, self._agreed, self._mask_key = kept, None, {}, b""
         self._wants = (Kind.SURVIVORS,)
         return pack(Kind.MASKED, self._session, id_bytes(self._node), packed, signer=self._signer)
 

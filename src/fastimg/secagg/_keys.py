@@ -23,10 +23,12 @@ __all__ = [
     "identity_of",
     "open_box",
     "pair_seed",
+    "private_key",
     "public_key",
     "roster_of",
     "seal",
     "self_seed",
+    "shared",
     "verify",
 ]
 
@@ -35,22 +37,28 @@ def _derive(secret: bytes, session: bytes, info: bytes) -> bytes:
     return HKDF(SHA256(), 32, salt=session, info=info).derive(secret)
 
 
-def public_key(private: bytes) -> bytes:
+def private_key(secret: bytes) -> X25519PrivateKey:
+    """The X25519 private key of 32 bytes."""
+    return X25519PrivateKey.from_private_bytes(secret)
+
+
+def public_key(secret: bytes) -> bytes:
     """The X25519 public key of 32 private bytes."""
-    return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+    return private_key(secret).public_key().public_bytes_raw()
 
 
-def _shared(private: bytes, public: bytes) -> bytes:
+def shared(private: X25519PrivateKey, public: bytes) -> bytes:
+    """What two nodes agree on; a key of low order is refused."""
     try:
-        return X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(public))
+        return private.exchange(X25519PublicKey.from_public_bytes(public))
     except ValueError:  # a point of low order
         raise RefusedError("secagg: a node's public key is not usable") from None
 
 
-def pair_seed(private: bytes, public: bytes, session: bytes, one: NodeId, other: NodeId) -> bytes:
+def pair_seed(private: X25519PrivateKey, public: bytes, session: bytes, one: NodeId, other: NodeId) -> bytes:
     """The seed of the mask that two nodes share; the same for both."""
     low, high = sorted((id_bytes(one), id_bytes(other)))
-    return _derive(_shared(private, public), session, b"fastimg secagg pair mask\0" + low + high)
+    return _derive(shared(private, public), session, b"fastimg secagg pair mask\0" + low + high)
 
 
 def self_seed(secret: bytes, session: bytes) -> bytes:
@@ -63,23 +71,23 @@ def commit(secret: bytes, node: NodeId) -> bytes:
     return hmac.new(secret, b"fastimg secagg commitment\0" + id_bytes(node), hashlib.sha256).digest()
 
 
-def _box(private: bytes, public: bytes, session: bytes, sender: NodeId, receiver: NodeId) -> ChaCha20Poly1305:
+def _box(secret: bytes, session: bytes, sender: NodeId, receiver: NodeId) -> ChaCha20Poly1305:
     info = b"fastimg secagg share\0" + id_bytes(sender) + id_bytes(receiver)
-    return ChaCha20Poly1305(_derive(_shared(private, public), session, info))
+    return ChaCha20Poly1305(_derive(secret, session, info))
 
 
 _NONCE = bytes(12)  # a key seals one message: it is new for each session, sender and receiver
 
 
-def seal(private: bytes, public: bytes, session: bytes, sender: NodeId, receiver: NodeId, text: bytes) -> bytes:
-    """Encrypted and authenticated for one receiver."""
-    return _box(private, public, session, sender, receiver).encrypt(_NONCE, text, session)
+def seal(secret: bytes, session: bytes, sender: NodeId, receiver: NodeId, text: bytes) -> bytes:
+    """Encrypted and authenticated for one receiver, under what the two agreed on."""
+    return _box(secret, session, sender, receiver).encrypt(_NONCE, text, session)
 
 
-def open_box(private: bytes, public: bytes, session: bytes, sender: NodeId, receiver: NodeId, text: bytes) -> bytes:
+def open_box(secret: bytes, session: bytes, sender: NodeId, receiver: NodeId, text: bytes) -> bytes:
     """The inverse of `seal`."""
     try:
-        return _box(private, public, session, sender, receiver).decrypt(_NONCE, text, session)
+        return _box(secret, session, sender, receiver).decrypt(_NONCE, text, session)
     except InvalidTag:
         raise RefusedError("secagg: a share was changed on its way, or is of another round") from None
 

@@ -287,9 +287,10 @@ class Server:
                 signs.append(1)
                 continue
             secret = self._recover(i, lambda s, a=advert: _keys.public_key(s) == a.mask_key)
+            private = _keys.private_key(secret)
             for j in self._survivors:  # a survivor's mask with the one that dropped out
                 other = self._order[j]
-                seeds.append(_keys.pair_seed(secret, other.mask_key, self._session, advert.node, other.node))
+                seeds.append(_keys.pair_seed(private, other.mask_key, self._session, advert.node, other.node))
                 signs.append(1 if j < i else -1)
         unmask(self._sum, seeds, signs, prg=terms.prg, threads=self._threads or None)
         self._value = terms.decode(self._sum)
