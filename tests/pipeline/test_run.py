@@ -240,6 +240,26 @@ def test_the_key_is_made_beside_the_cohort_and_missed_when_it_is_gone(hospitals,
     assert not key.exists()
 
 
+def test_ingest_into_a_cohort_that_was_just_made(hospitals, tmp_path):
+    cohort = fi.Cohort.create(tmp_path / "c")
+    summary = fi.ingest(hospitals.folder / hospitals.cases[0].folder, cohort, InProcess())
+    assert summary.states["ok"] == len(cohort) == 1
+
+
+def test_who_was_removed_is_not_read_again(hospitals, recipe, done, tmp_path):
+    shutil.copytree(done[0], tmp_path / "c")
+    cohort = fi.Cohort.open(tmp_path / "c", mode="r+")
+    subject = fi.dicom.pseudonym(hospitals.cases[5].subject, key=KEY)
+    removed = cohort.remove(subjects=[subject], reason="withdrawn")
+    assert removed
+    again = run(recipe, hospitals.folder, tmp_path / "c", key=KEY, clinical=hospitals.clinical, executor=InProcess())
+    assert again.done == 0
+    assert again.left_out["removed from this cohort"] == len(removed)
+    assert again.cases == done[1].cases - len(removed)
+    assert again.feature_rows == done[1].feature_rows - 1
+    assert subject not in (tmp_path / "c" / "features.parquet").read_bytes().decode("latin-1")
+
+
 def test_events_count_up_and_tell_of_each_case(done):
     events = done[2]
     cases = [event for event in events if event.step == "cases"]

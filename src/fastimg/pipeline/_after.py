@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..findings import Finding
+from ._names import telling
 from ._plan import Plan
 from ._recipe import Recipe
 from ._summary import FOLDER, Summary, load
@@ -99,4 +100,4 @@ def left_behind(target: Path, identifiers: set[str]) -> int:
     texts = [path.name for path in target.iterdir()]
     for path in sorted((target / FOLDER).glob("*.json*")):
         texts.append(path.read_text(encoding="utf-8", errors="replace"))
-    return len(dicom.residual(texts, identifiers))
+    return len(dicom.residual(texts, telling(identifiers)))

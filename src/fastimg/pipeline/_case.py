@@ -18,7 +18,7 @@ from ..errors import FastimgError, GeometryError, RefusedError
 from ..findings import Finding
 from ..image import Image
 from ._load import Loaded, note, prepared
-from ._names import Names
+from ._names import Names, telling
 from ._recipe import Harmonize, Recipe, limits
 from ._sketch import foreground, sketch, thinned
 from ._task import Job, Outcome, Task
@@ -185,7 +185,7 @@ def _stored(
         "versions": dict(job.versions),
     }
     case.findings = [names.finding(found, case.identifiers, case.files) for found in case.findings]
-    caught = _residual(case, features, provenance)
+    caught = _residual(case, provenance)
     if caught:
         case.findings = [Finding(found.code) for found in case.findings] + [
             Finding(
@@ -194,7 +194,7 @@ def _stored(
         ]
         case.metadata = {name: case.metadata[name] for name in ("modality", "subject", "site") if name in case.metadata}
         provenance.pop("curves")
-        if _residual(Loaded(metadata=case.metadata, findings=case.findings, identifiers=case.identifiers), {}, {}):
+        if _residual(Loaded(metadata=case.metadata, findings=case.findings, identifiers=case.identifiers), {}):
             case.metadata = {}
     outcome = Outcome(task.case_id, case.state, [f.code for f in case.findings], case.seconds, bytes_in=task.bytes_in)
     outcome.identifiers_caught = caught
@@ -238,11 +238,11 @@ def _write(
         )
 
 
-def _residual(case: Loaded, features: Mapping[str, Any], provenance: Mapping[str, Any]) -> int:
+def _residual(case: Loaded, provenance: Mapping[str, Any]) -> int:
     """How many of the texts that would be stored hold one of the patient's identifiers."""
     from .. import dicom
 
-    texts = [json.dumps(case.metadata, ensure_ascii=False, default=str), *case.masks, *features]
-    texts += [json.dumps(found.to_dict(), ensure_ascii=False, default=str) for found in case.findings]
-    texts += [json.dumps({k: v for k, v in provenance.items() if k in ("recipe", "versions")}, ensure_ascii=False)]
-    return len(dicom.residual(texts, case.identifiers))
+    data = [str(value) for value in case.metadata.values()] + list(case.masks)
+    own = [json.dumps(found.to_dict(), ensure_ascii=False, default=str) for found in case.findings]
+    own += [str(provenance.get("recipe", "")), str(provenance.get("versions", ""))]
+    return len(dicom.residual(data, case.identifiers)) + len(dicom.residual(own, telling(case.identifiers)))

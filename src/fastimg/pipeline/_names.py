@@ -11,15 +11,41 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ..findings import Finding
+from ..findings import CODES, Finding
 
-__all__ = ["Names"]
+__all__ = ["Names", "telling"]
 
 _NUMBERED = re.compile(
     r"(?i)(?:dicom|dicomdir|readme|images?|masks?|report|old|latest|clinical"
     r"|(?:im|img|image|slice|i|se|ser|series|st|stu|study|pa|pat|mask|sr|sc|ct|mr|pt|seg|rs|z)?[-_ ]?\d{1,5})"
     r"(?:\.(?:dcm|ima|txt|pdf|zip|csv|nii|gz))*"
 )
+
+
+# Words of fastimg's own sentences. A patient who bears one of them is not told by it there; in names and values he is.
+_OWN = frozenset(word for code in CODES.values() for word in re.findall(r"[a-z]+", code.meaning.lower())) | frozenset(
+    [
+        "slice",
+        "slices",
+        "timing",
+        "tilt",
+        "degrees",
+        "shifted",
+        "distance",
+        "distances",
+        "shape",
+        "spacing",
+        "image",
+        "read",
+        "reading",
+        "test",
+    ]
+)
+
+
+def telling(identifiers: Iterable[str]) -> set[str]:
+    """The identifiers that would tell something in a sentence of our own."""
+    return {text for text in identifiers if text.casefold() not in _OWN}
 
 
 class Names:
@@ -56,7 +82,7 @@ class Names:
         for file in sorted(files, key=len, reverse=True) if message else ():
             if file in message and self._part(file) != file:
                 message = message.replace(file, self._part(file))
-        if message and dicom.residual([message], set(identifiers)):
+        if message and dicom.residual([message], telling(identifiers)):
             message = ""
         return Finding(found.code, message, self.path(found.where), _figures(found.details))
 

@@ -12,7 +12,7 @@ from ..errors import ArgumentError, FormatError
 from ..findings import Finding
 from ._clinical import _value
 from ._names import Names
-from ._plan import Plan, _parts, source_of
+from ._plan import Plan, identifying, source_of
 from ._recipe import MODALITIES, Recipe
 from ._schema import nearest
 from ._task import Pair, Task
@@ -57,15 +57,19 @@ def plan_pairs(table: Path, recipe: Recipe, key: bytes) -> Plan:
         if not cells["image"]:
             raise FormatError(f"{table.name}:{line}: image is empty")
         grouped.setdefault(cells["image"], []).append(cells)
-    plan.identifiers = (
-        set().union(*(_parts(row[0].get("subject", "")) for row in grouped.values())) if grouped else set()
-    )
+    plan.identifiers = set().union(*(_known(rows[0]) for rows in grouped.values()))
     names = Names(key, plan.identifiers)
     for image, cells_of in grouped.items():
         _add(plan, image, cells_of, recipe, names)
     plan.series = len(grouped)
     plan.tasks.sort(key=lambda task: task.case_id)
     return plan
+
+
+def _known(row: dict[str, str]) -> set[str]:
+    """What identifies the patient and the place of a row."""
+    subject, site = row.get("subject", ""), row.get("site", "")
+    return identifying(("PatientID", subject), ("PatientName", subject), ("InstitutionName", site))
 
 
 def _add(plan: Plan, image: str, rows: list[dict[str, str]], recipe: Recipe, names: Names) -> None:
@@ -88,7 +92,7 @@ def _add(plan: Plan, image: str, rows: list[dict[str, str]], recipe: Recipe, nam
     plan.bytes_in += sum(size for _, size, _ in sizes)
     subject = first.get("subject", "")
     extra = tuple((name, _value(cell)) for name, cell in first.items() if name not in KNOWN and cell)
-    identifiers = tuple(sorted(_parts(subject)))
+    identifiers = tuple(sorted(_known(first)))
     voxels, out = _voxels(Path(plan.root, image), recipe)
     plan.tasks.append(
         Task(

@@ -69,12 +69,34 @@ def plan_folder(root: Path, recipe: Recipe, key: bytes, *, threads: int | None =
 
 
 def identifiers_in(table: Any) -> set[str]:
-    """Names, ids and birth dates of all patients in a table of `dicom.scan`, whole and in parts."""
+    """Names, ids and birth dates of all patients in a table of `dicom.scan`, by the rules of `dicom.identifiers_of`."""
+    return identifying(
+        *(
+            (keyword, str(value))
+            for name, keyword in _PATIENT.items()
+            if name in table.column_names
+            for value in table.column(name).unique().to_pylist()
+            if value
+        )
+    )
+
+
+_PATIENT = {"patient_id": "PatientID", "patient_name": "PatientName", "patient_birth_date": "PatientBirthDate"}
+
+
+def identifying(*values: tuple[str, str]) -> set[str]:
+    """What of some (keyword, value) pairs identifies a patient."""
+    from pydicom.datadict import dictionary_VR
+    from pydicom.dataelem import DataElement
+    from pydicom.dataset import Dataset
+
+    from .. import dicom
+
     found: set[str] = set()
-    for name in ("patient_id", "patient_name", "patient_birth_date"):
-        if name in table.column_names:
-            for value in table.column(name).unique().to_pylist():
-                found |= _parts(str(value or ""))
+    for keyword, value in values:
+        dataset = Dataset()
+        dataset.add(DataElement(keyword, dictionary_VR(keyword), value, validation_mode=0))
+        found |= dicom.identifiers_of(dataset)
     return found
 
 
@@ -82,11 +104,6 @@ def names_of(table: Any, key: bytes) -> list[str]:
     """For each file of a table of `dicom.scan` the name that findings and reports use for it."""
     names = Names(key, identifiers_in(table))
     return [names.path(path) for path in table.column("path").to_pylist()]
-
-
-def _parts(value: str) -> set[str]:
-    parts = {part for group in value.split("=") for part in group.replace("^", " ").split()}
-    return {part for part in (*parts, value) if len(part) > 2}
 
 
 def _left_out(series: Any, recipe: Recipe) -> str:

@@ -14,6 +14,7 @@ from ._clinical import read as read_clinical
 from ._pairs import plan_pairs
 from ._plan import Plan, plan_folder
 from ._recipe import Recipe
+from ._summary import FOLDER, MADE_WITH
 from ._task import Task
 
 __all__ = ["Preview", "free", "key_of", "places", "plan_of", "preview", "workers_for"]
@@ -115,7 +116,8 @@ def key_of(key: bytes | str | Path | None, target: Path) -> bytes:
 
     if isinstance(key, bytes):
         return key
-    if key is None and not (own := target.with_name(f"{target.name}.key")).exists() and is_cohort(target):
+    made = (target / FOLDER / MADE_WITH).exists()
+    if key is None and made and not (own := target.with_name(f"{target.name}.key")).exists():
         raise ArgumentError(f"key: this cohort exists, but not its key file {own.name}; name the file with key=")
     return dicom.load_key(Path(key) if key is not None else target.with_name(f"{target.name}.key"), create=True)
 

@@ -22,12 +22,10 @@ from ._plan import Plan
 from ._pool import run_all
 from ._preview import free, key_of, places, plan_of, workers_for
 from ._recipe import Recipe
-from ._summary import FOLDER, Summary, save, write_whole
+from ._summary import FOLDER, MADE_WITH, Summary, save, write_whole
 from ._task import Job, Outcome, Task
 
 __all__ = ["Event", "ingest", "run"]
-
-_MADE_WITH = "made_with.json"
 
 
 @dataclass(frozen=True)
@@ -215,7 +213,7 @@ def _check_disk(target: Path, recipe: Recipe, pending: list[Task]) -> None:
 
 def _same_making(target: Path, recipe: Recipe, key: bytes) -> bool:
     """Refuse a cohort that another recipe or key made; False if only its features are asked for differently."""
-    path = target / FOLDER / _MADE_WITH
+    path = target / FOLDER / MADE_WITH
     if not path.exists():
         _note_making(target, recipe, key)
         return True
@@ -238,7 +236,7 @@ def _note_making(target: Path, recipe: Recipe, key: bytes) -> None:
         "features": recipe.feature_digest,
         "key": Names(key).code("fastimg cohort"),
     }
-    write_whole(target / FOLDER / _MADE_WITH, json.dumps(record).encode())
+    write_whole(target / FOLDER / MADE_WITH, json.dumps(record).encode())
 
 
 def _job(recipe: Recipe, plan: Plan, key: bytes, target: Path, clinical: dict[str, Any], workers: int) -> Job:

@@ -10,9 +10,10 @@ from typing import Any
 
 from ..errors import FormatError
 
-__all__ = ["FOLDER", "Summary", "load", "save"]
+__all__ = ["FOLDER", "MADE_WITH", "Summary", "load", "save"]
 
 FOLDER = "run"
+MADE_WITH = "made_with.json"
 _FILE = "summary.json"
 FORMAT, VERSION = "fastimg-run", 1
 
