@@ -32,7 +32,17 @@ def requirements(extra: str, version: str) -> list[str]:
 @pytest.mark.parametrize("extra", ["", "cuda12", "cuda13", "all"])
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_resolver_finds_versions(version, extra, tmp_path):
-    command = [sys.executable, "-m", "pip", "install", "-q", "--dry-run", "--ignore-installed", "--target", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--dry-run",
+        "--ignore-installed",
+        "--target",
+        str(tmp_path),
+    ]
     command += ["--python-version", version, "--only-binary=:all:", *requirements(extra, version)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
