@@ -83,7 +83,7 @@ class Lookup {
 const Lookup lookup;
 
 struct Room {  // reused from file to file by one thread
-  std::vector<Byte> window, packed, inflated;
+  std::vector<Byte> window, inflated;
   std::vector<double> list;
 };
 
@@ -232,9 +232,8 @@ void classify(const Block& block, Fact& fact, std::uint64_t end, bool complete, 
   }
 }
 
-void read_file(const File& file, Block& block, Room& room, Fact& fact) {
-  fact.size = file.size();
-  Source source(file, room.window);
+void read_source(Source& source, Block& block, Room& room, Fact& fact) {
+  fact.size = source.size();
   const Preface preface = read_preface(source);
   if (preface.kind == FileKind::stranger || preface.kind == FileKind::archive) {
     fact.status = Status::skipped;
@@ -255,13 +254,13 @@ void read_file(const File& file, Block& block, Room& room, Fact& fact) {
     classify(block, fact, source.size(), complete, preface.transfer_syntax);
     return;
   }
-  const std::uint64_t packed = file.size() - preface.data_set;
+  const std::uint64_t packed = source.size() - preface.data_set;
   for (std::uint64_t limit = kInflateFirst;; limit *= 16) {
     const std::uint64_t taken = std::min(packed, limit);  // a stream's first bytes yield at least as many
-    room.packed.resize(taken);
     room.inflated.clear();
-    if (!file.read(preface.data_set, room.packed.data(), taken)) break;
-    const Inflated state = inflate(room.packed.data(), taken, room.inflated, limit);
+    const Byte* stream_bytes = source.at(preface.data_set, taken);
+    if (!stream_bytes) break;
+    const Inflated state = inflate(stream_bytes, taken, room.inflated, limit);
     Source stream(room.inflated.data(), room.inflated.size());
     fact.detail = nullptr;
     const bool complete = read_elements(stream, 0, preface.encoding, block, room, fact);
@@ -295,10 +294,20 @@ void scan_entry(int root, const Entry& entry, Block& block, Room& room, Fact& fa
     fact.finding = entry.kind == EntryKind::file && errno == ELOOP ? "symlink" : "unreadable";
     return;
   }
-  read_file(file, block, room, fact);
+  Source source(file, room.window);
+  read_source(source, block, room, fact);
 }
 
 }  // namespace
+
+Fact scan_bytes(const Byte* data, std::uint64_t size) {
+  Block block(1);
+  block.begin(0);
+  Room room;
+  Source source(data, size);
+  read_source(source, block, room, block.facts[0]);
+  return block.facts[0];
+}
 
 Table scan(const std::string& root, const std::vector<Entry>& entries, int threads) {
   const int base = root.empty() ? AT_FDCWD : ::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
