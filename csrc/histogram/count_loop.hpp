@@ -73,10 +73,19 @@ void count_row(const T* __restrict in, const std::uint8_t* __restrict mask, std:
 
 // Sixteen running sums, a lane each, whatever the register's width: the same bits at every level.
 constexpr int kWide = 16;
+#if defined(__AVX512F__)
+constexpr int kBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kBytes = 32;
+#else
+constexpr int kBytes = 16;
+#endif
+typedef double Piece __attribute__((vector_size(kBytes)));  // a register
+constexpr int kPer = kBytes / 8, kPieces = kWide / kPer;
 
-inline __attribute__((always_inline)) double tree(const double* lane) {
+inline __attribute__((always_inline)) double tree(const Piece* lanes) {
   double s[kWide];
-  for (int i = 0; i < kWide; ++i) s[i] = lane[i];
+  for (int i = 0; i < kWide; ++i) s[i] = lanes[i / kPer][i % kPer];
   for (int half = kWide / 2; half > 0; half /= 2)
     for (int i = 0; i < half; ++i) s[i] = s[i] + s[i + half];
   return s[0];
@@ -92,8 +101,12 @@ Moments moments_row(const T* __restrict in, const std::uint8_t* __restrict mask,
     const int n = static_cast<int>(count - begin < kRoom ? count - begin : kRoom);
     const T* __restrict x = in + begin;
     const int padded = (n + kWide - 1) / kWide * kWide;
+    std::int64_t inside = n;
     if (mask) {
       const std::uint8_t* __restrict m = mask + begin;
+      inside = 0;
+      for (int i = 0; i < n; ++i) inside += m[i] != 0;
+      if (inside == 0) continue;
       for (int i = 0; i < n; ++i) {
         const double v = static_cast<double>(x[i]);
         const bool good = fastimg::is_finite(v) & (m[i] != 0);
@@ -109,65 +122,53 @@ Moments moments_row(const T* __restrict in, const std::uint8_t* __restrict mask,
       }
     }
     for (int i = n; i < padded; ++i) value[i] = weight[i] = 0.0;
-    std::int64_t inside = n;
-    if (mask) {
-      inside = 0;
-      for (int i = 0; i < n; ++i) inside += mask[begin + i] != 0;
-    }
-    alignas(64) double number[kWide] = {};
-    for (int i = 0; i < padded; i += kWide)
-      for (int l = 0; l < kWide; ++l) number[l] += weight[i + l];
+    const Piece* const v = reinterpret_cast<const Piece*>(value);
+    const Piece* const w = reinterpret_cast<const Piece*>(weight);
+    const int steps = padded / kPer;
+    Piece number[kPieces] = {}, total[kPieces] = {};
+    for (int i = 0; i < steps; i += kPieces)
+      for (int k = 0; k < kPieces; ++k) {
+        number[k] += w[i + k];
+        total[k] += v[i + k];
+      }
     const double good = tree(number);
     all.skipped += inside - static_cast<std::int64_t>(good);
     if (good == 0.0) continue;
-    const bool whole = good == padded;  // no weights needed: products by 1 change nothing
-    alignas(64) double total[kWide] = {}, low[kWide], high[kWide];
-    for (int l = 0; l < kWide; ++l) {
-      low[l] = __builtin_inf();
-      high[l] = -__builtin_inf();
-    }
-    for (int i = 0; i < padded; i += kWide)
-      for (int l = 0; l < kWide; ++l) total[l] += value[i + l];
-    if (whole) {
-      for (int i = 0; i < padded; i += kWide)
-        for (int l = 0; l < kWide; ++l) {
-          const double v = value[i + l];
-          low[l] = v < low[l] ? v : low[l];
-          high[l] = v > high[l] ? v : high[l];
-        }
-    } else {
-      for (int i = 0; i < padded; i += kWide)
-        for (int l = 0; l < kWide; ++l) {
-          const bool counts = weight[i + l] != 0.0;
-          const double below = counts ? value[i + l] : __builtin_inf(), above = counts ? value[i + l] : -__builtin_inf();
-          low[l] = below < low[l] ? below : low[l];
-          high[l] = above > high[l] ? above : high[l];
-        }
-    }
     const double mean = tree(total) / good;
-    alignas(64) double square[kWide] = {};
-    if (whole) {
-      for (int i = 0; i < padded; i += kWide)
-        for (int l = 0; l < kWide; ++l) {
-          const double d = value[i + l] - mean;
-          square[l] += d * d;
+    const Piece most = Piece{} + __builtin_inf(), least = Piece{} - __builtin_inf();
+    Piece low[kPieces], high[kPieces], square[kPieces] = {};
+    for (int k = 0; k < kPieces; ++k) {
+      low[k] = most;
+      high[k] = least;
+    }
+    if (good == padded) {  // no weights needed: products by 1 change nothing
+      for (int i = 0; i < steps; i += kPieces)
+        for (int k = 0; k < kPieces; ++k) {
+          const Piece here = v[i + k], d = here - mean;
+          square[k] += d * d;
+          low[k] = here < low[k] ? here : low[k];
+          high[k] = here > high[k] ? here : high[k];
         }
     } else {
-      for (int i = 0; i < padded; i += kWide)
-        for (int l = 0; l < kWide; ++l) {
-          const double d = (value[i + l] - mean) * weight[i + l];
-          square[l] += d * d;
+      for (int i = 0; i < steps; i += kPieces)
+        for (int k = 0; k < kPieces; ++k) {
+          const Piece here = v[i + k], d = (here - mean) * w[i + k];
+          square[k] += d * d;
+          const Piece below = w[i + k] != 0.0 ? here : most, above = w[i + k] != 0.0 ? here : least;
+          low[k] = below < low[k] ? below : low[k];
+          high[k] = above > high[k] ? above : high[k];
         }
     }
     Moments part;
     part.count = static_cast<std::int64_t>(good);
     part.mean = mean;
     part.m2 = tree(square);
-    part.min = low[0];
-    part.max = high[0];
+    part.min = low[0][0];
+    part.max = high[0][0];
     for (int l = 1; l < kWide; ++l) {
-      part.min = low[l] < part.min ? low[l] : part.min;
-      part.max = high[l] > part.max ? high[l] : part.max;
+      const double a = low[l / kPer][l % kPer], b = high[l / kPer][l % kPer];
+      part.min = a < part.min ? a : part.min;
+      part.max = b > part.max ? b : part.max;
     }
     part.skipped = all.skipped;
     if (all.count) {
