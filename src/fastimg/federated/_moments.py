@@ -55,8 +55,9 @@ def moments(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> A
         values, places = values[complete], places[complete]
     there = np.isfinite(values)
     owners = rows.patients[places]
-    for column in range(values.shape[1]):
-        rows.policy.check("patients", len(np.unique(owners[there[:, column]])))
+    held = np.zeros((rows.n_patients, values.shape[1]), bool)
+    np.logical_or.at(held, owners, there)
+    rows.policy.check("patients", int(held.sum(axis=0).min()))
     if "mean" not in shared:
         return {"n": there.sum(axis=0, dtype=np.int64), "sum": np.where(there, values, 0.0).sum(axis=0)}
     centred = np.where(there, values - shared["mean"], 0.0)

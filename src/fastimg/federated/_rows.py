@@ -77,14 +77,14 @@ class Rows:
     def features(self, names: Sequence[str], mask: str | None = None) -> tuple[Any, npt.NDArray[np.int64]]:
         """(values float64 (rows, features), case's place of each row); a case has a row a mask. NaN where missing."""
         table = self._cohort.features(mask)
-        missing = [name for name in names if name not in table.column_names]
-        if missing:
+        index = {name: i for i, name in enumerate(table.column_names)}
+        if not index.keys() >= set(names):
             raise RefusedError("rule columns: a feature that was asked for is not in this node's table")
         cases = table.column("case_id").to_pylist()
         rows = np.array([i for i, case in enumerate(cases) if case in self._places], np.int64)
         places = np.array([self._places[cases[i]] for i in rows], np.int64)
         values = np.empty((len(rows), len(names)), np.float64)
         for j, name in enumerate(names):
-            column = table.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
+            column = table.column(index[name]).to_numpy(zero_copy_only=False).astype(np.float64)
             values[:, j] = column[rows]
         return values, places
