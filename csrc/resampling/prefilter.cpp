@@ -20,8 +20,7 @@ class Columns {
  public:
   Columns(const PrefilterTable<C>& table, Kind from, const Pole<C>& pole)
       : down_(table.down[static_cast<int>(from)]), size_(kSizes[static_cast<int>(from)]), pole_(pole),
-        scratch_(cpu::aligned<C>((kSplineBlock + 2 * pole.horizon) * kWide)),
-        out_(cpu::aligned<C>(0)) {}
+        scratch_(cpu::aligned<C>((kSplineBlock + 2 * pole.horizon) * kWide)) {}
 
   void run(const char* in, C* out, std::int64_t n, std::int64_t stride, std::int64_t count) {
     const std::int64_t blocks = (n + kSplineBlock - 1) / kSplineBlock, horizon = pole_.horizon;
@@ -47,7 +46,7 @@ class Columns {
   void (*down_)(const void* const*, C* const*, std::int64_t, std::int64_t, const Pole<C>&, C*);
   std::int64_t size_;
   Pole<C> pole_;
-  cpu::Aligned<C> scratch_, out_, kept_;
+  cpu::Aligned<C> scratch_, kept_;
   std::int64_t kept_size_ = 0;
   std::vector<const void*> rows_;
   std::vector<C*> to_;
@@ -70,17 +69,18 @@ void prefilter(const void* in, Kind from, C* out, std::int64_t z, std::int64_t y
       }
   });
   const Pole<C> rest = unscaled(pole);
-  cpu::parallel_for(z, 1, threads, [&](std::int64_t begin, std::int64_t end) {
+  cpu::parallel_for(z, 4, threads, [&](std::int64_t begin, std::int64_t end) {
     Columns<C> columns(table, own, rest);
+    const auto half = cpu::aligned<C>(plane);  // the plane between both passes
     const auto scratch = cpu::aligned<C>((2 * x + kSplineBlock + 2 * pole.horizon) * kWide);
     for (std::int64_t k = begin; k < end; ++k) {
       C* const here = out + k * plane;
       for (std::int64_t part = 0; part < parts; ++part) {
         const std::int64_t i = part * kWide;
-        columns.run(reinterpret_cast<const char*>(here + i), here + i, y, x, std::min(kWide, x - i));
+        columns.run(reinterpret_cast<const char*>(here + i), half.get() + i, y, x, std::min(kWide, x - i));
       }
       for (std::int64_t j = 0; j < y; j += kWide)
-        table.across(here + j * x, x, x, std::min(kWide, y - j), rest, scratch.get());
+        table.across(half.get() + j * x, here + j * x, x, x, std::min(kWide, y - j), rest, scratch.get());
     }
   });
 }

@@ -21,8 +21,9 @@ struct PrefilterTable {
   // coefficients for the `length` inner ones. scratch: (length + 2 horizon) * kWide values.
   void (*down[kKinds])(const void* const* rows, C* const* out, std::int64_t length, std::int64_t count, const Pole<C>& pole,
                        C* scratch);
-  // The same along rows, in place: `count` <= kWide rows of n values, `stride` apart; scratch: n * kWide + the above.
-  void (*across)(C* rows, std::int64_t stride, std::int64_t n, std::int64_t count, const Pole<C>& pole, C* scratch);
+  // The same along rows: `count` <= kWide rows of n values, `stride` apart; scratch: 2 * n * kWide + the above.
+  void (*across)(const C* rows, C* out, std::int64_t stride, std::int64_t n, std::int64_t count, const Pole<C>& pole,
+                 C* scratch);
 };
 FASTIMG_DECLARE_TABLE(PrefilterTable<float>, float_prefilter)
 FASTIMG_DECLARE_TABLE(PrefilterTable<double>, double_prefilter)

@@ -109,7 +109,8 @@ void turn(const double* from, std::int64_t from_stride, double* to, std::int64_t
 }
 
 template <class C>
-void across(C* rows, std::int64_t stride, std::int64_t n, std::int64_t count, const Pole<C>& pole, C* scratch) {
+void across(const C* rows, C* out, std::int64_t stride, std::int64_t n, std::int64_t count, const Pole<C>& pole,
+            C* scratch) {
   C* const turned = scratch;           // sample after sample, kWide rows side by side
   C* const done = turned + n * kWide;  // the coefficients, likewise
   C* const work = done + n * kWide;
@@ -128,7 +129,7 @@ void across(C* rows, std::int64_t stride, std::int64_t n, std::int64_t count, co
     else
       recursions<C>(row, put, length, count, pole, work);
   }
-  turn(done, kWide, rows, stride, n, count);
+  turn(done, kWide, out, stride, n, count);
 }
 
 }  // namespace
