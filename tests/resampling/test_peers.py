@@ -61,3 +61,19 @@ def test_linear_equals_scipy_on_shared_conventions(image):
     steps = np.array(seen.spacing) / np.array(image.spacing)
     expected = ndimage.affine_transform(image.array, steps, output_shape=seen.shape, order=1, mode="nearest")
     assert np.abs(seen.array - expected).max() <= 1e-4 * np.ptp(image.array)
+
+
+@pytest.mark.parametrize("shape", [(7, 64, 13), (40, 16, 80)])
+def test_half_pixel_equals_scipys_grid_mode(image, shape):
+    seen = fi.resample(image, shape=shape, half_pixel=True, cval="edge").array
+    factors = np.array(shape) / np.array(image.shape)
+    expected = ndimage.zoom(image.array.astype(np.float64), factors, order=1, mode="nearest", grid_mode=True)
+    assert np.abs(seen - expected).max() <= 1e-5 * np.ptp(image.array)
+
+
+def test_half_pixel_equals_torch(image):
+    torch = pytest.importorskip("torch")
+    seen = fi.resample(image, shape=(7, 64, 13), half_pixel=True, cval="edge").array
+    tensor = torch.from_numpy(image.array)[None, None]
+    expected = torch.nn.functional.interpolate(tensor, size=(7, 64, 13), mode="trilinear", align_corners=False)
+    assert np.abs(seen - expected[0, 0].numpy()).max() <= 1e-4 * np.ptp(image.array)
