@@ -81,6 +81,15 @@ def test_variance_explained_is_one_way_anova():
     assert variance_explained(np.ones((6, 1)), np.array([0, 0, 0, 1, 1, 1])).tolist() == [0]
 
 
+def test_features_of_any_scale():
+    X, batch = sites(1)
+    scale = 10.0 ** np.arange(-40, 80, 10)
+    plain, scaled = site_effect(X, batch, trees=10), site_effect(X * scale, batch, trees=10)
+    assert scaled["ks_share"] == plain["ks_share"]
+    assert scaled["auc_linear"] == pytest.approx(plain["auc_linear"], abs=1e-3)
+    assert scaled["variance_explained"] == pytest.approx(plain["variance_explained"])
+
+
 def test_tiny_batches_are_left_out():
     X, batch = sites(0)
     seen = site_effect(X[:61], [*batch[:60], "alone"], trees=5)

@@ -243,6 +243,9 @@ def test_dictionary_and_back_through_json():
         {"counts": [[1]]},
         {"kind": "fixed", "low": 2, "high": 1},
         {"counts": "many"},
+        {"exponent": 10**9},
+        {"origin": 1 << 70},
+        {"limit": 0},
     ],
 )
 def test_a_foreign_newer_or_damaged_record_is_refused(change):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,11 +11,10 @@ import numpy.typing as npt
 from scipy.special import kolmogorov
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from ..errors import ArgumentError
 from ._design import Design, columns_of, labels
@@ -118,7 +118,7 @@ def site_effect(
         measured = np.concatenate([seen for _, _, _, seen in parts])
     ks = ks_p_values(measured, codes[held])
     eta = variance_explained(measured, codes[held])
-    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    linear = LogisticRegression(max_iter=1000)
     forest = RandomForestClassifier(n_estimators=trees, random_state=seed, min_samples_leaf=2)
     return {
         "ks_share": float((ks < 0.05).mean()) if ks.size else 0.0,
@@ -175,14 +175,27 @@ def _harmonized(
 
 def _auc(classifier: Any, parts: Sequence[tuple[Any, Any, Array, Array]], codes: Any) -> float:
     found = []
-    for train, test, seen, unseen in parts:
-        model = clone(classifier).fit(seen, codes[train])
+    for train, test, *both in parts:
+        seen, unseen = _standardised(*both)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the AUC hardly changes in the last steps
+            model = clone(classifier).fit(seen, codes[train])
         score = model.predict_proba(unseen)
         for column, k in enumerate(model.classes_):
             truth = codes[test] == k
             if truth.any() and not truth.all():
                 found.append(roc_auc_score(truth, score[:, column]))
     return float(np.mean(found)) if found else float("nan")
+
+
+def _standardised(seen: Array, unseen: Array) -> tuple[Array, Array]:
+    """Both by the first one's mean and sd. Beyond 10,000 sd values are cut, since the classifiers work in float32."""
+    largest = np.abs(seen).max(0, initial=0.0)
+    largest = np.where(largest > 0, largest, 1.0)
+    mean, spread = (seen / largest).mean(0), (seen / largest).std(0)
+    spread = np.where(spread > 0, spread, 1.0)
+    one, two = (np.clip((x / largest - mean) / spread, -1e4, 1e4) for x in (seen, unseen))
+    return one, two
 
 
 def ks_p_values(x: Array, codes: Any) -> Array:

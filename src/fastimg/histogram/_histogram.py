@@ -81,6 +81,8 @@ class Histogram:
         if self.counts.ndim != 1 or len(self.counts) > _MOST or (self.counts < 0).any() or below < 0 or above < 0:
             raise ArgumentError(f"Histogram: counts are a vector of at most {_MOST} numbers that are not negative")
         self.origin, self.exponent, self.limit = int(origin), int(exponent), int(limit)
+        if not 1 <= self.limit <= _MOST or abs(self.exponent) > 1100 or abs(self.origin) > 1 << 62:
+            raise ArgumentError("Histogram: limit, exponent or origin is out of range")
         self.low, self.high = float(low), float(high)
         self.below, self.above, self.skipped = int(below), int(above), int(skipped)
         self.min, self.max = float(min), float(max)
