@@ -14,6 +14,12 @@ namespace {
 
 struct Room {  // of one thread, reused from frame to frame
   std::vector<Byte> packed, stored, other;
+
+  // Threads of the pool live on: one large file must not hold its memory for ever.
+  void drop_if_large() {
+    if (packed.capacity() + stored.capacity() + other.capacity() > kKeep) *this = Room{};
+  }
+  static constexpr std::size_t kKeep = 64 << 20;
 };
 
 Room& room_of_thread() {
@@ -164,6 +170,7 @@ void decode_one(const Frame& frame, void* out, Type to) {
   }
   Byte* target = static_cast<Byte*>(out) + frame.slice * values * size_of(to);
   rescale(stored, layout.type, target, to, static_cast<std::int64_t>(values), frame.rescale);
+  room.drop_if_large();
 }
 
 }  // namespace

@@ -13,7 +13,10 @@ import pydicom
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = "walk source part10 inflate fragments rle groups values columns scan fuzz/target fuzz/driver".split()
+NAMES = (
+    *("walk", "source", "part10", "inflate", "fragments", "rle", "groups", "values", "columns", "scan"),
+    *("fuzz/target", "fuzz/driver"),
+)
 SOURCES = [ROOT / "csrc" / "dicom" / f"{name}.cpp" for name in NAMES]
 FLAGS = ["-std=c++17", "-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
@@ -38,7 +41,8 @@ def driver():
                 )
                 for source, target in zip(SOURCES, objects, strict=True)
             ]
-            if any([job.wait() for job in jobs]):
+            codes = [job.wait() for job in jobs]
+            if any(codes):
                 pytest.fail("the sanitized build failed")
             made = binary.with_suffix(f".{os.getpid()}")
             subprocess.run([*compiler, *FLAGS, *objects, "-o", made], check=True)

@@ -27,8 +27,10 @@ _LOSSLESS = {f"{_JPEG}{n}" for n in (57, 70)}
 SYNTAXES = frozenset(_J2K | _JLS | _XL | _DCT | _LOSSLESS | {_DEFLATED_FRAMES})
 
 
-def decode(data: bytes, layout: Layout) -> Any:
+def decode(data: bytes, layout: Layout, *, room: Any = None) -> Any:
     """One frame: (rows, columns) or (rows, columns, samples), `layout.dtype`, colours as they are encoded.
+
+    `room` may be an array that the codec writes into, where its type and size fit; the result may then be a view of it.
 
     Raises
     ------
@@ -49,7 +51,10 @@ def decode(data: bytes, layout: Layout) -> Any:
             f"the header says {layout.rows}x{layout.columns} with {layout.samples}"
         )
     try:
-        frame = _codec(syntax)(data, layout)
+        out = None
+        if room is not None and header is not None and layout.samples == 1 and syntax not in _J2K:
+            out = room.reshape(shape) if room.dtype == (np.uint8 if header[3] <= 8 else np.uint16) else None
+        frame = _codec(syntax)(data, layout, out)
     except (RuntimeError, ValueError, TypeError, MemoryError) as error:
         raise FormatError(f"decode-failed: {type(error).__name__} in the codec of {syntax}") from error
     if frame.shape != shape:
@@ -69,13 +74,20 @@ def _conformed(frame: Any, layout: Layout, header: tuple[int, int, int, int] | N
     if layout.syntax in _J2K:
         # Encoders may write the other signedness than the header's: the bits are right, their extension is not.
         if codec_signed != layout.signed:
-            frame = shift_bits(frame, 8 * size - precision)
+            _shift_in_place(frame, 8 * size - precision)
     elif layout.syntax in _JLS and layout.signed:  # JPEG-LS knows no sign
-        frame = shift_bits(frame, 8 * size - precision)
+        _shift_in_place(frame, 8 * size - precision)
     frame = frame.astype(target, copy=False)
     if layout.syntax not in _J2K | _JLS:
-        frame = shift_bits(frame, layout.bits_allocated - layout.bits_stored)
+        _shift_in_place(frame, layout.bits_allocated - layout.bits_stored)
     return frame
+
+
+def _shift_in_place(frame: Any, bits: int) -> None:
+    """`shift_bits` on a codec's own output."""
+    if bits > 0:
+        np.left_shift(frame, bits, out=frame)
+        np.right_shift(frame, bits, out=frame)
 
 
 def shift_bits(array: Any, bits: int) -> Any:
@@ -113,12 +125,12 @@ def _inflated(data: bytes, layout: Layout, shape: tuple[int, ...]) -> Any:
     return shift_bits(frame.reshape(shape), layout.bits_allocated - layout.bits_stored)
 
 
-def _codec(syntax: str) -> Callable[[bytes, Layout], Any]:
+def _codec(syntax: str) -> Callable[[bytes, Layout, Any], Any]:
     import imagecodecs
 
-    def jpeg(data: bytes, layout: Layout) -> Any:
+    def jpeg(data: bytes, layout: Layout, out: Any) -> Any:
         if layout.samples == 1:
-            return imagecodecs.jpeg8_decode(data)
+            return imagecodecs.jpeg8_decode(data, out=out)
         # The same space in and out: components come as they are encoded.
         space = "RGB" if syntax in _LOSSLESS or layout.photometric == "RGB" else "YCBCR"
         return imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace=space)
@@ -126,12 +138,12 @@ def _codec(syntax: str) -> Callable[[bytes, Layout], Any]:
     if syntax in _DCT | _LOSSLESS:
         return jpeg
     if syntax in _JLS:
-        return lambda data, layout: imagecodecs.jpegls_decode(data)
+        return lambda data, layout, out: imagecodecs.jpegls_decode(data, out=out)
     if syntax in _XL:
-        return lambda data, layout: imagecodecs.jpegxl_decode(data)
+        return lambda data, layout, out: imagecodecs.jpegxl_decode(data)
     if syntax.endswith((".201", ".202", ".203")):
-        return lambda data, layout: imagecodecs.htj2k_decode(data)
-    return lambda data, layout: imagecodecs.jpeg2k_decode(data, numthreads=1)
+        return lambda data, layout, out: imagecodecs.htj2k_decode(data)
+    return lambda data, layout, out: imagecodecs.jpeg2k_decode(data, numthreads=1)
 
 
 def _header(data: bytes, syntax: str) -> tuple[int, int, int, int] | None:

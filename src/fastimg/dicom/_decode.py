@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -93,10 +94,16 @@ def _through_codecs(
         layout = layouts[place]
         layout.add(plan, index=frames[place], slice=0, spans=_spans(layout, frames[place], spans))
 
+    local = threading.local()
+
     def one(number: int) -> None:
         place = places[number]
+        layout = layouts[place]
+        room = getattr(local, "room", None)
+        if room is None or room.shape != (layout.rows, layout.columns) or room.itemsize != layout.dtype.itemsize:
+            room = local.room = np.empty((layout.rows, layout.columns), f"u{layout.dtype.itemsize}")
         try:
-            stored = decode(_bytes(plan, number), layouts[place])
+            stored = decode(_bytes(plan, number), layout, room=room)
         except FormatError as error:
             raise FormatError(f"{error} (slice {place})") from error
         _native.rescale(stored.reshape(-1), out[place].reshape(-1), 0, 0, maps[place].slope, maps[place].intercept, 1)
