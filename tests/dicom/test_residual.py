@@ -136,6 +136,16 @@ def test_short_words_and_numbers_need_borders(words, text):
     assert Matcher(words).search(text) == expected
 
 
+@given(st.lists(st.text("abcdeä", min_size=2, max_size=9), min_size=1, max_size=8), st.integers(0, 2**32))
+def test_long_texts_are_sifted_without_loss(words, seed):
+    """The same text, in one piece and cut below the length from which places are sifted."""
+    text = "".join("abcdeä "[c] for c in np.random.default_rng(seed).integers(0, 7, 600))
+    sought = Matcher(words)
+    whole = sorted((start, word) for start, word in sought._candidates(text))
+    parts = {(at + start, word) for at in range(0, 600, 100) for start, word in sought._candidates(text[at : at + 110])}
+    assert whole == sorted(parts)
+
+
 def test_many_identifiers_in_a_long_text():
     """Three-letter alphabet, so that heads collide and there is much to find."""
     rng = np.random.default_rng(0)
