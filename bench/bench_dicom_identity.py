@@ -65,7 +65,7 @@ def bench_deidentify_dicom_anonymizer(case, files):
     case(work, tool="dicom-anonymizer", items=len(sources), unit="file", error=left(work(), identifiers))
 
 
-@pytest.mark.benchmark(group=FILES)
+@pytest.mark.benchmark(group=f"{FILES}: floor")
 def bench_read_and_write_only(case, files):
     """The floor of any tool over pydicom: parse, touch every element, write."""
     sources, _ = files

@@ -334,3 +334,32 @@ def test_the_published_phantom_agrees_voxel_for_voxel(reference):
     np.testing.assert_allclose((np.diag([-1, -1, 1, 1]) @ nifti.affine)[:, [2, 1, 0, 3]], like.affine, atol=1e-5)
     np.testing.assert_array_equal(masks["GTV-1"].array, expected)
     assert masks.findings == []
+
+
+def test_damaged_files_are_format_errors_that_quote_nothing(tmp_path):
+    """Flipped bits, lost bytes and impossible lengths: a result or a FormatError, never another error or a long wait."""
+    manifest = fi.synth.hospitals(tmp_path / "tree", patients=1, size=32)
+    rng = np.random.default_rng(4)
+    path, outcomes = tmp_path / "mutant", {"read": 0, "refused": 0}
+    for case in manifest.cases[1:]:
+        like = fi.Image(np.zeros(case.shape, np.uint8), case.affine)
+        whole = (tmp_path / "tree" / case.mask_file).read_bytes()
+        for _ in range(120):
+            data = bytearray(whole)
+            for at in rng.integers(132, len(data) - 50, rng.integers(1, 6)):
+                kind = rng.integers(0, 3)
+                if kind == 0:
+                    data[at] ^= 1 << int(rng.integers(0, 8))
+                elif kind == 1:
+                    data[at : at + 4] = b"\xff\xff\xff\x7f"
+                else:
+                    del data[at : at + int(rng.integers(1, 40))]
+            path.write_bytes(data)
+            try:
+                for mask in read_masks(path, like=like).values():
+                    assert mask.array.max() <= 1
+                outcomes["read"] += 1
+            except fi.errors.FormatError as error:
+                assert fi.dicom.residual(str(error), case.identifiers) == []
+                outcomes["refused"] += 1
+    assert min(outcomes.values()) > 20, outcomes

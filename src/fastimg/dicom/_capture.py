@@ -13,7 +13,7 @@ from fastimg.errors import ArgumentError
 
 from ._deidentify import OLDEST
 from ._keys import code_of, pseudonym
-from ._quiet import quiet
+from ._quiet import quiet, value_of
 from ._suv import suv_inputs
 
 __all__ = ["capture"]
@@ -47,7 +47,7 @@ def capture(series: Any, *, key: bytes, site: str | None = None) -> dict[str, An
 def _captured(dataset: Dataset, key: bytes, site: str | None) -> dict[str, Any]:
     place = _text(dataset, "InstitutionName") or _text(dataset, "StationName") or "unknown"
     where = site if site is not None else code_of("site", place, key=key)
-    kernel = dataset.get("ConvolutionKernel")
+    kernel = value_of(dataset, "ConvolutionKernel")
     kernel = " ".join(map(str, kernel)) if kernel and not isinstance(kernel, str) else str(kernel or "").strip()
     scanner = [_text(dataset, "Manufacturer"), _text(dataset, "ManufacturerModelName"), kernel]
     patient = _text(dataset, "PatientID") or _text(dataset, "PatientName")
@@ -63,11 +63,11 @@ def _captured(dataset: Dataset, key: bytes, site: str | None) -> dict[str, Any]:
         "batch": code_of("batch", where, *scanner, key=key),
         "age_years": _age(dataset),
         "sex": sex if (sex := _text(dataset, "PatientSex").upper()) in ("F", "M", "O") else None,
-        "weight_kg": _number(dataset.get("PatientWeight"), 0.2, 500),
-        "height_m": _number(dataset.get("PatientSize"), 0.2, 2.6),
+        "weight_kg": _number(value_of(dataset, "PatientWeight"), 0.2, 500),
+        "height_m": _number(value_of(dataset, "PatientSize"), 0.2, 2.6),
         "body_part": _text(dataset, "BodyPartExamined") or None,
-        "pixel_spacing_mm": _numbers(dataset.get("PixelSpacing")),
-        "slice_thickness_mm": _number(dataset.get("SliceThickness"), 1e-4, 1e4),
+        "pixel_spacing_mm": _numbers(value_of(dataset, "PixelSpacing")),
+        "slice_thickness_mm": _number(value_of(dataset, "SliceThickness"), 1e-4, 1e4),
     }
     if values["modality"] == "PT":
         inputs, _ = suv_inputs(dataset)
@@ -96,7 +96,7 @@ def _header(series: Any) -> Dataset:
 
 
 def _text(dataset: Dataset, keyword: str) -> str:
-    value = dataset.get(keyword)
+    value = value_of(dataset, keyword)
     return "" if value is None else str(value).strip(" \0")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from fastimg.errors import ArgumentError
 from ._keys import day_shift, pseudonym, replacement_uid
 from ._matcher import Matcher
 from ._profile import Deidentified, Profile, rules
-from ._quiet import quiet
+from ._quiet import CORRUPT, quiet, value_of
 from ._residual import STANDARD, fold, matcher, own_values, ready
 from ._vocabulary import WORDS
 
@@ -101,7 +100,9 @@ def deidentify(dataset: Dataset, profile: Profile, *, report: Deidentified | Non
     report = report if report is not None else Deidentified()
     report.profile = profile
     report.datasets += 1
-    patient = f"{dataset.get('PatientID', '')}".strip() or str(dataset.get("PatientName", "")).strip()
+    patient = next(
+        (text for k in ("PatientID", "PatientName") if (text := str(value_of(dataset, k) or "").strip())), ""
+    )
     everything = own_values(dataset, skip=DEVICE if profile.retain_device_identity else frozenset())
     uids = {value for value in everything if UID.fullmatch(value)}
     known = everything - uids  # without UIDs the expression is the same for all slices of a patient
@@ -173,7 +174,7 @@ def _level(dataset: Dataset, job: Job) -> Dataset:
             continue
         try:
             element = dataset[tag]
-        except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, struct.error):
+        except CORRUPT:
             job.report.count(number, "remove")  # cannot be decoded, so it cannot be judged
             continue
         if private:

@@ -14,11 +14,11 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from fastimg import _arrays
-from fastimg.errors import ArgumentError, FormatError
+from fastimg.errors import ArgumentError, FastimgError, FormatError
 from fastimg.findings import Finding
 from fastimg.image import Image
 
-from ._quiet import quiet
+from ._quiet import CORRUPT, quiet, value_of
 
 __all__ = ["Masks", "read_masks"]
 
@@ -125,7 +125,8 @@ def read_masks(source: Any, *, like: Image, threshold: float = 0.5, threads: int
     packed: dict[str, Packed] = {}
     findings: list[Finding] = []
     for dataset, where in _datasets(source):
-        kind = str(dataset.get("SOPClassUID", ""))
+        with quiet():
+            kind = str(value_of(dataset, "SOPClassUID") or "")
         if kind in SEGMENTATION:
             from ._seg import segments
 
@@ -136,7 +137,15 @@ def read_masks(source: Any, *, like: Image, threshold: float = 0.5, threads: int
             found = structures(dataset, like, threads=count, findings=findings, where=where)
         else:
             raise FormatError(f"read_masks: {where or 'the dataset'} is neither DICOM-SEG nor RTSTRUCT")
-        for name, mask in found:
+        try:
+            with quiet():
+                read = list(found)
+        except FastimgError:
+            raise
+        except CORRUPT as error:  # its message would quote the file
+            name = type(error).__name__
+            raise FormatError(f"read_masks: {where or 'the mask object'} is damaged ({name})") from None
+        for name, mask in read:
             name = _unused(name, packed)
             if mask.empty:
                 findings.append(
@@ -172,7 +181,7 @@ def _datasets(source: Any) -> Iterator[tuple[Dataset, str]]:
             try:
                 with quiet():
                     dataset = pydicom.dcmread(file)
-            except (InvalidDicomError, OSError, EOFError) as error:
+            except (InvalidDicomError, *CORRUPT) as error:
                 raise FormatError(f"read_masks: {file.name} cannot be read as DICOM ({type(error).__name__})") from None
             yield dataset, file.name
     elif hasattr(source, "files"):

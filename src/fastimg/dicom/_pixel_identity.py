@@ -9,6 +9,8 @@ from pydicom.dataset import Dataset
 
 from fastimg.findings import Finding
 
+from ._quiet import value_of
+
 __all__ = ["RULES", "pixel_identity"]
 
 # Rule -> what it stands for. A site may release a rule by its name after it has looked at what it holds.
@@ -67,6 +69,6 @@ def _reader(source: Any) -> Any:
         )
 
     if isinstance(source, Dataset):
-        return lambda keyword, column: text(source.get(keyword))
+        return lambda keyword, column: text(value_of(source, keyword))
     table: Mapping[str, Any] = source
     return lambda keyword, column: text(table.get(column))

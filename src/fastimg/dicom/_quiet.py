@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import logging
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["quiet"]
+from pydicom.errors import BytesLengthException
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+__all__ = ["CORRUPT", "quiet", "value_of"]
+
+# What pydicom raises when an element's bytes are not what its type says; the messages quote the bytes.
+CORRUPT = (
+    *(ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError),
+    *(BytesLengthException, NotImplementedError, struct.error, OSError, EOFError, RecursionError),
+)
 
 _LOG = logging.getLogger("pydicom")
 
@@ -28,3 +41,12 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         _LOG.removeFilter(drop)
+
+
+def value_of(dataset: Dataset, keyword: str) -> Any:
+    """An element's value; None where it is absent or cannot be decoded."""
+    try:
+        with quiet():
+            return dataset.get(keyword)
+    except CORRUPT:
+        return None

@@ -24,7 +24,7 @@ from fastimg.errors import ArgumentError
 from fastimg.findings import Finding
 
 from ._matcher import Matcher, normal
-from ._quiet import quiet
+from ._quiet import CORRUPT, quiet
 
 __all__ = ["fold", "identifiers_of", "matcher", "own_values", "ready", "residual", "scrub"]
 
@@ -149,7 +149,10 @@ def _collect(dataset: Dataset, found: set[str], skip: frozenset[str]) -> None:
         item: Any = dataset.get_item(tag)
         if isinstance(item, RawDataElement) and item.VR not in TELLING and item.VR and int(tag) not in TAGS:
             continue
-        element = dataset[tag]
+        try:
+            element = dataset[tag]
+        except CORRUPT:
+            continue  # cannot be decoded: de-identification removes it
         value = element.value
         if element.VR == "SQ":
             for item in value or []:
@@ -239,10 +242,11 @@ def residual(texts: Any, identifiers: Iterable[str]) -> list[Finding]:
     if not pattern:
         return []
     found: dict[str, int] = {}
-    for where, text in _walk(texts, "", pattern):
-        hits = pattern.count(ready(text)) if isinstance(text, str) else _hits(text, wanted)
-        if hits:
-            found[where] = found.get(where, 0) + hits
+    with quiet():
+        for where, text in _walk(texts, "", pattern):
+            hits = pattern.count(ready(text)) if isinstance(text, str) else _hits(text, wanted)
+            if hits:
+                found[where] = found.get(where, 0) + hits
     return [
         Finding("identifier-left", f"{count} values of the patient were found", where, {"count": count})
         for where, count in found.items()
@@ -281,8 +285,13 @@ def _walk(value: Any, where: str, pattern: Matcher) -> Iterator[tuple[str, str |
     if isinstance(value, str | bytes):
         yield where, value
     elif isinstance(value, Dataset):
-        for element in value:
-            place = f"{where}/{element.tag:08X}"
+        for tag in value.keys():  # noqa: SIM118  # keys() does not convert elements, iteration does
+            place = f"{where}/{int(tag):08X}"
+            try:
+                element = value[tag]
+            except CORRUPT:
+                yield from _walk(getattr(value.get_item(tag), "value", None), place, pattern)
+                continue
             if element.VR == "SQ":
                 yield from _walk(list(element.value or []), place, pattern)
             elif element.tag != 0x7FE00010:

@@ -187,8 +187,12 @@ def _word(row: Mapping[str, Any], name: str) -> str:
 
 def _row(dataset: Dataset) -> dict[str, Any]:
     """The columns of a scan that matter here, and what a scan does not hold, from a dataset."""
-    drugs = dataset.get("RadiopharmaceuticalInformationSequence") or []
-    drug = drugs[0] if drugs else {}
+    from pydicom.dataset import Dataset
+
+    from ._quiet import value_of
+
+    drugs = value_of(dataset, "RadiopharmaceuticalInformationSequence") or []
+    drug = drugs[0] if drugs else Dataset()
     names = {
         "pet_units": "Units",
         "suv_type": "SUVType",
@@ -201,12 +205,12 @@ def _row(dataset: Dataset) -> dict[str, Any]:
         "acquisition_time": "AcquisitionTime",
     }
     return {
-        **{column: dataset.get(keyword) for column, keyword in names.items()},
+        **{column: value_of(dataset, keyword) for column, keyword in names.items()},
         "radiopharmaceuticals": len(drugs),
-        "injected_dose": drug.get("RadionuclideTotalDose"),
-        "half_life": drug.get("RadionuclideHalfLife"),
-        "injection_time": drug.get("RadiopharmaceuticalStartTime"),
-        "injection_datetime": drug.get("RadiopharmaceuticalStartDateTime"),
+        "injected_dose": value_of(drug, "RadionuclideTotalDose"),
+        "half_life": value_of(drug, "RadionuclideHalfLife"),
+        "injection_time": value_of(drug, "RadiopharmaceuticalStartTime"),
+        "injection_datetime": value_of(drug, "RadiopharmaceuticalStartDateTime"),
         "philips_suv_factor": _private(dataset, 0x7053, "Philips PET Private Group", 0x00),
         "philips_activity_factor": _private(dataset, 0x7053, "Philips PET Private Group", 0x09),
         "ge_scan_datetime": _private(dataset, 0x0009, "GEMS_PETD_01", 0x0D),
@@ -214,7 +218,9 @@ def _row(dataset: Dataset) -> dict[str, Any]:
 
 
 def _private(dataset: Dataset, group: int, creator: str, element: int) -> Any:
+    from ._quiet import CORRUPT
+
     try:
         return dataset.private_block(group, creator)[element].value
-    except KeyError:
+    except CORRUPT:
         return None
