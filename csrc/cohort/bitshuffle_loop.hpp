@@ -1,59 +1,42 @@
 // Included once in each level's region: no include guard, no standard header.
 //
-// Eight planes of one byte are 8 words of 64 bits for each 64 elements. Three rounds of masked swaps between words
-// (1, 2, 4 bits) leave in byte j of word k the byte of element 8 j + k; three more (8, 16, 32 bits) put it in byte k of
-// word j. Both transposes are their own inverses. kLanes groups of 64 elements go side by side, so that the compiler
-// makes each swap one vector operation: 24 swaps of 6 operations for 64 kLanes bytes.
+// Eight planes of one byte of the element, 64 bytes of each: three rounds of masked swaps between rows (1, 2, 4 bits)
+// leave in byte p of row k the byte of element 8 p + k: 12 swaps of 6 operations for 512 bytes. What remains is a
+// transpose of bytes, done 16 of each row at a time by perfect shuffles (the two halves of a block, a byte of each in
+// turn): each turns the bits of a byte's address by one place, so that as many of them as there are address bits of
+// (k, byte of the element) bring the element's address to the front, and four more rounds bring it back.
 namespace fastimg::cohort::FASTIMG_LEVEL {
 namespace {
 
-constexpr std::size_t kLanes = 8;
-using Words = std::uint64_t[8][kLanes];
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "planes are little-endian words");
+using Row = std::uint64_t __attribute__((vector_size(64)));
+using Piece = std::uint8_t __attribute__((vector_size(16)));
+constexpr std::size_t kRow = sizeof(Row), kPiece = sizeof(Piece), kRun = 8 * kRow;  // kRun: elements a step
 
 template <int shift>
-inline __attribute__((always_inline)) void swap_bits(Words& w, int a, int b, std::uint64_t mask) {
-  for (std::size_t l = 0; l < kLanes; ++l) {
-    const std::uint64_t moved = ((w[a][l] >> shift) ^ w[b][l]) & mask;
-    w[b][l] ^= moved;
-    w[a][l] ^= moved << shift;
+inline __attribute__((always_inline)) void swap_bits(Row& a, Row& b, std::uint64_t mask) {
+  const Row moved = ((a >> shift) ^ b) & mask;
+  b ^= moved;
+  a ^= moved << shift;
+}
+
+// its own inverse
+inline __attribute__((always_inline)) void transpose_bits(Row (&w)[8]) {
+  for (int k = 0; k < 8; k += 2) swap_bits<1>(w[k], w[k + 1], 0x5555555555555555u);
+  for (int k : {0, 1, 4, 5}) swap_bits<2>(w[k], w[k + 2], 0x3333333333333333u);
+  for (int k : {0, 1, 2, 3}) swap_bits<4>(w[k], w[k + 4], 0x0f0f0f0f0f0f0f0fu);
+}
+
+template <std::size_t count>
+inline __attribute__((always_inline)) void perfect_shuffle(Piece (&v)[count]) {
+  constexpr Piece kLow = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+  constexpr Piece kHigh = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  Piece out[count];
+  for (std::size_t i = 0; i < count / 2; ++i) {
+    out[2 * i] = __builtin_shuffle(v[i], v[i + count / 2], kLow);
+    out[2 * i + 1] = __builtin_shuffle(v[i], v[i + count / 2], kHigh);
   }
-}
-
-inline __attribute__((always_inline)) void transpose_bits(Words& w) {
-  for (int k = 0; k < 8; k += 2) swap_bits<1>(w, k, k + 1, 0x5555555555555555u);
-  for (int k : {0, 1, 4, 5}) swap_bits<2>(w, k, k + 2, 0x3333333333333333u);
-  for (int k : {0, 1, 2, 3}) swap_bits<4>(w, k, k + 4, 0x0f0f0f0f0f0f0f0fu);
-}
-
-inline __attribute__((always_inline)) void transpose_bytes(Words& w) {
-  for (int k = 0; k < 8; k += 2) swap_bits<8>(w, k, k + 1, 0x00ff00ff00ff00ffu);
-  for (int k : {0, 1, 4, 5}) swap_bits<16>(w, k, k + 2, 0x0000ffff0000ffffu);
-  for (int k : {0, 1, 2, 3}) swap_bits<32>(w, k, k + 4, 0x00000000ffffffffu);
-}
-
-// 8 planes at `plane`, each `stride` bytes: the bytes of 64 kLanes elements from element 64 g on.
-inline __attribute__((always_inline)) void planes_to_bytes(const std::uint8_t* plane, std::size_t stride,
-                                                           std::uint8_t* bytes) {
-  Words w;
-  for (std::size_t k = 0; k < 8; ++k) std::memcpy(w[k], plane + k * stride, sizeof w[k]);
-  transpose_bits(w);
-  transpose_bytes(w);
-  std::uint64_t out[kLanes][8];
-  for (std::size_t l = 0; l < kLanes; ++l)
-    for (std::size_t j = 0; j < 8; ++j) out[l][j] = w[j][l];
-  std::memcpy(bytes, out, sizeof out);
-}
-
-inline __attribute__((always_inline)) void bytes_to_planes(const std::uint8_t* bytes, std::uint8_t* plane,
-                                                           std::size_t stride) {
-  std::uint64_t in[kLanes][8];
-  std::memcpy(in, bytes, sizeof in);
-  Words w;
-  for (std::size_t l = 0; l < kLanes; ++l)
-    for (std::size_t j = 0; j < 8; ++j) w[j][l] = in[l][j];
-  transpose_bytes(w);
-  transpose_bits(w);
-  for (std::size_t k = 0; k < 8; ++k) std::memcpy(plane + k * stride, w[k], sizeof w[k]);
+  for (std::size_t i = 0; i < count; ++i) v[i] = out[i];
 }
 
 // one group of 8 elements: an 8 x 8 transpose of bits
@@ -66,19 +49,26 @@ inline std::uint64_t transpose_8x8(std::uint64_t x) {
   return x ^ t ^ (t << 28);
 }
 
-constexpr std::size_t kRun = 64 * kLanes;  // elements a step
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "planes are little-endian words");
-
 template <std::size_t size>
 void unshuffle_run(const std::uint8_t* in, std::uint8_t* out, std::size_t count) {
+  constexpr int rounds = size == 1 ? 3 : size == 2 ? 4 : size == 4 ? 5 : 6;
   const std::size_t stride = count / 8;
   std::size_t e = 0;
   for (; e + kRun <= count; e += kRun) {
-    alignas(64) std::uint8_t bytes[size][kRun];
-    for (std::size_t b = 0; b < size; ++b) planes_to_bytes(in + 8 * b * stride + e / 8, stride, bytes[b]);
-    std::uint8_t* to = out + e * size;
-    for (std::size_t k = 0; k < kRun; ++k)
-      for (std::size_t b = 0; b < size; ++b) to[k * size + b] = bytes[b][k];
+    alignas(64) std::uint8_t rows[8][size][kRow];
+    for (std::size_t b = 0; b < size; ++b) {
+      Row w[8];
+      for (std::size_t k = 0; k < 8; ++k) std::memcpy(&w[k], in + (8 * b + k) * stride + e / 8, kRow);
+      transpose_bits(w);
+      for (std::size_t k = 0; k < 8; ++k) std::memcpy(rows[k][b], &w[k], kRow);
+    }
+    for (std::size_t q = 0; q < kRow; q += kPiece) {
+      Piece v[8 * size];
+      for (std::size_t k = 0; k < 8; ++k)
+        for (std::size_t b = 0; b < size; ++b) std::memcpy(&v[k * size + b], rows[k][b] + q, kPiece);
+      for (int round = 0; round < rounds; ++round) perfect_shuffle(v);
+      std::memcpy(out + (e + 8 * q) * size, v, sizeof v);
+    }
   }
   for (; e < count; e += 8)
     for (std::size_t b = 0; b < size; ++b) {
@@ -94,11 +84,20 @@ void shuffle_run(const std::uint8_t* in, std::uint8_t* out, std::size_t count) {
   const std::size_t stride = count / 8;
   std::size_t e = 0;
   for (; e + kRun <= count; e += kRun) {
-    alignas(64) std::uint8_t bytes[size][kRun];
-    const std::uint8_t* from = in + e * size;
-    for (std::size_t k = 0; k < kRun; ++k)
-      for (std::size_t b = 0; b < size; ++b) bytes[b][k] = from[k * size + b];
-    for (std::size_t b = 0; b < size; ++b) bytes_to_planes(bytes[b], out + 8 * b * stride + e / 8, stride);
+    alignas(64) std::uint8_t rows[8][size][kRow];
+    for (std::size_t q = 0; q < kRow; q += kPiece) {
+      Piece v[8 * size];
+      std::memcpy(v, in + (e + 8 * q) * size, sizeof v);
+      for (int round = 0; round < 4; ++round) perfect_shuffle(v);
+      for (std::size_t k = 0; k < 8; ++k)
+        for (std::size_t b = 0; b < size; ++b) std::memcpy(rows[k][b] + q, &v[k * size + b], kPiece);
+    }
+    for (std::size_t b = 0; b < size; ++b) {
+      Row w[8];
+      for (std::size_t k = 0; k < 8; ++k) std::memcpy(&w[k], rows[k][b], kRow);
+      transpose_bits(w);
+      for (std::size_t k = 0; k < 8; ++k) std::memcpy(out + (8 * b + k) * stride + e / 8, &w[k], kRow);
+    }
   }
   for (; e < count; e += 8)
     for (std::size_t b = 0; b < size; ++b) {

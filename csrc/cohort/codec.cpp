@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t kHeader = 16;
 constexpr std::uint8_t kByteShuffle = 1, kStored = 2, kBitShuffle = 4, kOneStream = 16;
 constexpr int kLz4 = 1, kZstd = 4;
+constexpr std::size_t kBlocks = 2, kLeast = 4096;
 
 // One a thread: contexts and rooms that live as long as it does.
 struct Tools {
@@ -85,9 +86,12 @@ void decompress(int format, const std::uint8_t* in, std::size_t size, std::uint8
 bool whole(std::size_t block, std::size_t size) { return block / size % 8 == 0; }
 
 void encode_frame(const Codec& codec, const std::uint8_t* chunk, std::size_t size, std::vector<std::uint8_t>& out) {
-  // one block; fewer than 8 elements at the end are a second one, so that the first can be shuffled
-  const std::size_t unit = 8 * codec.size;
-  const std::size_t block = size >= unit ? size / unit * unit : size;
+  // kBlocks runs of planes, so that a reader decodes no more than it needs; fewer than 8 elements at the end make a
+  // block of their own, so that the others can be shuffled
+  const std::size_t unit = 8 * codec.size, parts = size >= kLeast * kBlocks ? kBlocks : 1;
+  const std::size_t block = size < unit  ? size
+                            : parts == 1 ? size / unit * unit
+                                         : (size / parts + unit - 1) / unit * unit;
   const std::size_t blocks = (size + block - 1) / block;
   const std::size_t begin = out.size();
   out.resize(begin + kHeader + 8 * blocks + size);
@@ -133,7 +137,8 @@ void encode_frame(const Codec& codec, const std::uint8_t* chunk, std::size_t siz
   out.resize(begin + at);
 }
 
-void decode_frame(const std::uint8_t* frame, std::size_t frame_size, std::uint8_t* chunk, std::size_t size) {
+void decode_frame(const std::uint8_t* frame, std::size_t frame_size, std::uint8_t* chunk, std::size_t size,
+                  std::size_t begin, std::size_t end) {
   if (frame_size < kHeader) throw Damaged("a chunk is cut short");
   const std::uint8_t flags = frame[2];
   const std::size_t block = get32(frame + 8);
@@ -150,6 +155,7 @@ void decode_frame(const std::uint8_t* frame, std::size_t frame_size, std::uint8_
   const std::size_t blocks = (size + block - 1) / block;
   if (frame_size < kHeader + 4 * blocks) throw Damaged("a chunk is cut short");
   for (std::size_t b = 0; b < blocks; ++b) {
+    if ((b + 1) * block <= begin || b * block >= end) continue;
     const std::size_t count = std::min(block, size - b * block);
     const bool shuffled = flags & kBitShuffle && whole(count, item);
     std::uint8_t* to = shuffled ? planes(count) : chunk + b * block;
@@ -190,14 +196,14 @@ void encode_chunk(const Codec& codec, const std::uint8_t* chunk, std::size_t siz
 }
 
 void decode_chunk(const Codec& codec, const std::uint8_t* stored, std::size_t stored_size, std::uint8_t* chunk,
-                  std::size_t size) {
+                  std::size_t size, std::size_t begin, std::size_t end) {
   if (stored_size < 4 || crc32c(stored, stored_size - 4) != get32(stored + stored_size - 4))
     throw Damaged("a chunk differs from its checksum");
   stored_size -= 4;
   if (codec.coder == Coder::zstd)
     zstd_decompress(stored, stored_size, chunk, size);
   else
-    decode_frame(stored, stored_size, chunk, size);
+    decode_frame(stored, stored_size, chunk, size, begin, end);
 }
 
 }  // namespace fastimg::cohort

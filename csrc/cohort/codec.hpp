@@ -45,8 +45,9 @@ struct Codec {
 // Appends the stored form of a chunk of `size` bytes to `out`.
 void encode_chunk(const Codec& codec, const std::uint8_t* chunk, std::size_t size, std::vector<std::uint8_t>& out);
 
-// The opposite: exactly `size` bytes into `chunk`; throws Damaged. `stored` may hold any bytes.
+// The opposite: into `chunk`, which has `size` bytes, at least its bytes [begin, end). Throws Damaged; `stored` may
+// hold any bytes, and all of them are checked.
 void decode_chunk(const Codec& codec, const std::uint8_t* stored, std::size_t stored_size, std::uint8_t* chunk,
-                  std::size_t size);
+                  std::size_t size, std::size_t begin, std::size_t end);
 
 }  // namespace fastimg::cohort

@@ -225,7 +225,10 @@ void Shard::read(const Shape& start, const Shape& stop, std::uint8_t* out, int t
       if (offset == kAbsent) throw Damaged("chunk " + std::to_string(number) + " is missing");
       if (stored.size() < size) stored.resize(size);
       if (!read_all(fd_, stored.data(), size, offset)) throw Damaged("its voxels are cut short");
-      decode_chunk(layout_.codec, stored.data(), size, block.data(), bytes);
+      std::size_t last = static_cast<std::size_t>(extent.back() * item);
+      for (std::size_t k = 0; k + 1 < rank; ++k) last += static_cast<std::size_t>((extent[k] - 1) * chunk_stride[k]);
+      const auto low = static_cast<std::size_t>(from - block.data());
+      decode_chunk(layout_.codec, stored.data(), size, block.data(), bytes, low, low + last);
       copy_box(from, chunk_stride, to, out_stride, extent, static_cast<std::size_t>(extent.back() * item));
     }
   });

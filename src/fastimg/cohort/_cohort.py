@@ -60,6 +60,10 @@ class Cohort:
         self._settings = unpack(COHORT, data, _FILE)
         self._index = Index(self._indexes, self._tmp, self._manifests, writable=writable)
         self._tombstones = self.path / "tombstones"
+        if writable:  # a copy may lack empty folders
+            with storing("Cohort.open"):
+                for folder in (self._cases, self._tmp, self._indexes):
+                    folder.mkdir(exist_ok=True)
         if writable and self._tombstones.exists():
             with storing("Cohort.open: a removal that was cut short"):
                 _remove.finish(self)
