@@ -26,6 +26,7 @@ __all__ = [
     "free_bytes",
     "read_bytes",
     "storing",
+    "sync_file",
     "sync_folder",
     "write_atomic",
     "write_new",
@@ -102,6 +103,15 @@ def read_bytes(path: Path) -> bytes:
                 break
             data += more
         return data
+    finally:
+        os.close(fd)
+
+
+def sync_file(path: Path) -> None:
+    """Flush a file to the disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
     finally:
         os.close(fd)
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import ArgumentError
-from ._files import Lock, write_atomic
+from ._files import Lock, sync_file, write_atomic
 
 __all__ = ["Index", "row_of"]
 
@@ -90,8 +90,12 @@ class Index:
         temporary = self._scratch / f"{uuid.uuid4().hex}.part"
         try:
             with closing(self._connect(temporary, "rwc")) as db, db:
+                db.execute("PRAGMA journal_mode = OFF")  # a file that nobody sees yet needs no way back
+                db.execute("PRAGMA synchronous = OFF")
+                db.execute("BEGIN")
                 _create(db)
                 _insert(db, self._manifests())
+            sync_file(temporary)
             # a journal of the database that goes must never be played into the one that comes
             for old in (self._file, self._file.with_name(self._file.name + "-journal")):
                 with suppress(FileNotFoundError):
@@ -143,6 +147,7 @@ class Index:
             _insert(memory, stale)
             return memory
         memory = sqlite3.connect(":memory:", isolation_level=None)
+        memory.execute("BEGIN")
         _create(memory)
         _insert(memory, self._manifests())
         return memory
