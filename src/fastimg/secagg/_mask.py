@@ -71,10 +71,10 @@ def mask(
     --------
     >>> import numpy as np, fastimg as fi
     >>> seed = bytes(range(32))
-    >>> a = fi.secagg.mask(np.array([1.5], np.float32), [seed], [1], bits=16, clip=2.0)
-    >>> b = fi.secagg.mask(np.array([-0.5], np.float32), [seed], [-1], bits=16, clip=2.0)
-    >>> int(a[0] + b[0]) * 2.0 / (2**15 - 1)
-    1.0000305185094759
+    >>> a = fi.secagg.mask(np.array([1.5], np.float32), [seed], [1], bits=9, clip=255.0)
+    >>> b = fi.secagg.mask(np.array([-4.0], np.float32), [seed], [-1], bits=9, clip=255.0)
+    >>> int((a + b).view(np.int32)[0])  # in steps of 1: 2 - 4
+    -2
     """
     target, _ = apply(vector, seeds, signs, bits=bits, clip=clip, out=out, prg=prg, offset=offset, threads=threads)
     return target
