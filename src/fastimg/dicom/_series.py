@@ -106,8 +106,9 @@ def group_rows(table: Any, root: Path) -> list[Series]:
     missing = {"path", "status", "series_uid", "image_position"} - set(table.column_names)
     if missing:
         raise ArgumentError(f"series: expected a folder or the table of dicom.scan; columns missing: {sorted(missing)}")
-    wanted = table.filter(pc.is_in(table["status"], value_set=_array(["image", "mask", "other"])))
-    wanted = wanted.filter(pc.is_valid(wanted["series_uid"]))
+    known = pc.is_in(table["status"], value_set=_array(["image", "mask", "other"]))
+    chosen = pc.and_(known, pc.is_valid(table["series_uid"]))
+    wanted = table if pc.all(chosen).as_py() else table.filter(chosen)
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in wanted.to_pylist():
         groups[row["series_uid"]].append(row)
