@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from .. import __version__, _dispatch, findings
-from ..errors import ArgumentError, DeviceError, FormatError, GeometryError, IntegrityError
+from ..errors import ArgumentError, DeviceError, FastimgError, FormatError, GeometryError, IntegrityError
 from ..findings import Finding
 from ..image import Image
 from . import _features, _map, _patches, _remove, _shard, _verify
@@ -299,7 +299,10 @@ class Cohort:
                     if not final.exists():
                         raise
             sync_folder(self._cases)
-            self._index.put([body])
+            try:
+                self._index.put([body])
+            except (sqlite3.Error, OSError, FastimgError):
+                slot.leave()  # the case is there; its row is made when there is room again
         return Case(final, body)
 
     def _same(self, case_id: str, body: dict[str, Any]) -> Case:
@@ -412,8 +415,9 @@ class Cohort:
         """A connection to the index, with the rows of dead writers' cases set right first."""
         stale, gone, notes = self._recover()
         try:
-            with closing(self._index.reader(stale, gone)) as db:
-                if self.writable:
+            db, mended = self._index.reader(stale, gone)
+            with closing(db):
+                if mended:
                     self._settle(notes)
                 yield db
         except sqlite3.Error as error:

@@ -183,6 +183,7 @@ class Slot:
     """
 
     def __init__(self, tmp: Path, case_id: str) -> None:
+        self._left = False
         while True:
             token = uuid.uuid4().hex
             self.note, self.folder = tmp / f"{token}.note", tmp / token
@@ -211,11 +212,20 @@ class Slot:
             os.close(self._fd)
             self._fd = -1
 
+    def leave(self) -> None:
+        """Give up the lock but leave the note, so that the case's row is looked at again."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._left = True
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        if not self._left:
+            self.close()
 
 
 @contextmanager

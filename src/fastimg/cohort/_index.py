@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, FastimgError
 from ._files import Lock, sync_file, write_atomic
 
 __all__ = ["Index", "row_of"]
@@ -67,11 +67,14 @@ class Index:
             if not self.sound():
                 self._make()
                 return
-            with closing(self._connect(self._file, "rw")) as db, db:
-                db.execute("PRAGMA secure_delete = ON")
-                db.execute("BEGIN IMMEDIATE")
-                _remove(db, gone)
-                _insert(db, manifests)
+            try:
+                with closing(self._connect(self._file, "rw")) as db, db:
+                    db.execute("PRAGMA secure_delete = ON")
+                    db.execute("BEGIN IMMEDIATE")
+                    _remove(db, gone)
+                    _insert(db, manifests)
+            except sqlite3.Error as error:
+                raise FastimgError(f"cohort: the index was not updated: {error}") from error
 
     def rebuild(self) -> bool:
         """Make the rows anew from the manifests. True if they differed."""
@@ -110,9 +113,10 @@ class Index:
         """Everything that the manifests say, for comparison."""
         with closing(self._connect(self._file, self._mode)) as db:
             columns = db.execute("SELECT key, name, kind FROM metadata_columns ORDER BY key").fetchall()
-            names = ", ".join(map(_quoted, [*FIXED, "metadata", *(name for _, name, _ in columns)]))
+            names = ", ".join(map(_quoted, [*FIXED, *(name for _, name, _ in columns)]))
             rows = db.execute(f"SELECT {names} FROM cases ORDER BY case_id").fetchall()  # noqa: S608
-            return [*columns, *rows, *db.execute("SELECT * FROM findings ORDER BY 1, 2, 3")]
+            details = db.execute("SELECT * FROM details ORDER BY case_id").fetchall()
+            return [*columns, *rows, *details, *db.execute("SELECT * FROM findings ORDER BY 1, 2, 3")]
 
     def sound(self) -> bool:
         """Whether the database is there and of this version."""
@@ -128,14 +132,23 @@ class Index:
 
     # reading ----------------------------------------------------------------------------------------------------------
 
-    def reader(self, stale: Sequence[Manifest] = (), gone: Sequence[str] = ()) -> sqlite3.Connection:
-        """A connection to read with. Where the caches cannot be mended on the disk they are mended in memory."""
+    def reader(self, stale: Sequence[Manifest] = (), gone: Sequence[str] = ()) -> tuple[sqlite3.Connection, bool]:
+        """A connection to read with, and whether the caches are right on the disk now.
+
+        Where they cannot be mended there (open for reading, a full disk) they are mended in memory.
+        """
         if self._writable:
-            if stale or gone:
-                self.put(stale, gone)
-            elif not self.sound():
-                self.rebuild()
-            return self._connect(self._file, self._mode)
+            try:
+                if stale or gone:
+                    self.put(stale, gone)
+                elif not self.sound():
+                    self.rebuild()
+                return self._connect(self._file, self._mode), True
+            except (sqlite3.Error, OSError, FastimgError):
+                pass
+        return self._mended(stale, gone), False
+
+    def _mended(self, stale: Sequence[Manifest], gone: Sequence[str]) -> sqlite3.Connection:
         if self.sound():
             db = self._connect(self._file, self._mode)
             if not stale and not gone:
@@ -225,7 +238,9 @@ def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
 def _create(db: sqlite3.Connection) -> None:
     columns = ", ".join(f"{name} {'INTEGER' if name == 'bytes' else 'TEXT'}" for name in FIXED[1:])
-    db.execute(f"CREATE TABLE cases (case_id TEXT PRIMARY KEY, {columns}, metadata TEXT)")
+    db.execute(f"CREATE TABLE cases (case_id TEXT PRIMARY KEY, {columns})")
+    # apart, because scans of `cases` walk whole rows
+    db.execute("CREATE TABLE details (case_id TEXT PRIMARY KEY, metadata TEXT)")
     db.execute("CREATE TABLE findings (case_id TEXT, code TEXT, message TEXT)")
     db.execute("CREATE INDEX findings_case ON findings (case_id)")
     db.execute("CREATE INDEX cases_source ON cases (source)")
@@ -245,6 +260,7 @@ def _remove(db: sqlite3.Connection, case_ids: Iterable[str]) -> None:
     for case_id in case_ids:
         db.execute("DELETE FROM cases WHERE case_id = ?", (case_id,))
         db.execute("DELETE FROM findings WHERE case_id = ?", (case_id,))
+        db.execute("DELETE FROM details WHERE case_id = ?", (case_id,))
         db.execute("UPDATE stamp SET changes = changes + 1")
 
 
@@ -253,7 +269,6 @@ def _insert(db: sqlite3.Connection, manifests: Iterable[Manifest]) -> None:
     for manifest in manifests:
         row = row_of(manifest)
         values = dict(row["fixed"])
-        values["metadata"] = json.dumps(manifest["metadata"], ensure_ascii=False)
         for key, value in row["metadata"].items():
             name = _column_for(db, known, key, value)
             if name is not None:
@@ -262,6 +277,8 @@ def _insert(db: sqlite3.Connection, manifests: Iterable[Manifest]) -> None:
         marks = ", ".join("?" * len(values))
         _remove(db, [manifest["case_id"]])
         db.execute(f"INSERT INTO cases ({names}) VALUES ({marks})", tuple(values.values()))  # noqa: S608
+        details = json.dumps(manifest["metadata"], ensure_ascii=False)
+        db.execute("INSERT INTO details VALUES (?, ?)", (manifest["case_id"], details))
         found = [(manifest["case_id"], f["code"], f["message"]) for f in manifest["findings"]]
         db.executemany("INSERT INTO findings VALUES (?, ?, ?)", found)
 
@@ -272,7 +289,7 @@ def _column_for(db: sqlite3.Connection, known: dict[str, tuple[str, str]], key: 
     if key not in known:
         if len(known) >= _MOST_COLUMNS or not key or len(key) > 64:
             return None
-        used = {name.casefold() for name, _ in known.values()} | {*FIXED, "metadata"}
+        used = {name.casefold() for name, _ in known.values()} | {*FIXED}
         name = key
         while name.casefold() in used:
             name = f"metadata_{name}"

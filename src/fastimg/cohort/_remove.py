@@ -80,7 +80,7 @@ def _of_subjects(cohort: Cohort, subjects: list[str]) -> list[str]:
         return []
     wanted = set(subjects)
     with cohort._reader() as db:
-        rows = db.execute("SELECT case_id, metadata FROM cases").fetchall()
+        rows = db.execute("SELECT case_id, metadata FROM details").fetchall()
     return [case_id for case_id, metadata in rows if json.loads(metadata).get("subject") in wanted]
 
 
