@@ -23,6 +23,7 @@ cdef extern from "radiomics/volume.hpp" namespace "fastimg::radiomics" nogil:
 cdef extern from "radiomics/glcm.hpp" namespace "fastimg::radiomics" nogil:
     void _glcm "fastimg::radiomics::glcm"[T](
         const Volume[T]&, const Offset*, int64_t, int64_t, int64_t, int64_t, int64_t*, int) except +
+    double _maximal_correlation "fastimg::radiomics::maximal_correlation"(const double*, int64_t) except +
     void _glcm_features "fastimg::radiomics::glcm_features"(const double*, int64_t, double, double*) except +
 
 cdef extern from "radiomics/runs.hpp" namespace "fastimg::radiomics" nogil:
@@ -192,6 +193,16 @@ def local_peaks(const double[:, :, ::1] image, const uint8_t[:, :, ::1] inside, 
         _local_peaks(&image[0, 0, 0], &inside[0, 0, 0], image.shape[0], image.shape[1], image.shape[2], &spacing[0], radius,
                      &local, &all_of, threads)
     return local, all_of
+
+
+def maximal_correlation(const double[:, :, ::1] matrices):
+    """Of each symmetric matrix."""
+    cdef double[::1] out = np.empty(matrices.shape[0])
+    cdef Py_ssize_t k
+    with nogil:
+        for k in range(matrices.shape[0]):
+            out[k] = _maximal_correlation(&matrices[k, 0, 0], matrices.shape[1])
+    return np.asarray(out)
 
 
 cdef Mask _mask(const uint8_t[:, :, ::1] mask) noexcept:

@@ -18,4 +18,8 @@ constexpr int kGlcmFeatures = 25;
 
 void glcm_features(const double* matrix, std::int64_t levels, double epsilon, double* out);
 
+// The maximal correlation coefficient of a symmetric matrix of weights (levels x levels): the second largest eigenvalue,
+// without sign, of p(i, j) / sqrt(p(i) p(j)). 1 where fewer than two levels occur.
+double maximal_correlation(const double* matrix, std::int64_t levels);
+
 }  // namespace fastimg::radiomics

@@ -9,7 +9,7 @@ namespace {
 
 // Stretches of one level along x stand for their voxels: far fewer things to join.
 struct Stretch {
-  std::int32_t begin, end, level;
+  std::int32_t length, level;
 };
 
 class Forest {
@@ -82,7 +82,7 @@ Zones zones(const Volume<T>& volume, bool flat, std::int64_t z_begin, std::int64
         while (at[x] == level);  // the border ends the last one
         if (level == 0) continue;
         if (stretches.size() == std::numeric_limits<std::int32_t>::max()) throw std::length_error("too many zones");
-        stretches.push_back({static_cast<std::int32_t>(begin), static_cast<std::int32_t>(x), level});
+        stretches.push_back({static_cast<std::int32_t>(x - begin), level});
         const std::int32_t id = forest.add();
         if (far) nearest.push_back(*std::min_element(far + begin, far + x));
         for (std::int64_t i = begin; i < x; ++i) {
@@ -95,18 +95,20 @@ Zones zones(const Volume<T>& volume, bool flat, std::int64_t z_begin, std::int64
       }
     }
 
+  // Older stretches are roots of younger ones: in order, each parent is already the number of its zone (kept as ~zone).
   Zones found;
-  std::vector<std::int32_t> place(stretches.size());
   for (std::size_t i = 0; i < stretches.size(); ++i) {
-    const std::int32_t root = forest.parent[i] = forest.parent[forest.parent[i]];
-    if (root == static_cast<std::int32_t>(i)) {
-      place[i] = static_cast<std::int32_t>(found.level.size());
+    std::int32_t& parent = forest.parent[i];
+    if (parent == static_cast<std::int32_t>(i)) {
+      parent = ~static_cast<std::int32_t>(found.level.size());
       found.level.push_back(stretches[i].level);
       found.size.push_back(0);
       if (distances) found.distance.push_back(std::numeric_limits<std::int32_t>::max());
+    } else {
+      parent = forest.parent[parent];
     }
-    const std::int32_t zone = place[root];
-    found.size[zone] += stretches[i].end - stretches[i].begin;
+    const std::int32_t zone = ~parent;
+    found.size[zone] += stretches[i].length;
     if (distances) found.distance[zone] = std::min(found.distance[zone], nearest[i]);
   }
   return found;

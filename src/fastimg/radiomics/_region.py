@@ -146,8 +146,8 @@ def _labelled(labels: Array, label: int | None) -> npt.NDArray[np.bool_]:
 def bounding_box(selected: Array) -> tuple[slice, slice, slice]:
     """The smallest box around the True voxels, of which there is at least one."""
     z = np.flatnonzero(selected.reshape(len(selected), -1).any(axis=1))
-    plane = selected[z[0] : z[-1] + 1].any(axis=0)
-    y, x = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    plane: Array = np.any(selected[z[0] : z[-1] + 1], axis=0)
+    y, x = np.flatnonzero(np.any(plane, axis=1)), np.flatnonzero(np.any(plane, axis=0))
     return slice(int(z[0]), int(z[-1]) + 1), slice(int(y[0]), int(y[-1]) + 1), slice(int(x[0]), int(x[-1]) + 1)
 
 

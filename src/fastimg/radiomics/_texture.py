@@ -191,6 +191,8 @@ def _aggregated(counts: Array, weights: Array | None, settings: Settings) -> npt
 
 def _maximal_correlation(matrices: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Second largest singular value of p(i, j) / sqrt(px(i) py(j)); 1 where only one level occurs."""
+    if (matrices == matrices.transpose(0, 2, 1)).all():
+        return _native.maximal_correlation(matrices)
     present = matrices.any(axis=(0, 2)) | matrices.any(axis=(0, 1))
     p = matrices[:, present][:, :, present]
     p = p / p.sum(axis=(1, 2), keepdims=True)
@@ -199,6 +201,4 @@ def _maximal_correlation(matrices: npt.NDArray[np.float64]) -> npt.NDArray[np.fl
     px, py = p.sum(2), p.sum(1)
     scale = np.sqrt(px[:, :, None] * py[:, None, :])
     q = np.divide(p, scale, out=np.zeros_like(p), where=scale > 0)
-    if (p == p.transpose(0, 2, 1)).all():  # singular values of a symmetric matrix are its eigenvalues without sign
-        return np.sort(np.abs(np.linalg.eigvalsh(q)), axis=1)[:, -2]
     return np.linalg.svd(q, compute_uv=False)[:, 1]
