@@ -65,13 +65,14 @@ Zones zones(const Volume<T>& volume, bool flat, std::int64_t z_begin, std::int64
       look(0, -1);
       if (!flat)
         for (std::int64_t dy = -1; dy <= 1; ++dy) look(-1, dy);
-      // Which voxels meet their level in those rows: few do in a noisy texture, and one pass over bytes tells.
+      // In which of those rows a voxel meets its level, a bit a row: one pass over bytes tells.
       std::uint8_t* __restrict meet = meets.data();
       std::fill(meets.begin(), meets.end(), 0);
       for (int r = 0; r < before; ++r) {
         const T* row = rows[r];
         for (std::int64_t i = x; i < last; ++i)
-          meet[i] = static_cast<std::uint8_t>(meet[i] | (row[i - 1] == at[i]) | (row[i] == at[i]) | (row[i + 1] == at[i]));
+          meet[i] = static_cast<std::uint8_t>(
+              meet[i] | ((row[i - 1] == at[i]) | (row[i] == at[i]) | (row[i + 1] == at[i])) << r);
       }
       std::int32_t* own = ids.data() + (z % 2) * slice + y * wide + 1;
       const std::uint16_t* far = distances ? distances + (z * volume.ny + y) * volume.nx : nullptr;
@@ -87,10 +88,12 @@ Zones zones(const Volume<T>& volume, bool flat, std::int64_t z_begin, std::int64
         if (far) nearest.push_back(*std::min_element(far + begin, far + x));
         for (std::int64_t i = begin; i < x; ++i) {
           own[i] = id;
-          if (!meet[i]) continue;
-          for (int r = 0; r < before; ++r)
+          for (unsigned bits = meet[i]; bits; bits &= bits - 1) {
+            const int r = __builtin_ctz(bits);
+            std::int32_t joined = -1;
             for (std::int64_t n = i - 1; n <= i + 1; ++n)
-              if (rows[r][n] == level) forest.join(owners[r][n], id);
+              if (rows[r][n] == level && owners[r][n] != joined) forest.join(joined = owners[r][n], id);
+          }
         }
       }
     }
@@ -116,25 +119,27 @@ Zones zones(const Volume<T>& volume, bool flat, std::int64_t z_begin, std::int64
 
 void taxicab(const std::uint8_t* mask, std::int64_t nz, std::int64_t ny, std::int64_t nx, bool flat, std::uint16_t* out,
              int threads) {
-  constexpr int kMost = 65534;
+  // Signed 16 bits: every processor has their minimum.
+  constexpr std::int16_t kMost = 32766;
+  auto* const distance = reinterpret_cast<std::int16_t*>(out);
   // Along each axis, forth and back: the city-block distance is exact in one pass of each.
-  const auto line = [](std::uint16_t* at, std::int64_t count, std::int64_t step) {
+  const auto line = [](std::int16_t* at, std::int64_t count, std::int64_t step) {
     int near = 0;
-    for (std::int64_t i = 0; i < count; ++i) near = at[i * step] = static_cast<std::uint16_t>(std::min<int>(at[i * step], near + 1));
+    for (std::int64_t i = 0; i < count; ++i) near = at[i * step] = static_cast<std::int16_t>(std::min<int>(at[i * step], near + 1));
     near = 0;
     for (std::int64_t i = count - 1; i >= 0; --i)
-      near = at[i * step] = static_cast<std::uint16_t>(std::min<int>(at[i * step], near + 1));
+      near = at[i * step] = static_cast<std::int16_t>(std::min<int>(at[i * step], near + 1));
   };
   // Rows against rows: the same step for a whole row at once.
-  const auto closer = [nx](std::uint16_t* __restrict at, const std::uint16_t* __restrict other) {
+  const auto closer = [nx](std::int16_t* __restrict at, const std::int16_t* __restrict other) {
     for (std::int64_t x = 0; x < nx; ++x) {
-      const auto step = static_cast<std::uint16_t>((other ? other[x] : 0) + 1);
+      const auto step = static_cast<std::int16_t>((other ? other[x] : 0) + 1);
       at[x] = at[x] < step ? at[x] : step;
     }
   };
   cpu::parallel_for(nz, 4, threads, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t z = begin; z < end; ++z) {
-      std::uint16_t* slice = out + z * ny * nx;
+      std::int16_t* slice = distance + z * ny * nx;
       for (std::int64_t i = 0; i < ny * nx; ++i) slice[i] = mask[z * ny * nx + i] ? kMost : 0;
       for (std::int64_t y = 0; y < ny; ++y) line(slice + y * nx, nx, 1);
       for (std::int64_t y = 0; y < ny; ++y) closer(slice + y * nx, y ? slice + (y - 1) * nx : nullptr);
@@ -145,10 +150,10 @@ void taxicab(const std::uint8_t* mask, std::int64_t nz, std::int64_t ny, std::in
   cpu::parallel_for(ny, 8, threads, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t z = 0; z < nz; ++z)
       for (std::int64_t y = begin; y < end; ++y)
-        closer(out + (z * ny + y) * nx, z ? out + ((z - 1) * ny + y) * nx : nullptr);
+        closer(distance + (z * ny + y) * nx, z ? distance + ((z - 1) * ny + y) * nx : nullptr);
     for (std::int64_t z = nz - 1; z >= 0; --z)
       for (std::int64_t y = begin; y < end; ++y)
-        closer(out + (z * ny + y) * nx, z + 1 < nz ? out + ((z + 1) * ny + y) * nx : nullptr);
+        closer(distance + (z * ny + y) * nx, z + 1 < nz ? distance + ((z + 1) * ny + y) * nx : nullptr);
   });
 }
 

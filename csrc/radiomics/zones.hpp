@@ -18,7 +18,7 @@ template <class T>
 Zones zones(const Volume<T>& volume, bool flat, std::int64_t z_begin, std::int64_t z_end, const std::uint16_t* distances);
 
 // Taxicab distance of each voxel of a mask to the nearest one outside: 1 at the edge, 0 outside. The box (nz, ny, nx) is
-// surrounded by outside. flat: within a slice only. Distances stop at 65535.
+// surrounded by outside. flat: within a slice only. Distances stop at 32767.
 void taxicab(const std::uint8_t* mask, std::int64_t nz, std::int64_t ny, std::int64_t nx, bool flat, std::uint16_t* out,
              int threads);
 

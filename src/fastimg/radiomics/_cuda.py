@@ -92,7 +92,7 @@ def zones(levels: Any, pad: int, flat: bool, slices: tuple[int, int], distances:
 
 def taxicab(mask: Any, flat: bool, *, threads: int) -> Any:
     """uint16: steps along the axes from each voxel of a mask to the nearest one outside."""
-    out = mask.astype(np.uint16) * np.uint16(65534)
+    out = mask.astype(np.uint16) * np.uint16(32766)
     nz, ny, nx = mask.shape
     for axis, (length, stride) in enumerate(((nz, ny * nx), (ny, nx), (nx, 1))):
         if axis == 0 and flat:
