@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastimg as fi
-from fastimg.errors import ArgumentError, FormatError, GeometryError
+from fastimg.errors import ArgumentError, DeviceError, FormatError, GeometryError
 from fastimg.radiomics import FAMILIES, Settings, extract
 
 
@@ -28,6 +28,15 @@ def box(image, *slices):
 def test_empty_mask(image):
     with pytest.raises(ArgumentError, match="no voxel; labels in it: none"):
         extract(image, np.zeros(image.shape, np.uint8))
+
+
+def test_an_image_on_a_gpu(image):
+    mask = box(image, slice(1, 3))
+    with fi.testing.host_device() as put:
+        with pytest.raises(DeviceError, match="works on the CPU"):
+            extract(image.with_array(put(image.array)), put(mask))
+        with pytest.raises(DeviceError, match="different devices"):
+            extract(image, put(mask))
 
 
 def test_several_labels(image):

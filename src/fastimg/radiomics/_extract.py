@@ -46,6 +46,8 @@ def extract(
         does not fit.
     GeometryError
         Mask and image on different grids, or a sheared grid.
+    DeviceError
+        The image or the mask is on a GPU: their texture matrices can be had there (`cooccurrences` and so on).
 
     Examples
     --------

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .. import _dispatch
 from .._arrays import array_of, native
-from ..errors import ArgumentError, GeometryError
+from ..errors import ArgumentError, DeviceError, GeometryError
 from ..image import Image
 from . import _native
 from ._settings import Settings
@@ -72,6 +72,11 @@ def region_of(image: Image, mask: Any, settings: Settings) -> Region:
 def _checked(image: Any, mask: Any, settings: Settings) -> tuple[Image, Array, npt.NDArray[np.bool_]]:
     if not isinstance(image, Image):
         raise ArgumentError("radiomics: image must be an Image, because features need its spacing in mm")
+    if image.device != "cpu":
+        raise DeviceError(
+            "radiomics: extract works on the CPU; move the image with to_device('cpu'), or take the texture matrices on "
+            "the GPU (cooccurrences, run_lengths, dependences, zones)"
+        )
     array = native(array_of(image))
     if array.dtype.name not in ("uint8", "int16", "uint16", "int32", "float32", "float64"):
         array = array.astype(np.float64)
@@ -88,8 +93,7 @@ def _checked(image: Any, mask: Any, settings: Settings) -> tuple[Image, Array, n
             labels = resample(mask, like=image, order="nearest").array
     elif tuple(labels.shape) != tuple(array.shape):
         raise GeometryError(f"radiomics: mask has shape {tuple(labels.shape)}, image {tuple(array.shape)}")
-    if _dispatch.device(labels) != _dispatch.device(array):
-        _dispatch.namespace(array, labels)  # raises
+    _dispatch.namespace(array, labels)  # raises where the mask lives elsewhere
     selected = _labelled(labels, settings.label)
     count = int(selected.sum())
     if count < settings.minimum_size:
