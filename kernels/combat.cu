@@ -1,5 +1,5 @@
-// ComBat: a thread owns a feature and goes through all rows in order, so that sums need no atomics and have the CPU's bits;
-// neighbouring threads read neighbouring features. The correction: a thread a value, grid-stride.
+// ComBat: a thread owns a feature and goes through all rows in order, so that sums need no atomics and have the CPU's
+// bits; neighbouring threads read neighbouring features. The correction: a thread a value, grid-stride.
 #include "fastimg/combat.cuh"
 
 namespace {
@@ -7,8 +7,9 @@ namespace {
 using fastimg::i64;
 
 template <class T>
-__device__ void add(const T* x, const int* batch, const double* covariates, const double* center, i64 rows, i64 features,
-                    int columns, double* y, double* yy, double* cy, double* n, double* c, double* cc, int skip) {
+__device__ void add(const T* x, const int* batch, const double* covariates, const double* center, i64 rows,
+                    i64 features, int columns, double* y, double* yy, double* cy, double* n, double* c, double* cc,
+                    int skip) {
   const i64 f = (i64)blockIdx.x * blockDim.x + threadIdx.x;
   if (f >= features) return;
   for (i64 row = 0; row < rows; ++row) {
@@ -51,16 +52,16 @@ __device__ void apply(const T* x, T* out, const int* batch, const double* covari
 
 }  // namespace
 
-#define FASTIMG_ENTRY(name, T)                                                                                       \
+#define FASTIMG_ENTRY(name, T)                                                                                        \
   extern "C" __global__ void add_##name(const T* x, const int* batch, const double* covariates, const double* center, \
-                                        long long rows, long long features, int columns, double* y, double* yy,      \
-                                        double* cy, double* n, double* c, double* cc, int skip) {                    \
-    add(x, batch, covariates, center, rows, features, columns, y, yy, cy, n, c, cc, skip);                           \
-  }                                                                                                                  \
-  extern "C" __global__ void apply_##name(const T* x, T* out, const int* batch, const double* covariates,            \
-                                          const double* mean, const double* beta, const double* gamma,               \
-                                          const double* alpha, long long rows, long long features, int columns) {    \
-    apply(x, out, batch, covariates, mean, beta, gamma, alpha, rows, features, columns);                             \
+                                        long long rows, long long features, int columns, double* y, double* yy,       \
+                                        double* cy, double* n, double* c, double* cc, int skip) {                     \
+    add(x, batch, covariates, center, rows, features, columns, y, yy, cy, n, c, cc, skip);                            \
+  }                                                                                                                   \
+  extern "C" __global__ void apply_##name(const T* x, T* out, const int* batch, const double* covariates,             \
+                                          const double* mean, const double* beta, const double* gamma,                \
+                                          const double* alpha, long long rows, long long features, int columns) {     \
+    apply(x, out, batch, covariates, mean, beta, gamma, alpha, rows, features, columns);                              \
   }
 FASTIMG_ENTRY(float32, float)
 FASTIMG_ENTRY(float64, double)

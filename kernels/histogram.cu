@@ -1,5 +1,5 @@
-// Counting by integer atomics: in a block's shared memory where the bins fit there, else in global memory. Exact, so the
-// order of the additions does not matter. Moments: two passes, a partial result a thread; the caller adds them.
+// Counting by integer atomics: in a block's shared memory where the bins fit there, else in global memory. Exact, so
+// the order of the additions does not matter. Moments: two passes, a partial result a thread; the caller adds them.
 #include "fastimg/histogram.cuh"
 
 namespace {
@@ -13,19 +13,25 @@ using fastimg::u8;
 struct Direct {
   i64 origin;
   template <class T>
-  __device__ u32 operator()(T x) const { return (u32)((u64)x - (u64)origin); }
+  __device__ u32 operator()(T x) const {
+    return (u32)((u64)x - (u64)origin);
+  }
 };
 struct Fixed {
   double low, high, scale;
   int bins;
   template <class T>
-  __device__ u32 operator()(T x) const { return fastimg::fixed_bin((double)x, low, high, scale, bins); }
+  __device__ u32 operator()(T x) const {
+    return fastimg::fixed_bin((double)x, low, high, scale, bins);
+  }
 };
 struct Power {
   double inverse, base;
   int bins;
   template <class T>
-  __device__ u32 operator()(T x) const { return fastimg::power_bin((double)x, inverse, base, bins); }
+  __device__ u32 operator()(T x) const {
+    return fastimg::power_bin((double)x, inverse, base, bins);
+  }
 };
 struct Key {
   __device__ u32 operator()(unsigned int x) const { return fastimg::ordered((u32)x) >> 16; }
@@ -33,8 +39,8 @@ struct Key {
 };
 
 template <class T, class Index>
-__device__ void count(const T* in, const unsigned char* mask, int masked, i64 length, Index index, u64* counts, int size,
-                      int shared) {
+__device__ void count(const T* in, const unsigned char* mask, int masked, i64 length, Index index, u64* counts,
+                      int size, int shared) {
   FASTIMG_DYNAMIC_SHARED(u32, local);
   const i64 first = (i64)blockIdx.x * blockDim.x + threadIdx.x, step = (i64)gridDim.x * blockDim.x;
   if (shared) {
@@ -89,32 +95,32 @@ __device__ void squares(const T* in, const unsigned char* mask, int masked, i64 
 
 }  // namespace
 
-#define FASTIMG_VOXEL(name, T)                                                                                        \
-  extern "C" __global__ void fixed_##name(const T* in, const unsigned char* mask, int masked, long long length,       \
-                                          double low, double high, double scale, int bins,                            \
-                                          unsigned long long* counts, int size, int shared) {                         \
-    count(in, mask, masked, length, Fixed{low, high, scale, bins}, counts, size, shared);                             \
-  }                                                                                                                   \
-  extern "C" __global__ void sums_##name(const T* in, const unsigned char* mask, int masked, long long length,        \
-                                         double* number, double* skipped, double* total, double* low, double* high) { \
-    sums(in, mask, masked, length, number, skipped, total, low, high);                                                \
-  }                                                                                                                   \
-  extern "C" __global__ void squares_##name(const T* in, const unsigned char* mask, int masked, long long length,     \
-                                            double mean, double* square) {                                            \
-    squares(in, mask, masked, length, mean, square);                                                                  \
+#define FASTIMG_VOXEL(name, T)                                                                                         \
+  extern "C" __global__ void fixed_##name(const T* in, const unsigned char* mask, int masked, long long length,        \
+                                          double low, double high, double scale, int bins, unsigned long long* counts, \
+                                          int size, int shared) {                                                      \
+    count(in, mask, masked, length, Fixed{low, high, scale, bins}, counts, size, shared);                              \
+  }                                                                                                                    \
+  extern "C" __global__ void sums_##name(const T* in, const unsigned char* mask, int masked, long long length,         \
+                                         double* number, double* skipped, double* total, double* low, double* high) {  \
+    sums(in, mask, masked, length, number, skipped, total, low, high);                                                 \
+  }                                                                                                                    \
+  extern "C" __global__ void squares_##name(const T* in, const unsigned char* mask, int masked, long long length,      \
+                                            double mean, double* square) {                                             \
+    squares(in, mask, masked, length, mean, square);                                                                   \
   }
-#define FASTIMG_WHOLE(name, T)                                                                                        \
-  FASTIMG_VOXEL(name, T)                                                                                              \
-  extern "C" __global__ void direct_##name(const T* in, const unsigned char* mask, int masked, long long length,      \
-                                           long long origin, unsigned long long* counts, int size, int shared) {      \
-    count(in, mask, masked, length, Direct{origin}, counts, size, shared);                                            \
+#define FASTIMG_WHOLE(name, T)                                                                                   \
+  FASTIMG_VOXEL(name, T)                                                                                         \
+  extern "C" __global__ void direct_##name(const T* in, const unsigned char* mask, int masked, long long length, \
+                                           long long origin, unsigned long long* counts, int size, int shared) { \
+    count(in, mask, masked, length, Direct{origin}, counts, size, shared);                                       \
   }
-#define FASTIMG_REAL(name, T)                                                                                         \
-  FASTIMG_VOXEL(name, T)                                                                                              \
-  extern "C" __global__ void power_##name(const T* in, const unsigned char* mask, int masked, long long length,       \
-                                          double inverse, double base, int bins, unsigned long long* counts,          \
-                                          int size, int shared) {                                                     \
-    count(in, mask, masked, length, Power{inverse, base, bins}, counts, size, shared);                                \
+#define FASTIMG_REAL(name, T)                                                                                          \
+  FASTIMG_VOXEL(name, T)                                                                                               \
+  extern "C" __global__ void power_##name(const T* in, const unsigned char* mask, int masked, long long length,        \
+                                          double inverse, double base, int bins, unsigned long long* counts, int size, \
+                                          int shared) {                                                                \
+    count(in, mask, masked, length, Power{inverse, base, bins}, counts, size, shared);                                 \
   }
 FASTIMG_WHOLE(int8, signed char)
 FASTIMG_WHOLE(uint8, unsigned char)

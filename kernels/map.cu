@@ -32,18 +32,17 @@ __device__ void lookup_each(const T* in, float* out, i64 count, const float* tab
 
 }  // namespace
 
-#define FASTIMG_ENTRY(name, T)                                                                                      \
-  extern "C" __global__ void affine_##name(const T* in, float* out, long long count, float shift, float scale) {    \
-    affine_each(in, out, count, shift, scale);                                                                      \
-  }                                                                                                                 \
-  extern "C" __global__ void piecewise_##name(const T* in, float* out, long long count, const float* knot,          \
-                                              const float* level, const float* slope, int knots) {                  \
-    piecewise_each(in, out, count, knot, level, slope, knots);                                                      \
+#define FASTIMG_ENTRY(name, T)                                                                                   \
+  extern "C" __global__ void affine_##name(const T* in, float* out, long long count, float shift, float scale) { \
+    affine_each(in, out, count, shift, scale);                                                                   \
+  }                                                                                                              \
+  extern "C" __global__ void piecewise_##name(const T* in, float* out, long long count, const float* knot,       \
+                                              const float* level, const float* slope, int knots) {               \
+    piecewise_each(in, out, count, knot, level, slope, knots);                                                   \
   }
-#define FASTIMG_LOOKUP(name, T)                                                                                     \
-  extern "C" __global__ void lookup_##name(const T* in, float* out, long long count, const float* table,            \
-                                           int least) {                                                             \
-    lookup_each(in, out, count, table, least);                                                                      \
+#define FASTIMG_LOOKUP(name, T)                                                                                       \
+  extern "C" __global__ void lookup_##name(const T* in, float* out, long long count, const float* table, int least) { \
+    lookup_each(in, out, count, table, least);                                                                        \
   }
 FASTIMG_ENTRY(int8, signed char)
 FASTIMG_ENTRY(uint8, unsigned char)

@@ -13,8 +13,8 @@ CombatApplyRows<double> apply_of(const CombatTable& t, const double*) { return t
 }  // namespace
 
 template <class T>
-void combat_add(const T* x, const std::int64_t* order, const std::int32_t* batch, const double* covariates, const double* center,
-                const CombatShape& shape, const CombatSums& sums, int threads) {
+void combat_add(const T* x, const std::int64_t* order, const std::int32_t* batch, const double* covariates,
+                const double* center, const CombatShape& shape, const CombatSums& sums, int threads) {
   const auto tile = add_of(FASTIMG_PICK(combat_table), x);
   cpu::parallel_for(shape.features, kFeatures, threads, [&](std::int64_t begin, std::int64_t end) {
     tile(x, order, batch, covariates, center, shape, sums, begin, end);
@@ -30,10 +30,10 @@ void combat_apply(const T* x, T* out, const std::int32_t* batch, const double* c
   });
 }
 
-#define FASTIMG_EACH(T)                                                                                              \
-  template void combat_add(const T*, const std::int64_t*, const std::int32_t*, const double*, const double*, const CombatShape&,          \
-                           const CombatSums&, int);                                                                  \
-  template void combat_apply(const T*, T*, const std::int32_t*, const double*, const double*, const double*,         \
+#define FASTIMG_EACH(T)                                                                                      \
+  template void combat_add(const T*, const std::int64_t*, const std::int32_t*, const double*, const double*, \
+                           const CombatShape&, const CombatSums&, int);                                      \
+  template void combat_apply(const T*, T*, const std::int32_t*, const double*, const double*, const double*, \
                              const double*, const double*, const CombatShape&, int);
 FASTIMG_EACH(float)
 FASTIMG_EACH(double)

@@ -7,8 +7,9 @@ namespace {
 constexpr int kTile = 256;  // features at once: the sums of a batch fit the first-level cache
 
 template <class T>
-void combat_add_tile(const T* x, const std::int64_t* order, const std::int32_t* batch, const double* covariates, const double* center,
-                     const CombatShape& shape, const CombatSums& sums, std::int64_t begin, std::int64_t end) {
+void combat_add_tile(const T* x, const std::int64_t* order, const std::int32_t* batch, const double* covariates,
+                     const double* center, const CombatShape& shape, const CombatSums& sums, std::int64_t begin,
+                     std::int64_t end) {
   const std::int64_t p = shape.features;
   const int q = shape.columns;
   for (std::int64_t from = begin; from < end; from += kTile) {

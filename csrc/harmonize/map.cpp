@@ -7,8 +7,8 @@ namespace {
 
 constexpr std::int64_t kGrain = 1 << 16;
 
-#define FASTIMG_FIELD(T, name)                                                          \
-  AffineRow<T> affine_of(const MapTable& t, const T*) { return t.affine_##name; }       \
+#define FASTIMG_FIELD(T, name)                                                    \
+  AffineRow<T> affine_of(const MapTable& t, const T*) { return t.affine_##name; } \
   PiecewiseRow<T> piecewise_of(const MapTable& t, const T*) { return t.piecewise_##name; }
 FASTIMG_EACH_MAPPED(FASTIMG_FIELD)
 #undef FASTIMG_FIELD
@@ -26,9 +26,8 @@ void affine(const T* in, float* out, std::int64_t count, float shift, float scal
 template <class T>
 void piecewise(const T* in, float* out, std::int64_t count, const Knots& knots, int threads) {
   const auto row = piecewise_of(FASTIMG_PICK(map_table), in);
-  cpu::parallel_for(count, kGrain, threads, [&](std::int64_t begin, std::int64_t end) {
-    row(in + begin, out + begin, end - begin, knots);
-  });
+  cpu::parallel_for(count, kGrain, threads,
+                    [&](std::int64_t begin, std::int64_t end) { row(in + begin, out + begin, end - begin, knots); });
 }
 
 template <class T>
@@ -39,8 +38,8 @@ void lookup(const T* in, float* out, std::int64_t count, const float* table, int
   });
 }
 
-#define FASTIMG_FIELD(T, name)                                                  \
-  template void affine(const T*, float*, std::int64_t, float, float, int);      \
+#define FASTIMG_FIELD(T, name)                                             \
+  template void affine(const T*, float*, std::int64_t, float, float, int); \
   template void piecewise(const T*, float*, std::int64_t, const Knots&, int);
 FASTIMG_EACH_MAPPED(FASTIMG_FIELD)
 #undef FASTIMG_FIELD

@@ -18,8 +18,8 @@ template <class T>
 using PiecewiseRow = void (*)(const T* in, float* out, std::int64_t count, const Knots& knots);
 
 #define FASTIMG_EACH_MAPPED(M) \
-  M(std::int8_t, i8) M(std::uint8_t, u8) M(std::int16_t, i16) M(std::uint16_t, u16) M(std::int32_t, i32) \
-  M(float, f32) M(double, f64)
+  M(std::int8_t, i8)           \
+  M(std::uint8_t, u8) M(std::int16_t, i16) M(std::uint16_t, u16) M(std::int32_t, i32) M(float, f32) M(double, f64)
 
 struct MapTable {
 #define FASTIMG_FIELD(T, name) \

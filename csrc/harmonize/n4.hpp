@@ -1,5 +1,5 @@
-// The loops of N4 over voxels; the small steps between them (a histogram's Fourier transforms, the lattice) are in Python.
-// Atoms: kernels/fastimg/n4.cuh. Masks are 0 or 1.
+// The loops of N4 over voxels; the small steps between them (a histogram's Fourier transforms, the lattice) are in
+// Python. Atoms: kernels/fastimg/n4.cuh. Masks are 0 or 1.
 #pragma once
 
 #include <cstdint>
@@ -49,9 +49,10 @@ template <class T>
 void n4_reduce(const T* in, const N4Axis& axis, std::int64_t outer, std::int64_t inner, double* out, int threads);
 template <class T>
 void n4_expand(const double* in, const N4Axis& axis, std::int64_t outer, std::int64_t inner, T* out, int threads);
-// ITK's measure of convergence: the coefficient of variation of exp(before - after) over the mask. ITK keeps its running
-// mean and sum of squares in float32, voxel after voxel: once a voxel's share is below half a unit in the last place, the
-// mean stands still, and the measure is off by 10 to 20 %. The stop rule hangs on that, so the same sums are made here.
+// ITK's measure of convergence: the coefficient of variation of exp(before - after) over the mask. ITK keeps its
+// running mean and sum of squares in float32, voxel after voxel: once a voxel's share is below half a unit in the last
+// place, the mean stands still, and the measure is off by 10 to 20 %. The stop rule hangs on that, so the same sums are
+// made here.
 float n4_change(const float* before, const float* after, const std::uint8_t* mask, std::int64_t count);
 // corrected = image / exp(log_field), field = exp(log_field).
 void n4_correct(const float* image, const float* log_field, float* corrected, float* field, std::int64_t count,

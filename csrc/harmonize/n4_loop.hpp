@@ -85,7 +85,8 @@ void mix(const double* __restrict in, std::int64_t stride, const double* __restr
     out[i] = static_cast<T>(((a * in[i] + b * in[i + stride]) + c * in[i + 2 * stride]) + d * in[i + 3 * stride]);
 }
 
-void ratios(const float* __restrict before, const float* __restrict after, float* __restrict ratio, std::int64_t count) {
+void ratios(const float* __restrict before, const float* __restrict after, float* __restrict ratio,
+            std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i)
     ratio[i] = static_cast<float>(fastimg::n4_exp(static_cast<double>(before[i] - after[i])));
 }

@@ -15,9 +15,9 @@ constexpr std::int64_t kSmallest = 1 << 20;  // values a chunk at least: a table
 constexpr std::int64_t kLargest = 1 << 30;   // and at most, or 32 bits overflow
 constexpr std::int64_t kMomentsGrain = 1 << 16;
 
-#define FASTIMG_FIELD(T, name)                                                          \
-  CountRow<T> direct_of(const CountTable& t, const T*) { return t.direct_##name; }      \
-  CountRow<T> fixed_of(const CountTable& t, const T*) { return t.fixed_##name; }        \
+#define FASTIMG_FIELD(T, name)                                                     \
+  CountRow<T> direct_of(const CountTable& t, const T*) { return t.direct_##name; } \
+  CountRow<T> fixed_of(const CountTable& t, const T*) { return t.fixed_##name; }   \
   MomentsRow<T> moments_of(const CountTable& t, const T*) { return t.moments_##name; }
 FASTIMG_EACH_VOXEL(FASTIMG_FIELD)
 #undef FASTIMG_FIELD
@@ -76,7 +76,8 @@ void count_power(const T* in, const std::uint8_t* mask, std::int64_t count, doub
 
 template <class U>
 void count_keys(const U* bits, const std::uint8_t* mask, std::int64_t count, std::int64_t* counts, int threads) {
-  count_into(key_of(FASTIMG_PICK(count_table), bits), bits, mask, count, Bins{}, counts, std::int64_t{1} << 16, threads);
+  count_into(key_of(FASTIMG_PICK(count_table), bits), bits, mask, count, Bins{}, counts, std::int64_t{1} << 16,
+             threads);
 }
 
 template <class U>
@@ -97,7 +98,8 @@ Moments moments(const T* in, const std::uint8_t* mask, std::int64_t count, int t
   const auto row = moments_of(FASTIMG_PICK(count_table), in);
   std::vector<Moments> parts(static_cast<std::size_t>((count + kMomentsGrain - 1) / kMomentsGrain));
   cpu::parallel_for(count, kMomentsGrain, threads, [&](std::int64_t begin, std::int64_t end) {
-    parts[static_cast<std::size_t>(begin / kMomentsGrain)] = row(in + begin, mask ? mask + begin : nullptr, end - begin);
+    parts[static_cast<std::size_t>(begin / kMomentsGrain)] =
+        row(in + begin, mask ? mask + begin : nullptr, end - begin);
   });
   Moments all;
   for (const Moments& part : parts) {
@@ -120,11 +122,11 @@ Moments moments(const T* in, const std::uint8_t* mask, std::int64_t count, int t
   return all;
 }
 
-#define FASTIMG_FIELD(T, name)                                                                                        \
-  template void count_direct(const T*, const std::uint8_t*, std::int64_t, std::int64_t, std::int64_t*, std::int64_t,  \
-                             int);                                                                                    \
-  template void count_fixed(const T*, const std::uint8_t*, std::int64_t, double, double, double, std::int64_t*,       \
-                            std::int64_t, int);                                                                       \
+#define FASTIMG_FIELD(T, name)                                                                                       \
+  template void count_direct(const T*, const std::uint8_t*, std::int64_t, std::int64_t, std::int64_t*, std::int64_t, \
+                             int);                                                                                   \
+  template void count_fixed(const T*, const std::uint8_t*, std::int64_t, double, double, double, std::int64_t*,      \
+                            std::int64_t, int);                                                                      \
   template Moments moments(const T*, const std::uint8_t*, std::int64_t, int);
 FASTIMG_EACH_VOXEL(FASTIMG_FIELD)
 #undef FASTIMG_FIELD

@@ -191,7 +191,7 @@ const CountTable count_table = {
 #define FASTIMG_FIELD(T, name) count_row<DirectIndex, T>, count_row<FixedIndex, T>, moments_row<T>,
     FASTIMG_EACH_VOXEL(FASTIMG_FIELD)
 #undef FASTIMG_FIELD
-    count_row<PowerIndex, float>,
+        count_row<PowerIndex, float>,
     count_row<PowerIndex, double>,
     count_row<KeyIndex, std::uint32_t>,
     count_row<KeyIndex, std::uint64_t>,

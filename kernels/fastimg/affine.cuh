@@ -1,4 +1,5 @@
-// Shift and scale: y = (x - shift) * scale, in float32. z-score: shift = mean, scale = 1 / sd. Cost: 2 operations a voxel.
+// Shift and scale: y = (x - shift) * scale, in float32. z-score: shift = mean, scale = 1 / sd. Cost: 2 operations a
+// voxel.
 #pragma once
 #include "fastimg/atom.cuh"
 

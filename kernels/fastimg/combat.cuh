@@ -2,7 +2,8 @@
 //
 //     y = mean + (x - mean - gamma) * alpha,   mean = grand mean + covariates . beta,  alpha = 1 / sqrt(delta)
 //
-// gamma is the batch's shift in the feature's unit (the standardised one times the pooled sd). Cost: 3 + 1, 2 a covariate.
+// gamma is the batch's shift in the feature's unit (the standardised one times the pooled sd). Cost: 3 + 1, 2 a
+// covariate.
 #pragma once
 #include "fastimg/atom.cuh"
 

@@ -1,8 +1,8 @@
 // In which bin a value falls. Every atom gives an index; the loops count.
 //
-// Fixed bins over a public range: index = 1 + floor((x - low) * scale), scale = bins / (high - low), in float64; 0 below
-// the range, bins + 1 above it, bins + 2 for NaN and infinities; x == high belongs to the last bin.
-// Adaptive bins: floor(x / 2^e) - base, exact, since a division by a power of two is. Cost: 2-6 operations a value.
+// Fixed bins over a public range: index = 1 + floor((x - low) * scale), scale = bins / (high - low), in float64; 0
+// below the range, bins + 1 above it, bins + 2 for NaN and infinities; x == high belongs to the last bin. Adaptive
+// bins: floor(x / 2^e) - base, exact, since a division by a power of two is. Cost: 2-6 operations a value.
 #pragma once
 #include "fastimg/atom.cuh"
 

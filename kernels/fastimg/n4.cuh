@@ -1,4 +1,5 @@
-// N4 bias-field correction (Tustison et al., IEEE TMI 29:1310, 2010), in the arithmetic of ITK 5, whose voxels are float32.
+// N4 bias-field correction (Tustison et al., IEEE TMI 29:1310, 2010), in the arithmetic of ITK 5, whose voxels are
+// float32.
 #pragma once
 #include "fastimg/atom.cuh"
 

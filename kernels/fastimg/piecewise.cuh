@@ -2,8 +2,8 @@
 //
 //     y = y[k] + (x - x[k]) * slope[k],  k = the last knot with x[k] <= x, within 0 and n - 2
 //
-// so that the first and the last segment go on beyond the ends (as in Nyul & Udupa, MRM 42:1072, 1999), and NaN stays NaN.
-// `knot` has a power of two entries: knot n - 1 and all after it are +infinity, which the search never passes.
+// so that the first and the last segment go on beyond the ends (as in Nyul & Udupa, MRM 42:1072, 1999), and NaN stays
+// NaN. `knot` has a power of two entries: knot n - 1 and all after it are +infinity, which the search never passes.
 // Cost: log2(entries) loads and comparisons, and 3 operations.
 #pragma once
 #include "fastimg/atom.cuh"
