@@ -13,10 +13,10 @@ __device__ void rescale_each(const T* in, float* out, fastimg::i64 count, int le
 
 }  // namespace
 
-#define FASTIMG_ENTRY(name, T)                                                                               \
-  extern "C" __global__ void rescale_##name(const T* in, float* out, long long count, int left, int right,   \
-                                            double slope, double intercept) {                                \
-    rescale_each(in, out, count, left, right, slope, intercept);                                             \
+#define FASTIMG_ENTRY(name, T)                                                                             \
+  extern "C" __global__ void rescale_##name(const T* in, float* out, long long count, int left, int right, \
+                                            double slope, double intercept) {                              \
+    rescale_each(in, out, count, left, right, slope, intercept);                                           \
   }
 FASTIMG_ENTRY(int8, signed char)
 FASTIMG_ENTRY(uint8, unsigned char)

@@ -14,7 +14,7 @@ namespace fastimg::dicom {
 
 inline Type type_of(const py::dtype& dtype) {
   const std::string name = py::str(dtype.attr("name"));
-  static constexpr const char* names[] = {"int8", "uint8", "int16", "uint16", "int32",
+  static constexpr const char* names[] = {"int8",   "uint8", "int16",  "uint16",  "int32",
                                           "uint32", "int64", "uint64", "float32", "float64"};
   for (int i = 0; i < 10; ++i)
     if (name == names[i]) return static_cast<Type>(i);
@@ -33,8 +33,8 @@ class Plan {
  public:
   void add(const std::string& path, std::uint64_t pixels, std::uint32_t samples, const py::dtype& type, int packing,
            bool planar, bool swap, bool swap_pairs, std::uint64_t index, std::uint64_t offset, std::uint64_t length,
-           std::uint64_t deflated_at, const std::vector<std::pair<std::uint64_t, std::uint64_t>>& spans, int left, int right,
-           double slope, double intercept, std::uint64_t slice) {
+           std::uint64_t deflated_at, const std::vector<std::pair<std::uint64_t, std::uint64_t>>& spans, int left,
+           int right, double slope, double intercept, std::uint64_t slice) {
     Frame frame;
     frame.path = path;
     frame.layout = {pixels, samples, type_of(type), static_cast<Packing>(packing), planar, swap, swap_pairs};
@@ -51,7 +51,8 @@ class Plan {
   }
 
   std::vector<std::pair<std::uint64_t, std::string>> run(py::array out, int threads) {
-    if (!out.writeable() || !(out.flags() & py::array::c_style)) throw std::invalid_argument("out must be writable and C-contiguous");
+    if (!out.writeable() || !(out.flags() & py::array::c_style))
+      throw std::invalid_argument("out must be writable and C-contiguous");
     const Type to = type_of(out.dtype());
     for (const Frame& frame : frames_) {
       const std::uint64_t values = product({frame.layout.pixels, frame.layout.samples});
@@ -86,7 +87,8 @@ class Plan {
 
 inline void rescale_array(const py::array& stored, py::array out, int left, int right, double slope, double intercept,
                           int threads) {
-  if (stored.size() != out.size() || !(stored.flags() & py::array::c_style) || !(out.flags() & py::array::c_style) || !out.writeable())
+  if (stored.size() != out.size() || !(stored.flags() & py::array::c_style) || !(out.flags() & py::array::c_style) ||
+      !out.writeable())
     throw std::invalid_argument("arrays must be C-contiguous and of one size");
   const Type from = type_of(stored.dtype()), to = type_of(out.dtype());
   const void* in = stored.data();
@@ -94,14 +96,14 @@ inline void rescale_array(const py::array& stored, py::array out, int left, int 
   const auto count = static_cast<std::int64_t>(stored.size());
   py::gil_scoped_release release;
   cpu::parallel_for(count, 1 << 16, threads, [&](std::int64_t begin, std::int64_t end) {
-    rescale(static_cast<const char*>(in) + begin * size_of(from), from, static_cast<char*>(target) + begin * size_of(to), to,
-            end - begin, {left, right, slope, intercept});
+    rescale(static_cast<const char*>(in) + begin * size_of(from), from,
+            static_cast<char*>(target) + begin * size_of(to), to, end - begin, {left, right, slope, intercept});
   });
 }
 
 inline std::vector<std::vector<std::pair<std::uint64_t, std::uint64_t>>> spans_of(
-    const std::string& path, std::uint64_t offset, bool big, std::uint64_t frames, const std::vector<std::uint64_t>& offsets,
-    const std::vector<std::uint64_t>& lengths) {
+    const std::string& path, std::uint64_t offset, bool big, std::uint64_t frames,
+    const std::vector<std::uint64_t>& offsets, const std::vector<std::uint64_t>& lengths) {
   std::vector<std::vector<Span>> found;
   {
     py::gil_scoped_release release;
@@ -124,7 +126,8 @@ inline py::bytes rle_bytes(const py::bytes& data, std::uint64_t pixels, unsigned
   const std::uint64_t size = product({pixels, samples, sample_bytes});
   if (size / 128 > in.size() + 64) throw std::runtime_error("the RLE data are too short for rows and columns");
   std::vector<Byte> out(size + 16), planes;
-  const char* problem = rle_frame(reinterpret_cast<const Byte*>(in.data()), in.size(), pixels, samples, sample_bytes, out.data(), planes);
+  const char* problem =
+      rle_frame(reinterpret_cast<const Byte*>(in.data()), in.size(), pixels, samples, sample_bytes, out.data(), planes);
   if (problem) throw std::runtime_error(problem);
   return py::bytes(reinterpret_cast<const char*>(out.data()), size);
 }

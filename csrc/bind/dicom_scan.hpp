@@ -4,8 +4,8 @@
 
 #include "bind/dicom_arrays.hpp"
 #include "dicom/groups.hpp"
-#include "dicom/part10.hpp"
 #include "dicom/inflate.hpp"
+#include "dicom/part10.hpp"
 #include "dicom/scan.hpp"
 
 namespace fastimg::dicom {
@@ -85,8 +85,7 @@ inline py::dict scanned(const std::string& root, std::vector<Entry> entries, int
   result["pixel_offset"] = fact_array<std::int64_t>(facts, [](const Fact& f) { return f.pixel_offset; });
   result["pixel_length"] = fact_array<std::int64_t>(facts, [](const Fact& f) { return f.pixel_length; });
   result["pixel_element"] = fact_array<std::int32_t>(facts, [](const Fact& f) { return f.pixel_element; });
-  result["pixel_words"] =
-      fact_array<std::uint8_t>(facts, [](const Fact& f) { return f.pixel_vr == vr('O', 'W'); });
+  result["pixel_words"] = fact_array<std::uint8_t>(facts, [](const Fact& f) { return f.pixel_vr == vr('O', 'W'); });
   result["big_endian"] = fact_array<std::uint8_t>(facts, [](const Fact& f) { return f.big; });
   result["deflated"] = fact_array<std::uint8_t>(facts, [](const Fact& f) { return f.deflated; });
   result["multi_frame"] = fact_array<std::uint8_t>(facts, [](const Fact& f) { return f.segmented; });

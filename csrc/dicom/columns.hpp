@@ -16,8 +16,8 @@ enum class Status : std::uint8_t { image, mask, other, skipped, damaged };
 struct Fact {
   std::uint64_t size = 0;
   Status status = Status::skipped;
-  const char* finding = nullptr;  // a code of fastimg.findings, static text
-  const char* detail = nullptr;   // static text
+  const char* finding = nullptr;                      // a code of fastimg.findings, static text
+  const char* detail = nullptr;                       // static text
   std::int64_t pixel_offset = -1, pixel_length = -1;  // length -1: encapsulated, or none
   std::int32_t pixel_element = 0;                     // 0x10, 0x08 or 0x09 of group 7FE0
   std::uint16_t pixel_vr = 0;
@@ -43,13 +43,15 @@ class Block {
 
  private:
   friend struct Table;
-  std::size_t at(int field) const { return static_cast<std::size_t>(field) * static_cast<std::size_t>(rows_) + static_cast<std::size_t>(row_); }
+  std::size_t at(int field) const {
+    return static_cast<std::size_t>(field) * static_cast<std::size_t>(rows_) + static_cast<std::size_t>(row_);
+  }
 
   int rows_, row_ = 0;
-  std::vector<std::uint8_t> valid_;   // field-major
-  std::vector<double> real_;          // value, for text and lists: unused
-  std::vector<std::int64_t> whole_;   // value; for text and lists: their length
-  std::vector<std::string> bytes_;    // text values of a field, end to end
+  std::vector<std::uint8_t> valid_;  // field-major
+  std::vector<double> real_;         // value, for text and lists: unused
+  std::vector<std::int64_t> whole_;  // value; for text and lists: their length
+  std::vector<std::string> bytes_;   // text values of a field, end to end
   std::vector<std::vector<double>> lists_;
   std::vector<std::pair<int, int>> foreign_;  // (field, row) of text with bytes beyond ASCII
 };
@@ -57,12 +59,12 @@ class Block {
 // The joined columns, laid out as Arrow wants them.
 struct Column {
   FieldKind kind;
-  std::vector<std::uint8_t> bitmap;     // validity, least significant bit first
-  std::vector<std::int32_t> offsets;    // text and lists: rows + 1
-  std::vector<char> bytes;              // text
-  std::vector<double> reals;            // real and lists
+  std::vector<std::uint8_t> bitmap;   // validity, least significant bit first
+  std::vector<std::int32_t> offsets;  // text and lists: rows + 1
+  std::vector<char> bytes;            // text
+  std::vector<double> reals;          // real and lists
   std::vector<std::int64_t> wholes;
-  std::vector<std::int64_t> foreign;    // rows whose text is not ASCII
+  std::vector<std::int64_t> foreign;  // rows whose text is not ASCII
 };
 
 struct Table {

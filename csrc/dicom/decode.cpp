@@ -63,7 +63,8 @@ void expand_bits(const Byte* in, std::uint64_t first, Byte* out, std::uint64_t c
 
 // Native bytes [offset, offset + length) of the pixel value, from the file or from the inflated data set.
 const Byte* native_bytes(const Frame& frame, std::uint64_t offset, std::uint64_t length, Room& room) {
-  if (!within(offset, length, frame.length)) fail("the pixel data are shorter than rows, columns, frames and bits need");
+  if (!within(offset, length, frame.length))
+    fail("the pixel data are shorter than rows, columns, frames and bits need");
   std::uint64_t begin;
   if (__builtin_add_overflow(frame.offset, offset, &begin)) fail("the pixel data lie outside the file");
   File file;
@@ -76,13 +77,15 @@ const Byte* native_bytes(const Frame& frame, std::uint64_t offset, std::uint64_t
   }
   if (frame.deflated_at > file.size()) fail("the file changed while it was read");
   const std::uint64_t size = file.size() - frame.deflated_at;
-  if (begin + length < begin || begin + length > size * 1032) fail("the deflated data set is shorter than its header says");
+  if (begin + length < begin || begin + length > size * 1032)
+    fail("the deflated data set is shorter than its header says");
   std::vector<Byte> deflated(size);
   if (!file.read(frame.deflated_at, deflated.data(), size)) fail("the file could not be read");
   room.packed.clear();
   const Inflated state = inflate(deflated.data(), size, room.packed, begin + length);
   if (room.packed.size() < begin + length)
-    fail(state == Inflated::damaged ? "the deflated data set is damaged" : "the deflated data set is shorter than its header says");
+    fail(state == Inflated::damaged ? "the deflated data set is damaged"
+                                    : "the deflated data set is shorter than its header says");
   return room.packed.data() + begin;
 }
 
@@ -100,7 +103,8 @@ void collect(const Frame& frame, std::vector<Byte>& to) {
     Source source(tail.data(), length);
     auto frames = frame_spans(source, 0, false, 1, {}, {});
     to.clear();
-    for (const Span& span : frames[0]) to.insert(to.end(), tail.data() + span.offset, tail.data() + span.offset + span.length);
+    for (const Span& span : frames[0])
+      to.insert(to.end(), tail.data() + span.offset, tail.data() + span.offset + span.length);
     return;
   }
   std::uint64_t total = 0;
@@ -161,8 +165,8 @@ void decode_one(const Frame& frame, void* out, Type to) {
       // A PackBits byte yields at most 128: a header that claims more than that is not believed.
       if (bytes / 128 > room.packed.size() + 64) fail("the RLE data are too short for rows and columns");
       if (room.stored.size() < bytes + 16) room.stored.resize(bytes + 16);
-      const char* problem =
-          rle_frame(room.packed.data(), room.packed.size(), layout.pixels, layout.samples, width, room.stored.data(), room.other);
+      const char* problem = rle_frame(room.packed.data(), room.packed.size(), layout.pixels, layout.samples, width,
+                                      room.stored.data(), room.other);
       if (problem) fail(problem);
       stored = room.stored.data();
       break;

@@ -11,17 +11,22 @@
 
 namespace fastimg::dicom {
 
-enum class Packing : std::int32_t { native, bits, rle, ybr422 };  // bits: 1 bit allocated; ybr422: native, two pixels share colour
+enum class Packing : std::int32_t {
+  native,
+  bits,
+  rle,
+  ybr422
+};  // bits: 1 bit allocated; ybr422: native, two pixels share colour
 
 // How one frame's pixels are stored.
 struct Layout {
   std::uint64_t pixels = 0;  // rows * columns
   std::uint32_t samples = 1;
-  Type type = Type::u16;     // of a stored sample
+  Type type = Type::u16;  // of a stored sample
   Packing packing = Packing::native;
-  bool planar = false;       // all of one sample, then all of the next (native only)
-  bool swap = false;         // big endian
-  bool swap_pairs = false;   // 8-bit samples in big-endian 16-bit words
+  bool planar = false;      // all of one sample, then all of the next (native only)
+  bool swap = false;        // big endian
+  bool swap_pairs = false;  // 8-bit samples in big-endian 16-bit words
 };
 
 struct Frame {
@@ -34,7 +39,7 @@ struct Frame {
   std::uint64_t frames = 1;       // in the file
   std::vector<Span> spans;        // of an encapsulated frame, if known; else the file holds one frame
   Rescale rescale;
-  std::uint64_t slice = 0;        // where it goes
+  std::uint64_t slice = 0;  // where it goes
 };
 
 struct Failure {

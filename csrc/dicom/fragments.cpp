@@ -63,7 +63,8 @@ Frames by_table(const Items& items, const std::vector<std::uint64_t>& offsets) {
     const std::uint64_t end = frame + 1 < offsets.size() ? items.first + offsets[frame + 1] : ~std::uint64_t{0};
     if (at >= items.fragments.size() || items.fragments[at].offset - 8 != begin) return {};
     frames.emplace_back();
-    while (at < items.fragments.size() && items.fragments[at].offset - 8 < end) frames.back().push_back(items.fragments[at++]);
+    while (at < items.fragments.size() && items.fragments[at].offset - 8 < end)
+      frames.back().push_back(items.fragments[at++]);
     if (frames.back().empty()) return {};
   }
   return frames;
@@ -72,7 +73,8 @@ Frames by_table(const Items& items, const std::vector<std::uint64_t>& offsets) {
 }  // namespace
 
 Frames frame_spans(Source& source, std::uint64_t pixel_offset, bool big, std::uint64_t count,
-                   const std::vector<std::uint64_t>& extended_offsets, const std::vector<std::uint64_t>& extended_lengths) {
+                   const std::vector<std::uint64_t>& extended_offsets,
+                   const std::vector<std::uint64_t>& extended_lengths) {
   const Items items = read_items(source, pixel_offset, big);
   const std::vector<Span>& fragments = items.fragments;
   if (fragments.empty()) throw std::runtime_error("the encapsulated pixel data hold no fragment");

@@ -13,16 +13,24 @@ namespace fastimg::dicom {
 // Numbers by frame, NaN where absent; a shared value stands in every row.
 struct Groups {
   std::uint64_t frames = 0;
-  std::vector<double> position;     // 3 a frame
-  std::vector<double> orientation;  // 6 a frame
-  std::vector<double> spacing;      // 2 a frame
-  std::vector<double> numbers;      // kNumbers a frame
-  std::vector<std::string> types;   // frame type, raw
-  std::vector<std::string> stacks;  // stack id
+  std::vector<double> position;                        // 3 a frame
+  std::vector<double> orientation;                     // 6 a frame
+  std::vector<double> spacing;                         // 2 a frame
+  std::vector<double> numbers;                         // kNumbers a frame
+  std::vector<std::string> types;                      // frame type, raw
+  std::vector<std::string> stacks;                     // stack id
   std::vector<std::vector<std::uint32_t>> dimensions;  // dimension index values
 };
 enum GroupNumber : int {
-  kThickness, kSlope, kIntercept, kEchoTime, kBValue, kTemporalIndex, kInStack, kSegment, kNumbers
+  kThickness,
+  kSlope,
+  kIntercept,
+  kEchoTime,
+  kBValue,
+  kTemporalIndex,
+  kInStack,
+  kSegment,
+  kNumbers
 };
 
 // Throws std::runtime_error where the data set cannot be walked. Memory is a multiple of the file's own item count.

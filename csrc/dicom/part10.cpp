@@ -15,7 +15,11 @@ bool starts(Source& source, std::uint64_t offset, const void* magic, std::uint64
 
 bool is_archive(Source& source) {
   return starts(source, 0, "PK\3\4", 4) || starts(source, 0, "\x1f\x8b", 2) || starts(source, 0, "BZh", 3) ||
-         starts(source, 0, "7z\xbc\xaf\x27\x1c", 6) || starts(source, 0, "\xfd" "7zXZ", 5) ||
+         starts(source, 0, "7z\xbc\xaf\x27\x1c", 6) ||
+         starts(source, 0,
+                "\xfd"
+                "7zXZ",
+                5) ||
          starts(source, 0, "Rar!\x1a\x07", 6) || starts(source, 0, "\x28\xb5\x2f\xfd", 4) ||
          starts(source, 257, "ustar", 5);
 }

@@ -32,7 +32,8 @@ void rescale(const void* in, Type from, void* out, Type to, std::int64_t count, 
     return;
   }
   const RescaleRow row = to == Type::f64 ? nullptr : table.to_whole[f][t];
-  if (!row || !whole(how.slope) || !whole(how.intercept)) throw std::invalid_argument("rescale: no exact integer result");
+  if (!row || !whole(how.slope) || !whole(how.intercept))
+    throw std::invalid_argument("rescale: no exact integer result");
   row(in, out, count, how);
 }
 

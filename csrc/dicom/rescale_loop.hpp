@@ -21,7 +21,8 @@ void row_f32_whole(const void* from, void* to, std::int64_t count, const Rescale
   const int left = how.left, right = how.right;
   const float slope = static_cast<float>(how.slope), intercept = static_cast<float>(how.intercept);
   if (left == 0 && right == 0) {
-    for (std::int64_t i = 0; i < count; ++i) out[i] = fastimg::rescale_whole(static_cast<float>(in[i]), slope, intercept);
+    for (std::int64_t i = 0; i < count; ++i)
+      out[i] = fastimg::rescale_whole(static_cast<float>(in[i]), slope, intercept);
     return;
   }
   for (std::int64_t i = 0; i < count; ++i)
@@ -51,11 +52,9 @@ void row_whole(const void* from, void* to, std::int64_t count, const Rescale& ho
 
 }  // namespace
 
-#define FASTIMG_WHOLE(T)                                                                                                 \
-  {                                                                                                                      \
-    row_whole<T, std::int8_t>, row_whole<T, std::uint8_t>, row_whole<T, std::int16_t>, row_whole<T, std::uint16_t>,      \
-        row_whole<T, std::int32_t>, row_whole<T, std::uint32_t>, row_whole<T, std::int64_t>, row_whole<T, std::uint64_t> \
-  }
+#define FASTIMG_WHOLE(T)                                                                                             \
+  {row_whole<T, std::int8_t>,  row_whole<T, std::uint8_t>,  row_whole<T, std::int16_t>, row_whole<T, std::uint16_t>, \
+   row_whole<T, std::int32_t>, row_whole<T, std::uint32_t>, row_whole<T, std::int64_t>, row_whole<T, std::uint64_t>}
 
 extern const RescaleTable rescale_table;
 const RescaleTable rescale_table = {
@@ -63,9 +62,16 @@ const RescaleTable rescale_table = {
      row_f32<std::uint32_t>, row_f32<std::int64_t>, row_f32<std::uint64_t>, row_f32<float>, row_f32<double>},
     {row_f32_whole<std::int8_t>, row_f32_whole<std::uint8_t>, row_f32_whole<std::int16_t>, row_f32_whole<std::uint16_t>,
      nullptr, nullptr, nullptr, nullptr, nullptr, nullptr},
-    {FASTIMG_WHOLE(std::int8_t), FASTIMG_WHOLE(std::uint8_t), FASTIMG_WHOLE(std::int16_t), FASTIMG_WHOLE(std::uint16_t),
-     FASTIMG_WHOLE(std::int32_t), FASTIMG_WHOLE(std::uint32_t), FASTIMG_WHOLE(std::int64_t), FASTIMG_WHOLE(std::uint64_t),
-     {nullptr}, {nullptr}},
+    {FASTIMG_WHOLE(std::int8_t),
+     FASTIMG_WHOLE(std::uint8_t),
+     FASTIMG_WHOLE(std::int16_t),
+     FASTIMG_WHOLE(std::uint16_t),
+     FASTIMG_WHOLE(std::int32_t),
+     FASTIMG_WHOLE(std::uint32_t),
+     FASTIMG_WHOLE(std::int64_t),
+     FASTIMG_WHOLE(std::uint64_t),
+     {nullptr},
+     {nullptr}},
 };
 #undef FASTIMG_WHOLE
 

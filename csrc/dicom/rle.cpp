@@ -49,11 +49,13 @@ const char* rle_frame(const Byte* in, std::uint64_t size, std::uint64_t pixels, 
                       Byte* out, std::vector<Byte>& planes) {
   if (size < 64) return "an RLE frame is shorter than its header";
   const std::uint32_t segments = load32(in, false);
-  if (segments != samples * sample_bytes || segments > 15) return "an RLE frame has another number of segments than its pixels need";
+  if (segments != samples * sample_bytes || segments > 15)
+    return "an RLE frame has another number of segments than its pixels need";
   std::uint32_t offsets[16];
   for (unsigned s = 0; s < segments; ++s) {
     offsets[s] = load32(in + 4 + 4 * s, false);
-    if (offsets[s] < 64 || offsets[s] > size || (s && offsets[s] < offsets[s - 1])) return "an RLE segment lies outside its frame";
+    if (offsets[s] < 64 || offsets[s] > size || (s && offsets[s] < offsets[s - 1]))
+      return "an RLE segment lies outside its frame";
   }
   offsets[segments] = static_cast<std::uint32_t>(size < 0xFFFFFFFFu ? size : 0xFFFFFFFFu);
   constexpr const char* kShort = "an RLE segment ends before its plane is full";

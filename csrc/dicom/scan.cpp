@@ -18,9 +18,9 @@
 namespace fastimg::dicom {
 namespace {
 
-constexpr int kChunk = 64;                      // files a block
-constexpr std::uint32_t kTextLimit = 1024;      // bytes kept of a text value
-constexpr std::uint32_t kListLimit = 64 * 1024; // bytes read of a list of numbers
+constexpr int kChunk = 64;                       // files a block
+constexpr std::uint32_t kTextLimit = 1024;       // bytes kept of a text value
+constexpr std::uint32_t kListLimit = 64 * 1024;  // bytes read of a list of numbers
 constexpr std::uint64_t kInflateFirst = 256 << 10, kInflateLast = 64 << 20;
 
 constexpr int field(const char* name) {
@@ -132,8 +132,8 @@ bool enter_first_item(Walker& walker, Source& source, Block& block, Room& room, 
     if (step != Step::element || walker.item(level) > 0) continue;
     const std::uint32_t found = walker.current().tag;
     if (walker.depth() == level && groups && walker.is_sequence()) {
-      if (found == kPixelMeasures || found == kPlaneOrientation || found == kPlanePosition || found == kPixelTransform ||
-          found == kMrEcho || found == kMrDiffusion || found == kCtReconstruction) {
+      if (found == kPixelMeasures || found == kPlaneOrientation || found == kPlanePosition ||
+          found == kPixelTransform || found == kMrEcho || found == kMrDiffusion || found == kCtReconstruction) {
         if (!walker.enter()) return false;
       }
       continue;
@@ -144,7 +144,8 @@ bool enter_first_item(Walker& walker, Source& source, Block& block, Room& room, 
         if (g.tag == found && g.parent == parent) store(walker, source, block, room, g.field, g.vr);
     } else if (walker.depth() == level) {
       for (int i = 0; i < kFieldCount; ++i)
-        if (kFields[i].tag == found && kFields[i].parent == parent) store(walker, source, block, room, i, kFields[i].vr);
+        if (kFields[i].tag == found && kFields[i].parent == parent)
+          store(walker, source, block, room, i, kFields[i].vr);
     }
   }
 }
@@ -209,7 +210,8 @@ void classify(const Block& block, Fact& fact, std::uint64_t end, bool complete, 
   if (!complete) {
     fact.status = Status::damaged;
     fact.finding = "damaged-file";
-  } else if (is_any(sop, {"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7", "1.2.840.10008.5.1.4.1.1.481.3"})) {
+  } else if (is_any(sop, {"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7",
+                          "1.2.840.10008.5.1.4.1.1.481.3"})) {
     fact.status = Status::mask;
   } else if (pixels && image) {
     fact.status = Status::image;

@@ -1,7 +1,7 @@
 // Bytes by offset: a file read through one small window, or a block of memory.
 //
-// Most headers end within the first 8 KB, so that a scan costs one pread a file; a step beyond the window costs another.
-// No request reaches past the end, so that nothing is allocated for a length that the file cannot hold.
+// Most headers end within the first 8 KB, so that a scan costs one pread a file; a step beyond the window costs
+// another. No request reaches past the end, so that nothing is allocated for a length that the file cannot hold.
 #pragma once
 
 #include <cstdint>

@@ -35,7 +35,10 @@ bool list(int parent, const char* folder, std::vector<Name>& names) {
     if (type == DT_UNKNOWN) {
       struct stat status;
       if (::fstatat(::dirfd(stream), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0)
-        type = S_ISREG(status.st_mode) ? DT_REG : S_ISDIR(status.st_mode) ? DT_DIR : S_ISLNK(status.st_mode) ? DT_LNK : DT_FIFO;
+        type = S_ISREG(status.st_mode)   ? DT_REG
+               : S_ISDIR(status.st_mode) ? DT_DIR
+               : S_ISLNK(status.st_mode) ? DT_LNK
+                                         : DT_FIFO;
     }
     names.push_back({entry->d_name, type});
   }

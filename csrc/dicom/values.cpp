@@ -37,7 +37,8 @@ int decimal(std::string_view text, double* out, int room) {
 
 }  // namespace
 
-int numbers(const Byte* value, std::uint32_t length, std::uint16_t v, std::uint16_t fallback, bool big, double* out, int room) {
+int numbers(const Byte* value, std::uint32_t length, std::uint16_t v, std::uint16_t fallback, bool big, double* out,
+            int room) {
   if (v == 0 || v == vr('U', 'N')) v = fallback;
   const auto each = [&](std::uint32_t size, auto load) {
     int count = 0;

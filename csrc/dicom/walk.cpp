@@ -79,7 +79,8 @@ Step Walker::next() {
         return Step::sequence_end;
       }
       if (found != kItem) return fail("a sequence holds something that is not an item");
-      if (length != kUndefined && !within(position_, length, frame.end)) return fail("an item is longer than its sequence");
+      if (length != kUndefined && !within(position_, length, frame.end))
+        return fail("an item is longer than its sequence");
       const std::uint64_t end = length == kUndefined ? frame.end : position_ + length;
       const std::uint32_t sequence = frame.sequence;
       if (!push(Kind::data_set, end, length == kUndefined, frame.encoding, sequence)) return Step::damaged;

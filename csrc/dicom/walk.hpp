@@ -1,7 +1,8 @@
 // The elements of a DICOM data set, one after another, without copying values (PS3.5 chapter 7).
 //
 // A walker never recurses and never allocates: nesting is a fixed stack, lengths are 64-bit and checked against the end
-// of what encloses them, and each step consumes at least eight bytes, so that any input ends in time linear in its size.
+// of what encloses them, and each step consumes at least eight bytes, so that any input ends in time linear in its
+// size.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +37,8 @@ class Walker {
  public:
   static constexpr int kDepth = 32;  // sequences within sequences; deeper files are damaged or hostile
 
-  // Walks [begin, end) of the source. `lenient_end`: a value cut off by the end is `damaged`, fewer than 8 bytes are not.
+  // Walks [begin, end) of the source. `lenient_end`: a value cut off by the end is `damaged`, fewer than 8 bytes are
+  // not.
   Walker(Source& source, std::uint64_t begin, std::uint64_t end, Encoding encoding)
       : source_(source), position_(begin) {
     frames_[0] = {end, 0, 0, encoding, Kind::data_set, false};
@@ -46,13 +48,14 @@ class Walker {
   // called, which is possible where is_sequence(). Sequences of undefined length that are not entered are passed over.
   Step next();
   const Element& current() const { return element_; }
-  // Whether the element can be entered; where the file names no VR, the caller must know by the tag that it is a sequence.
+  // Whether the element can be entered; where the file names no VR, the caller must know by the tag that it is a
+  // sequence.
   bool is_sequence() const { return sequence_; }
   bool enter();  // false: nested too deeply
   void leave();  // skip the rest of the innermost entered sequence, if its length is known
 
-  int depth() const { return (depth_ + 1) / 2; }                        // of entered sequences
-  std::uint32_t parent() const { return frames_[depth_].sequence; }     // tag of the innermost entered sequence
+  int depth() const { return (depth_ + 1) / 2; }                     // of entered sequences
+  std::uint32_t parent() const { return frames_[depth_].sequence; }  // tag of the innermost entered sequence
   std::uint32_t parent(int level) const { return frames_[2 * level].sequence; }  // level 1 is the outermost
   std::uint32_t item(int level) const { return frames_[2 * level].item; }        // index of its item, from 0
   Encoding encoding() const { return frames_[depth_].encoding; }

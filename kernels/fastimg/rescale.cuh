@@ -4,8 +4,8 @@
 //     rescale(v) = (float) (v * slope + intercept) in float64: rounded once.  Cost: 1 multiplication, 1 addition, 2
 //     conversions a voxel.
 //
-// rescale_whole is the same value in float32 where slope and intercept are whole numbers and every intermediate value is
-// below 2^24: all of them are then exact in float32, so both give the same bits at half the width.
+// rescale_whole is the same value in float32 where slope and intercept are whole numbers and every intermediate value
+// is below 2^24: all of them are then exact in float32, so both give the same bits at half the width.
 #pragma once
 #include "fastimg/atom.cuh"
 

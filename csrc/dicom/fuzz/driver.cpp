@@ -1,4 +1,5 @@
-// Replays a corpus through the fuzz target with any compiler: driver FILE... [--mutants N]; each file, then N mutants of it.
+// Replays a corpus through the fuzz target with any compiler: driver FILE... [--mutants N]; each file, then N mutants
+// of it.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -43,7 +44,8 @@ Bytes mutant(Bytes bytes, std::mt19937_64& random) {
                     bytes.begin() + static_cast<std::ptrdiff_t>(std::min(bytes.size(), at + 1 + random() % 30)));
         break;
       default: {
-        const std::uint8_t item[8] = {0xFE, 0xFF, static_cast<std::uint8_t>(random() % 2 ? 0x00 : 0xDD), 0xE0, 0xFF, 0xFF, 0xFF, 0xFF};
+        const std::uint8_t item[8] = {
+            0xFE, 0xFF, static_cast<std::uint8_t>(random() % 2 ? 0x00 : 0xDD), 0xE0, 0xFF, 0xFF, 0xFF, 0xFF};
         if (at + 8 <= bytes.size()) std::memcpy(&bytes[at], item, 8);
       }
     }

@@ -18,7 +18,8 @@ using namespace fastimg::dicom;
 namespace {
 
 void serial(std::int64_t count, std::int64_t grain, int, cpu::Body body, void* context) {
-  for (std::int64_t begin = 0; begin < count; begin += grain) body(context, begin, begin + grain < count ? begin + grain : count);
+  for (std::int64_t begin = 0; begin < count; begin += grain)
+    body(context, begin, begin + grain < count ? begin + grain : count);
 }
 const cpu::Api api{cpu::kApiVersion, serial, [] { return cpu::Level::baseline; }, [] { return 1; }};
 
@@ -29,7 +30,8 @@ void whole_file(const Byte* data, std::size_t size) {
   if (preface.kind != FileKind::dicom || preface.deflated) return;
   std::vector<Byte> value;
   std::uint16_t vr = 0;
-  for (const auto& path : {std::vector<std::uint32_t>{0x00283000, 0x00283002}, {0x00281101}, {kSharedGroups, kPixelMeasures, 0x00280030}})
+  for (const auto& path :
+       {std::vector<std::uint32_t>{0x00283000, 0x00283002}, {0x00281101}, {kSharedGroups, kPixelMeasures, 0x00280030}})
     find_value(source, preface.data_set, preface.encoding, path, 1 << 16, &value, &vr);
   try {
     read_groups(source, preface.data_set, preface.encoding);
