@@ -13,9 +13,9 @@ from scipy import fft
 
 import fastimg as fi
 
-VOLUMES = 4
+VOLUMES = 2
 SHAPE = (100, 512, 512)
-PATCHES = 200
+PATCHES = 60
 PROFILES = ("default", "hot")
 
 
@@ -98,7 +98,7 @@ def _group(request, benchmark):
         work = request.node.originalname.split("_")[1]
         names = {
             "patches": "random {size}^3 patches",
-            "read": "full read of 4 volumes",
+            "read": "full read of 2 volumes",
             "write": "write of 1 volume, fsync",
         }
         benchmark.group = group(names[work].format(**parameters.params), parameters.params["profile"])
