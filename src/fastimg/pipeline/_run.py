@@ -158,6 +158,8 @@ def run(
         summary = summed(cohort, recipe, plan, lambda: log(Event("features", text="tables and ComBat")))
         summary.done, summary.skipped = len(pending) - stopped.left, len(plan.tasks) - len(pending)
         summary.pending, summary.identifiers_caught = stopped.left, stopped.caught
+        if stopped.storing:
+            summary.steps["store"] = round(stopped.storing, 3)
         summary.workers, summary.threads, summary.clinical_left_out = count, job.threads, table[1]
         summary.seconds = time.perf_counter() - began
         summary.identifiers_left = left_behind(target, plan.identifiers)
@@ -278,6 +280,7 @@ class _Log:
 class _Stopped:
     left: int = 0
     caught: int = 0
+    storing: float = 0.0
 
 
 def _learned(
@@ -346,6 +349,7 @@ def _made(
         done += 1
         outcome = outcome or _died(job, task)
         result.caught += outcome.identifiers_caught
+        result.storing += outcome.seconds.get("store", 0.0)
         log(
             Event(
                 "cases",
