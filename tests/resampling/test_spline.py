@@ -195,3 +195,15 @@ def interpolates_near_half(hole, point):
 def test_labels_and_antialias_refusals(image):
     with pytest.raises(fi.errors.ArgumentError, match="averages nothing"):
         fi.resample(image, spacing=2, order="nearest", antialias=True)
+
+
+def test_a_plan_with_kept_memory_serves_volume_after_volume_and_several_threads(image):
+    from concurrent.futures import ThreadPoolExecutor
+
+    plan = fi.resampling.Plan(image, spacing=1.1, order="cubic")
+    volumes = [image.with_array(image.array * n) for n in range(1, 5)] + [image.with_array(image.array.astype(np.int32))]
+    expected = [fi.resample(volume, spacing=1.1, order="cubic").array for volume in volumes]
+    with ThreadPoolExecutor(3) as pool:
+        seen = list(pool.map(plan, volumes * 2))
+    for one, other in zip(seen, expected * 2, strict=True):
+        np.testing.assert_array_equal(one.array, other)

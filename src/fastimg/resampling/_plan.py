@@ -27,7 +27,9 @@ _ENOUGH = 0.5  # of an output's weight must come from voxels that are not paddin
 
 
 class Plan:
-    """Weights and indices between two grids, reusable over volumes of any dtype.
+    """Weights and indices between two grids, reusable over volumes of any dtype and from several threads.
+
+    With a B-spline it keeps the memory of one volume's coefficients for the next one.
 
     Parameters
     ----------
@@ -85,6 +87,7 @@ class Plan:
         steps = np.sqrt((self._mapping.matrix[:3, :3] ** 2).sum(axis=1))
         self._blurs = [blur_kernel(step) if antialias else None for step in steps]
         self._tables = self._make_tables(self._degree)
+        self._spare: list[Any] = []  # memory for the next volume's B-spline coefficients
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -153,8 +156,9 @@ class Plan:
         leaf = _dispatch.pick(array, leaf="resampling")
         array = _turned(array, self._mapping.order)
         compute, truncate = self._compute(out.dtype)
+        spare = None
         if self._degree > 1:
-            array = coefficients(leaf, array, partial(_beside, array), self._degree, compute, threads)
+            spare = array = coefficients(leaf, array, partial(self._memory, array), self._degree, compute, threads)
         if isinstance(self._tables, Oblique):
             if any(blur is not None for blur in self._blurs):
                 array = self._blurred(leaf, array, compute, threads)
@@ -172,6 +176,17 @@ class Plan:
             leaf.separable(
                 array, out, self._tables, compute=compute, truncate=truncate, outside=outside, threads=threads
             )
+        if spare is not None and not self._spare:
+            self._spare.append(spare)
+
+    def _memory(self, beside: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Room for coefficients: that of the last volume if it fits, whose pages need not be cleared again."""
+        try:
+            kept = self._spare.pop()
+        except IndexError:
+            return empty(shape, dtype, beside)
+        fits = kept.shape == tuple(shape) and kept.dtype == dtype and type(kept) is type(beside)
+        return kept if fits else empty(shape, dtype, beside)
 
     def _blurred(self, leaf: Any, array: Any, compute: str, threads: int) -> Any:
         """The source under the antialiasing Gaussian, on its own grid: turned grids cannot fold it into their weights."""
@@ -230,10 +245,6 @@ class Plan:
         """The same pair of grids with another order of interpolation."""
         source = Image(np.broadcast_to(np.uint8(0), self._source.shape), self._source.affine)
         return Plan(source, affine=self.affine, shape=self.shape, order=order, cval=cval)
-
-
-def _beside(array: Any, shape: tuple[int, ...], dtype: Any) -> Any:
-    return empty(shape, dtype, array)
 
 
 def _turned(array: Any, order: tuple[int, int, int] | None) -> Any:
