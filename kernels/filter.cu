@@ -20,13 +20,13 @@ __device__ void filter_each(const T* in, C* out, i64 count, i64 n, i64 inner, co
 
 }  // namespace
 
-#define FASTIMG_FILTER(name, T, C)                                                                                \
-  extern "C" __global__ void filter_##name(const T* in, C* out, long long count, long long n, long long inner,    \
-                                           const C* weights, const long long* source, int taps) {                 \
-    filter_each(in, out, count, n, inner, weights, source, taps);                                                 \
+#define FASTIMG_FILTER(name, T, C)                                                                             \
+  extern "C" __global__ void filter_##name(const T* in, C* out, long long count, long long n, long long inner, \
+                                           const C* weights, const long long* source, int taps) {              \
+    filter_each(in, out, count, n, inner, weights, source, taps);                                              \
   }
-#define FASTIMG_BOTH(name, T)                  \
-  FASTIMG_FILTER(name##_float32, T, float)     \
+#define FASTIMG_BOTH(name, T)              \
+  FASTIMG_FILTER(name##_float32, T, float) \
   FASTIMG_FILTER(name##_float64, T, double)
 FASTIMG_BOTH(int8, signed char)
 FASTIMG_BOTH(uint8, unsigned char)

@@ -36,8 +36,7 @@ __device__ void oblique_each(const T* in, U* out, i64 volumes, const i64* size, 
     const T* volume = in + v / plane / size[3] * n.z * n.y * n.x;
     out[v] = outside;
     if (s.inside)
-      out[v] = fastimg::Store<truncate, U>::from(
-          fastimg::sample_at<D, C>(volume, n, s.z, s.y, s.x, s.wz, s.wy, s.wx));
+      out[v] = fastimg::Store<truncate, U>::from(fastimg::sample_at<D, C>(volume, n, s.z, s.y, s.x, s.wz, s.wy, s.wx));
   }
 }
 
@@ -63,21 +62,21 @@ __device__ void nearest_each(const T* in, T* out, i64 volumes, const i64* size, 
                                                        const double* matrix, int edge, U outside) {                   \
     oblique_each<degree, T, U, C, truncate>(in, out, volumes, size, matrix, edge, outside);                           \
   }
-#define FASTIMG_SPLINES(name, T, U, C, truncate)  \
-  FASTIMG_OBLIQUE(1, name, T, U, C, truncate)     \
-  FASTIMG_OBLIQUE(2, name, T, U, C, truncate)     \
-  FASTIMG_OBLIQUE(3, name, T, U, C, truncate)     \
-  FASTIMG_OBLIQUE(4, name, T, U, C, truncate)     \
+#define FASTIMG_SPLINES(name, T, U, C, truncate) \
+  FASTIMG_OBLIQUE(1, name, T, U, C, truncate)    \
+  FASTIMG_OBLIQUE(2, name, T, U, C, truncate)    \
+  FASTIMG_OBLIQUE(3, name, T, U, C, truncate)    \
+  FASTIMG_OBLIQUE(4, name, T, U, C, truncate)    \
   FASTIMG_OBLIQUE(5, name, T, U, C, truncate)
-#define FASTIMG_WIDE(name, T)                                            \
-  FASTIMG_OBLIQUE(1, name##_##name##_float64, T, T, double, false)       \
+#define FASTIMG_WIDE(name, T)                                              \
+  FASTIMG_OBLIQUE(1, name##_##name##_float64, T, T, double, false)         \
   FASTIMG_OBLIQUE(1, name##_##name##_float64_truncate, T, T, double, true) \
-  FASTIMG_SPLINES(float64_##name##_float64, double, T, double, false)    \
+  FASTIMG_SPLINES(float64_##name##_float64, double, T, double, false)      \
   FASTIMG_SPLINES(float64_##name##_float64_truncate, double, T, double, true)
-#define FASTIMG_SMALL(name, T)                                      \
-  FASTIMG_OBLIQUE(1, name##_##name##_float32, T, T, float, false)   \
+#define FASTIMG_SMALL(name, T)                                       \
+  FASTIMG_OBLIQUE(1, name##_##name##_float32, T, T, float, false)    \
   FASTIMG_OBLIQUE(1, name##_float32_float32, T, float, float, false) \
-  FASTIMG_SPLINES(float32_##name##_float32, float, T, float, false) \
+  FASTIMG_SPLINES(float32_##name##_float32, float, T, float, false)  \
   FASTIMG_WIDE(name, T)
 FASTIMG_SMALL(int8, signed char)
 FASTIMG_SMALL(uint8, unsigned char)
@@ -90,10 +89,10 @@ FASTIMG_WIDE(uint64, unsigned long long)
 FASTIMG_SPLINES(float32_float32_float32, float, float, float, false)
 FASTIMG_SPLINES(float64_float64_float64, double, double, double, false)
 
-#define FASTIMG_NEAREST(name, T)                                                                                 \
+#define FASTIMG_NEAREST(name, T)                                                                                   \
   extern "C" __global__ void oblique_nearest_##name(const T* in, T* out, long long volumes, const long long* size, \
-                                                    const double* matrix, int edge, T outside) {                 \
-    nearest_each(in, out, volumes, size, matrix, edge, outside);                                                 \
+                                                    const double* matrix, int edge, T outside) {                   \
+    nearest_each(in, out, volumes, size, matrix, edge, outside);                                                   \
   }
 FASTIMG_NEAREST(uint8, unsigned char)
 FASTIMG_NEAREST(uint16, unsigned short)

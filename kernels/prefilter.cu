@@ -29,13 +29,13 @@ __device__ void prefilter_each(const T* in, C* out, i64 lines, i64 n, i64 inner,
 
 }  // namespace
 
-#define FASTIMG_PREFILTER(name, T, C)                                                                               \
-  extern "C" __global__ void prefilter_##name(const T* in, C* out, long long lines, long long n, long long inner, C pole, \
-                                              C start, C end, C gain, int horizon) {                                \
-    prefilter_each(in, out, lines, n, inner, pole, start, end, gain, horizon);                                      \
+#define FASTIMG_PREFILTER(name, T, C)                                                                             \
+  extern "C" __global__ void prefilter_##name(const T* in, C* out, long long lines, long long n, long long inner, \
+                                              C pole, C start, C end, C gain, int horizon) {                      \
+    prefilter_each(in, out, lines, n, inner, pole, start, end, gain, horizon);                                    \
   }
-#define FASTIMG_BOTH(name, T)                       \
-  FASTIMG_PREFILTER(name##_float32, T, float)       \
+#define FASTIMG_BOTH(name, T)                 \
+  FASTIMG_PREFILTER(name##_float32, T, float) \
   FASTIMG_PREFILTER(name##_float64, T, double)
 FASTIMG_BOTH(int8, signed char)
 FASTIMG_BOTH(uint8, unsigned char)

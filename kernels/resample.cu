@@ -56,8 +56,8 @@ __device__ void separable_each(const T* in, U* out, i64 volumes, const i64* geom
 
 // Voxels are moved as unsigned numbers of their size.
 template <class T>
-__device__ void nearest_each(const T* in, T* out, i64 volumes, const i64* geometry, const int* index_z, const int* index_y,
-                             const int* index_x, T outside) {
+__device__ void nearest_each(const T* in, T* out, i64 volumes, const i64* geometry, const int* index_z,
+                             const int* index_y, const int* index_x, T outside) {
   const Axis z = axis_of(geometry, 0), y = axis_of(geometry, 1), x = axis_of(geometry, 2);
   const i64 plane = y.out * x.out, count = volumes * z.out * plane, step = (i64)gridDim.x * blockDim.x;
   for (i64 n = (i64)blockIdx.x * blockDim.x + threadIdx.x; n < count; n += step) {
@@ -70,23 +70,23 @@ __device__ void nearest_each(const T* in, T* out, i64 volumes, const i64* geomet
 
 }  // namespace
 
-#define FASTIMG_SEPARABLE(name, T, U, C, truncate)                                                              \
-  extern "C" __global__ void separable_##name(                                                                  \
-      const T* in, U* out, long long volumes, const long long* geometry, const int* first_z, const int* first_y, \
-      const int* first_x, const C* weight_z, const C* weight_y, const C* weight_x, U outside) {                 \
-    separable_each<T, U, C, truncate>(in, out, volumes, geometry, first_z, first_y, first_x, weight_z, weight_y, \
-                                      weight_x, outside);                                                       \
+#define FASTIMG_SEPARABLE(name, T, U, C, truncate)                                                                  \
+  extern "C" __global__ void separable_##name(const T* in, U* out, long long volumes, const long long* geometry,    \
+                                              const int* first_z, const int* first_y, const int* first_x,           \
+                                              const C* weight_z, const C* weight_y, const C* weight_x, U outside) { \
+    separable_each<T, U, C, truncate>(in, out, volumes, geometry, first_z, first_y, first_x, weight_z, weight_y,    \
+                                      weight_x, outside);                                                           \
   }
 // Names: input, output, arithmetic; _truncate rounds towards zero.
-#define FASTIMG_SMALL(name, T)                                          \
-  FASTIMG_SEPARABLE(name##_##name##_float32, T, T, float, false)        \
-  FASTIMG_SEPARABLE(name##_float32_float32, T, float, float, false)     \
-  FASTIMG_SEPARABLE(float32_##name##_float32, float, T, float, false)   \
+#define FASTIMG_SMALL(name, T)                                        \
+  FASTIMG_SEPARABLE(name##_##name##_float32, T, T, float, false)      \
+  FASTIMG_SEPARABLE(name##_float32_float32, T, float, float, false)   \
+  FASTIMG_SEPARABLE(float32_##name##_float32, float, T, float, false) \
   FASTIMG_WIDE(name, T)
-#define FASTIMG_WIDE(name, T)                                           \
-  FASTIMG_SEPARABLE(name##_float64_float64, T, double, double, false)   \
-  FASTIMG_SEPARABLE(name##_##name##_float64, T, T, double, false)       \
-  FASTIMG_SEPARABLE(float64_##name##_float64, double, T, double, false) \
+#define FASTIMG_WIDE(name, T)                                             \
+  FASTIMG_SEPARABLE(name##_float64_float64, T, double, double, false)     \
+  FASTIMG_SEPARABLE(name##_##name##_float64, T, T, double, false)         \
+  FASTIMG_SEPARABLE(float64_##name##_float64, double, T, double, false)   \
   FASTIMG_SEPARABLE(name##_##name##_float64_truncate, T, T, double, true) \
   FASTIMG_SEPARABLE(float64_##name##_float64_truncate, double, T, double, true)
 FASTIMG_SMALL(int8, signed char)
@@ -100,10 +100,10 @@ FASTIMG_WIDE(uint64, unsigned long long)
 FASTIMG_SEPARABLE(float32_float32_float32, float, float, float, false)
 FASTIMG_SEPARABLE(float64_float64_float64, double, double, double, false)
 
-#define FASTIMG_NEAREST(name, T)                                                                                  \
-  extern "C" __global__ void nearest_##name(const T* in, T* out, long long volumes, const long long* geometry,    \
+#define FASTIMG_NEAREST(name, T)                                                                                     \
+  extern "C" __global__ void nearest_##name(const T* in, T* out, long long volumes, const long long* geometry,       \
                                             const int* index_z, const int* index_y, const int* index_x, T outside) { \
-    nearest_each(in, out, volumes, geometry, index_z, index_y, index_x, outside);                                 \
+    nearest_each(in, out, volumes, geometry, index_z, index_y, index_x, outside);                                    \
   }
 FASTIMG_NEAREST(uint8, unsigned char)
 FASTIMG_NEAREST(uint16, unsigned short)

@@ -104,8 +104,10 @@ class Separable {
     check_small<C>(to);
     const Run run = run_of(in, out, {z_.in, y_.in, x_.in}, {z_.out, y_.out, x_.out});
     const std::string voxel = outside;
-    if (voxel.size() != static_cast<std::size_t>(out.itemsize())) throw std::invalid_argument("resampling: cval's size");
-    const std::int64_t source = z_.in * y_.in * x_.in * in.itemsize(), target = z_.out * y_.out * x_.out * out.itemsize();
+    if (voxel.size() != static_cast<std::size_t>(out.itemsize()))
+      throw std::invalid_argument("resampling: cval's size");
+    const std::int64_t source = z_.in * y_.in * x_.in * in.itemsize(),
+                       target = z_.out * y_.out * x_.out * out.itemsize();
     py::gil_scoped_release release;
     for (std::int64_t v = 0; v < run.volumes; ++v)
       rs::separable<C>(run.in + v * source, from, run.out + v * target, to, z_, y_, across_, x_, truncate, voxel.data(),

@@ -11,8 +11,9 @@ const FirTable<double>& table_of(const double*) { return FASTIMG_PICK(double_fir
 }  // namespace
 
 template <class C>
-void filter(const void* in, int kind, C* out, const std::int64_t* sizes, const std::int64_t* taps, const C* wz, const C* wy,
-            const C* wx, const std::int64_t* sz, const std::int64_t* sy, const std::int64_t* sx, int threads) {
+void filter(const void* in, int kind, C* out, const std::int64_t* sizes, const std::int64_t* taps, const C* wz,
+            const C* wy, const C* wx, const std::int64_t* sz, const std::int64_t* sy, const std::int64_t* sx,
+            int threads) {
   const FirTable<C>& table = table_of(static_cast<const C*>(nullptr));
   const auto along_z = table.load_sum[kind];
   const std::int64_t size = kSizes[kind], height = sizes[1], width = sizes[2], plane = height * width;
@@ -37,9 +38,9 @@ void filter(const void* in, int kind, C* out, const std::int64_t* sizes, const s
   });
 }
 
-#define FASTIMG_FILTER(C)                                                                                          \
-  template void filter<C>(const void*, int, C*, const std::int64_t*, const std::int64_t*, const C*, const C*, const C*, \
-                          const std::int64_t*, const std::int64_t*, const std::int64_t*, int);
+#define FASTIMG_FILTER(C)                                                                                     \
+  template void filter<C>(const void*, int, C*, const std::int64_t*, const std::int64_t*, const C*, const C*, \
+                          const C*, const std::int64_t*, const std::int64_t*, const std::int64_t*, int);
 FASTIMG_FILTER(float)
 FASTIMG_FILTER(double)
 

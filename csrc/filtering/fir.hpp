@@ -22,7 +22,8 @@ FASTIMG_DECLARE_TABLE(FirTable<double>, double_fir)
 // out (sizes z, y, x; of kind C): for each axis, out[o] = sum over t of w[t] * in[source[o + t]]. The sources hold
 // size + taps - 1 indices, the border's rule included. float serves voxels of 8 and 16 bits and float32.
 template <class C>
-void filter(const void* in, int kind, C* out, const std::int64_t* sizes, const std::int64_t* taps, const C* wz, const C* wy,
-            const C* wx, const std::int64_t* sz, const std::int64_t* sy, const std::int64_t* sx, int threads);
+void filter(const void* in, int kind, C* out, const std::int64_t* sizes, const std::int64_t* taps, const C* wz,
+            const C* wy, const C* wx, const std::int64_t* sz, const std::int64_t* sy, const std::int64_t* sx,
+            int threads);
 
 }  // namespace fastimg::filtering

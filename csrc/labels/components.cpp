@@ -107,7 +107,8 @@ std::int64_t components(const unsigned char* mask, std::int32_t* out, std::int64
   cpu::parallel_for(count, 1, threads, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t s = begin; s < end; ++s) {
       const Slab& slab = slabs[s];
-      for (std::int64_t n = 0; n < static_cast<std::int64_t>(slab.runs.size()); ++n) parent[slab.offset + n] = slab.offset + n;
+      for (std::int64_t n = 0; n < static_cast<std::int64_t>(slab.runs.size()); ++n)
+        parent[slab.offset + n] = slab.offset + n;
       const std::int64_t rows = static_cast<std::int64_t>(slab.rows.size()) - 1;
       for (std::int64_t row = 0; row < rows; ++row) {
         const std::int64_t j = row % y;

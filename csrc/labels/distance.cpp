@@ -86,8 +86,8 @@ void other_axis(double* values, std::int64_t n, std::int64_t stride, std::int64_
 
 }  // namespace
 
-void distance(const unsigned char* mask, float* out, std::int64_t z, std::int64_t y, std::int64_t x, const double* spacing,
-              bool taxicab, int threads) {
+void distance(const unsigned char* mask, float* out, std::int64_t z, std::int64_t y, std::int64_t x,
+              const double* spacing, bool taxicab, int threads) {
   const std::int64_t plane = y * x;
   const auto memory = cpu::aligned<double>(z * plane);
   double* const values = memory.get();

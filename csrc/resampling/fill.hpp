@@ -17,10 +17,14 @@ inline void fill_as(char* place, const void* voxel, std::int64_t count) {
 inline void fill_with(char* place, const void* voxel, std::int64_t size, std::int64_t count) {
   if (count <= 0) return;
   switch (size) {
-    case 1: return fill_as<std::uint8_t>(place, voxel, count);
-    case 2: return fill_as<std::uint16_t>(place, voxel, count);
-    case 4: return fill_as<std::uint32_t>(place, voxel, count);
-    default: return fill_as<std::uint64_t>(place, voxel, count);
+    case 1:
+      return fill_as<std::uint8_t>(place, voxel, count);
+    case 2:
+      return fill_as<std::uint16_t>(place, voxel, count);
+    case 4:
+      return fill_as<std::uint32_t>(place, voxel, count);
+    default:
+      return fill_as<std::uint64_t>(place, voxel, count);
   }
 }
 

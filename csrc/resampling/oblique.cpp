@@ -61,8 +61,10 @@ void oblique(const void* in, Kind from, void* out, Kind to, const Affine& a, int
 void oblique_nearest(const void* in, void* out, std::int64_t size, const Affine& a, const void* outside, int threads) {
   const auto find = FASTIMG_PICK(double_oblique).nearest;
   const std::int64_t width = a.out[2];
-  const auto copy = size == 1 ? move<std::uint8_t> : size == 2 ? move<std::uint16_t> : size == 4 ? move<std::uint32_t>
-                                                                                                 : move<std::uint64_t>;
+  const auto copy = size == 1   ? move<std::uint8_t>
+                    : size == 2 ? move<std::uint16_t>
+                    : size == 4 ? move<std::uint32_t>
+                                : move<std::uint64_t>;
   cpu::parallel_for(a.out[0] * a.out[1], kRows, threads, [&](std::int64_t begin, std::int64_t end) {
     std::vector<std::int64_t> place(width);
     for (std::int64_t n = begin; n < end; ++n) {

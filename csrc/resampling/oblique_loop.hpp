@@ -13,7 +13,8 @@ struct Line {
   C rest[kLanes];
 
   __attribute__((always_inline)) void set(const double* m, std::int64_t k, std::int64_t j, std::int64_t i) {
-    const auto start = fastimg::block_start<C>(m, static_cast<double>(k), static_cast<double>(j), static_cast<double>(i));
+    const auto start =
+        fastimg::block_start<C>(m, static_cast<double>(k), static_cast<double>(j), static_cast<double>(i));
     const C step = static_cast<C>(m[2]);
     for (int lane = 0; lane < kLanes; ++lane)
       fastimg::lane_position(start, static_cast<C>(lane), step, index[lane], rest[lane]);
@@ -61,7 +62,8 @@ struct Line16 {
 };
 
 FASTIMG_ATOM Line16 line_16(const double* m, std::int64_t k, std::int64_t j, std::int64_t i) {
-  const auto start = fastimg::block_start<float>(m, static_cast<double>(k), static_cast<double>(j), static_cast<double>(i));
+  const auto start =
+      fastimg::block_start<float>(m, static_cast<double>(k), static_cast<double>(j), static_cast<double>(i));
   const __m512 lanes = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   const __m512 way = _mm512_mul_ps(lanes, _mm512_set1_ps(static_cast<float>(m[2])));
   const __m512 q = _mm512_add_ps(_mm512_set1_ps(start.offset), way);
@@ -103,7 +105,8 @@ void linear_row_16(const void* in, const Affine& a, std::int64_t k, std::int64_t
   const std::int64_t nz = a.in[0], ny = a.in[1], nx = a.in[2];
   if (nx < 2 || nz * ny * nx >= std::int64_t{1} << 31) return interpolate_row<1, T, float>(in, a, k, j, out, inside);
   const T* const v = static_cast<const T*>(in);
-  const __m512i one = _mm512_set1_epi32(1), zero = _mm512_setzero_si512(), row = _mm512_set1_epi32(static_cast<int>(nx));
+  const __m512i one = _mm512_set1_epi32(1), zero = _mm512_setzero_si512(),
+                row = _mm512_set1_epi32(static_cast<int>(nx));
   const __m512i high = _mm512_set1_epi32(static_cast<int>(ny)), last = _mm512_set1_epi32(static_cast<int>(nx - 2));
   for (std::int64_t i = 0; i < a.out[2]; i += kLanes) {
     const Line16 z = line_16(a.m, k, j, i), y = line_16(a.m + 4, k, j, i), x = line_16(a.m + 8, k, j, i);
@@ -155,9 +158,11 @@ void nearest_row(const Affine& a, std::int64_t k, std::int64_t j, std::int64_t* 
     b.set(a, k, j, i);
     const int lanes = a.out[2] - i < kLanes ? static_cast<int>(a.out[2] - i) : kLanes;
     for (int l = 0; l < lanes; ++l)
-      place[i + l] = !b.inside(a, l) ? -1
-                                     : (static_cast<std::int64_t>(near(b.z, l, a.in[0])) * a.in[1] + near(b.y, l, a.in[1])) *
-                                               a.in[2] + near(b.x, l, a.in[2]);
+      place[i + l] =
+          !b.inside(a, l)
+              ? -1
+              : (static_cast<std::int64_t>(near(b.z, l, a.in[0])) * a.in[1] + near(b.y, l, a.in[1])) * a.in[2] +
+                    near(b.x, l, a.in[2]);
   }
 }
 
@@ -165,11 +170,10 @@ void nearest_row(const Affine& a, std::int64_t k, std::int64_t j, std::int64_t* 
 
 extern const ObliqueTable<float> float_oblique;
 extern const ObliqueTable<double> double_oblique;
-#define FASTIMG_SPLINES(C) \
-  {nullptr, nullptr, spline_row<2, C>, spline_row<3, C>, spline_row<4, C>, spline_row<5, C>}
+#define FASTIMG_SPLINES(C) {nullptr, nullptr, spline_row<2, C>, spline_row<3, C>, spline_row<4, C>, spline_row<5, C>}
 const ObliqueTable<float> float_oblique = {
-    {interpolate_row<1, i8, float>, interpolate_row<1, u8, float>, linear_row_16<i16>, linear_row_16<u16>, nullptr, nullptr,
-     nullptr, nullptr, linear_row_16<float>, nullptr},
+    {interpolate_row<1, i8, float>, interpolate_row<1, u8, float>, linear_row_16<i16>, linear_row_16<u16>, nullptr,
+     nullptr, nullptr, nullptr, linear_row_16<float>, nullptr},
     FASTIMG_SPLINES(float),
     nearest_row<double>};  // places are computed in double whatever the voxels: all dtypes pick the same ones
 const ObliqueTable<double> double_oblique = {

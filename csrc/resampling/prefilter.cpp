@@ -13,13 +13,15 @@ const PrefilterTable<double>& table_of(const double*) { return FASTIMG_PICK(doub
 Pole<float> unscaled(Pole<float> pole) { return pole.gain = 1, pole; }
 Pole<double> unscaled(Pole<double> pole) { return pole.gain = 1, pole; }
 
-// Lines of n samples `stride` values apart, `count` of them side by side; block after block, so that in place works: the
-// samples before a block that its run-in needs are kept aside.
+// Lines of n samples `stride` values apart, `count` of them side by side; block after block, so that in place works:
+// the samples before a block that its run-in needs are kept aside.
 template <class C>
 class Columns {
  public:
   Columns(const PrefilterTable<C>& table, Kind from, const Pole<C>& pole)
-      : down_(table.down[static_cast<int>(from)]), size_(kSizes[static_cast<int>(from)]), pole_(pole),
+      : down_(table.down[static_cast<int>(from)]),
+        size_(kSizes[static_cast<int>(from)]),
+        pole_(pole),
         scratch_(cpu::aligned<C>((kSplineBlock + 2 * pole.horizon) * kWide)) {}
 
   void run(const char* in, C* out, std::int64_t n, std::int64_t stride, std::int64_t count) {
@@ -65,7 +67,8 @@ void prefilter(const void* in, Kind from, C* out, std::int64_t z, std::int64_t y
     for (std::int64_t j = begin; j < end; ++j)
       for (std::int64_t part = 0; part < parts; ++part) {
         const std::int64_t i = part * kWide;
-        columns.run(static_cast<const char*>(in) + (j * x + i) * size, out + j * x + i, z, plane, std::min(kWide, x - i));
+        columns.run(static_cast<const char*>(in) + (j * x + i) * size, out + j * x + i, z, plane,
+                    std::min(kWide, x - i));
       }
   });
   const Pole<C> rest = unscaled(pole);

@@ -19,8 +19,8 @@ template <class C>
 struct PrefilterTable {
   // `count` <= kWide lines side by side. rows[r]: the r-th of 2 horizon + length samples of each line; out[r]: its
   // coefficients for the `length` inner ones. scratch: (length + 2 horizon) * kWide values.
-  void (*down[kKinds])(const void* const* rows, C* const* out, std::int64_t length, std::int64_t count, const Pole<C>& pole,
-                       C* scratch);
+  void (*down[kKinds])(const void* const* rows, C* const* out, std::int64_t length, std::int64_t count,
+                       const Pole<C>& pole, C* scratch);
   // The same along rows: `count` <= kWide rows of n values, `stride` apart; scratch: 2 * n * kWide + the above.
   void (*across)(const C* rows, C* out, std::int64_t stride, std::int64_t n, std::int64_t count, const Pole<C>& pole,
                  C* scratch);

@@ -95,7 +95,8 @@ void turn(const float* from, std::int64_t from_stride, float* to, std::int64_t t
   for (std::int64_t c = 0; c < whole; c += 16) {
     for (std::int64_t r = 0; r < down_to; r += 16)
       turn_16(from + r * from_stride + c, from_stride, to + c * to_stride + r, to_stride);
-    turn_plain(from + down_to * from_stride + c, from_stride, to + c * to_stride + down_to, to_stride, rows - down_to, 16);
+    turn_plain(from + down_to * from_stride + c, from_stride, to + c * to_stride + down_to, to_stride, rows - down_to,
+               16);
   }
 #endif
   turn_plain(from + whole, from_stride, to + whole * to_stride, to_stride, rows, columns - whole);
@@ -136,10 +137,9 @@ void across(const C* rows, C* out, std::int64_t stride, std::int64_t n, std::int
 
 extern const PrefilterTable<float> float_prefilter;
 extern const PrefilterTable<double> double_prefilter;
-const PrefilterTable<float> float_prefilter = {
-    {down<i8, float>, down<u8, float>, down<i16, float>, down<u16, float>, nullptr, nullptr, nullptr, nullptr,
-     down<float, float>, nullptr},
-    across<float>};
+const PrefilterTable<float> float_prefilter = {{down<i8, float>, down<u8, float>, down<i16, float>, down<u16, float>,
+                                                nullptr, nullptr, nullptr, nullptr, down<float, float>, nullptr},
+                                               across<float>};
 const PrefilterTable<double> double_prefilter = {
     {down<i8, double>, down<u8, double>, down<i16, double>, down<u16, double>, down<i32, double>, down<u32, double>,
      down<i64, double>, down<u64, double>, down<float, double>, down<double, double>},

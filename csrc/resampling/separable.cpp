@@ -19,9 +19,18 @@ template <class C>
 class Plane {
  public:
   Plane(const RowTable<C>& rows, const char* in, Kind from, const Axis<C>& z, const Axis<C>& y, std::int64_t width)
-      : rows_(rows), in_(in), from_(static_cast<int>(from)), z_(z), height_(y.in), width_(width), keep_(y.taps),
-        stride_((width + kSlack + 15) / 16 * 16), memory_(cpu::aligned<C>(stride_ * keep_)), held_(keep_),
-        sources_(z.taps), weights_(z.taps) {}
+      : rows_(rows),
+        in_(in),
+        from_(static_cast<int>(from)),
+        z_(z),
+        height_(y.in),
+        width_(width),
+        keep_(y.taps),
+        stride_((width + kSlack + 15) / 16 * 16),
+        memory_(cpu::aligned<C>(stride_ * keep_)),
+        held_(keep_),
+        sources_(z.taps),
+        weights_(z.taps) {}
 
   void start(std::int64_t k) {
     k_ = k;
@@ -93,8 +102,8 @@ Across<C>::Across(const Axis<C>& axis)
 }
 
 template <class C>
-void separable(const void* in, Kind from, void* out, Kind to, const Axis<C>& z, const Axis<C>& y, const Across<C>& across,
-               const Axis<C>& x, bool truncate, const void* outside, int threads) {
+void separable(const void* in, Kind from, void* out, Kind to, const Axis<C>& z, const Axis<C>& y,
+               const Across<C>& across, const Axis<C>& x, bool truncate, const void* outside, int threads) {
   const RowTable<C>& rows = rows_of(static_cast<const C*>(nullptr));
   const auto store = rows.store[truncate][static_cast<int>(to)];
   const auto finish = truncate || !across.narrow ? nullptr : rows.finish[static_cast<int>(to)];

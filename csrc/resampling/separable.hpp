@@ -28,16 +28,17 @@ struct Axis {
 constexpr std::int64_t kBlock = 16;  // outputs a block of the x pass
 constexpr std::int64_t kSlack = 64;  // room behind a row of the arithmetic's type: blocks are read and written whole
 
-// The x axis in whole blocks: where a block's outputs all lie in 32 samples, registers are permuted instead of gathered.
+// The x axis in whole blocks: where a block's outputs all lie in 32 samples, registers are permuted instead of
+// gathered.
 template <class C>
 struct Across {
   std::int64_t out = 0, blocks = 0;
   int taps = 2;
   bool linear = true, narrow = false;
-  std::vector<std::int32_t> base;             // a block's first sample
-  cpu::Aligned<std::int32_t> first, second;   // samples; second: the next one where it has weight
-  cpu::Aligned<std::int32_t> rel, next;       // the same, counted from the block's first
-  cpu::Aligned<C> weight;                     // tap after tap; all tables are padded to whole blocks
+  std::vector<std::int32_t> base;            // a block's first sample
+  cpu::Aligned<std::int32_t> first, second;  // samples; second: the next one where it has weight
+  cpu::Aligned<std::int32_t> rel, next;      // the same, counted from the block's first
+  cpu::Aligned<C> weight;                    // tap after tap; all tables are padded to whole blocks
   explicit Across(const Axis<C>& axis);
 };
 
@@ -51,7 +52,8 @@ struct RowTable {
   void (*lerp)(const C* a, const C* b, C w, C* out, std::int64_t n);
   void (*sum)(const C* const* rows, const C* weights, int taps, C* out, std::int64_t n);
   void (*across)(const C* row, const Across<C>& x, C* out);
-  // along x and to the voxels' type at once (outputs [low, high), rounded to nearest), where a level has it for narrow x
+  // along x and to the voxels' type at once (outputs [low, high), rounded to nearest), where a level has it for narrow
+  // x
   void (*finish[kKinds])(const C* row, const Across<C>& x, std::int64_t low, std::int64_t high, void* out);
   // to the voxels' type; the second for rounding towards zero
   void (*store[2][kKinds])(const C* row, void* out, std::int64_t n);
@@ -59,10 +61,10 @@ struct RowTable {
 FASTIMG_DECLARE_TABLE(RowTable<float>, float_rows)
 FASTIMG_DECLARE_TABLE(RowTable<double>, double_rows)
 
-// in (z.in, y.in, x.in) of kind `from`, out (z.out, y.out, x.out) of kind `to`, both contiguous. `outside`: one voxel of
-// kind `to`, written where the grid leaves the volume.
+// in (z.in, y.in, x.in) of kind `from`, out (z.out, y.out, x.out) of kind `to`, both contiguous. `outside`: one voxel
+// of kind `to`, written where the grid leaves the volume.
 template <class C>
-void separable(const void* in, Kind from, void* out, Kind to, const Axis<C>& z, const Axis<C>& y, const Across<C>& across,
-               const Axis<C>& x, bool truncate, const void* outside, int threads);
+void separable(const void* in, Kind from, void* out, Kind to, const Axis<C>& z, const Axis<C>& y,
+               const Across<C>& across, const Axis<C>& x, bool truncate, const void* outside, int threads);
 
 }  // namespace fastimg::resampling

@@ -51,8 +51,8 @@ void across_any(const C* __restrict row, const Across<C>& x, C* __restrict out) 
 #ifdef FASTIMG_AVX512
 // A block's samples stand in two registers: each tap is one permutation of both.
 template <bool linear>
-FASTIMG_ATOM __m512 block_narrow(const float* from, const std::int32_t* rel, const std::int32_t* next, const float* weight,
-                                 std::int64_t padded, int taps) {
+FASTIMG_ATOM __m512 block_narrow(const float* from, const std::int32_t* rel, const std::int32_t* next,
+                                 const float* weight, std::int64_t padded, int taps) {
   const __m512 low = _mm512_loadu_ps(from), high = _mm512_loadu_ps(from + 16);
   __m512i place = _mm512_load_si512(rel);
   __m512 w = _mm512_load_ps(weight);
@@ -73,7 +73,8 @@ FASTIMG_ATOM __m512 block_narrow(const float* from, const std::int32_t* rel, con
 
 // put(o, v) for the blocks [begin, end): v are outputs o to o + 15.
 template <bool linear, class Put>
-FASTIMG_ATOM void blocks_narrow(const float* row, const Across<float>& x, std::int64_t begin, std::int64_t end, Put put) {
+FASTIMG_ATOM void blocks_narrow(const float* row, const Across<float>& x, std::int64_t begin, std::int64_t end,
+                                Put put) {
   const std::int32_t *const base = x.base.data(), *const rel = x.rel.get(), *const next = x.next.get();
   const float* const weight = x.weight.get();
   const std::int64_t padded = x.blocks * kBlock;
@@ -138,7 +139,9 @@ void finish(const float* row, const Across<float>& x, std::int64_t low, std::int
 #define FASTIMG_FINISH \
   {finish<i8>, finish<u8>, finish<i16>, finish<u16>, nullptr, nullptr, nullptr, nullptr, finish<float>, nullptr}
 #else
-#define FASTIMG_FINISH {}
+#define FASTIMG_FINISH \
+  {                    \
+  }
 #endif
 
 void across_float(const float* row, const Across<float>& x, float* out) {
@@ -161,19 +164,34 @@ extern const RowTable<float> float_rows;
 extern const RowTable<double> double_rows;
 
 // Voxels of 8 and 16 bits and float32: float holds them exactly.
-#define FASTIMG_SMALL(f, ...) \
-  { f<__VA_ARGS__ i8, float>, f<__VA_ARGS__ u8, float>, f<__VA_ARGS__ i16, float>, f<__VA_ARGS__ u16, float>, \
-    nullptr, nullptr, nullptr, nullptr, f<__VA_ARGS__ float, float>, nullptr }
-#define FASTIMG_ALL(f, ...) \
-  { f<__VA_ARGS__ i8, double>, f<__VA_ARGS__ u8, double>, f<__VA_ARGS__ i16, double>, f<__VA_ARGS__ u16, double>, \
-    f<__VA_ARGS__ i32, double>, f<__VA_ARGS__ u32, double>, f<__VA_ARGS__ i64, double>, f<__VA_ARGS__ u64, double>, \
-    f<__VA_ARGS__ float, double>, f<__VA_ARGS__ double, double> }
+#define FASTIMG_SMALL(f, ...)   \
+  {f<__VA_ARGS__ i8, float>,    \
+   f<__VA_ARGS__ u8, float>,    \
+   f<__VA_ARGS__ i16, float>,   \
+   f<__VA_ARGS__ u16, float>,   \
+   nullptr,                     \
+   nullptr,                     \
+   nullptr,                     \
+   nullptr,                     \
+   f<__VA_ARGS__ float, float>, \
+   nullptr}
+#define FASTIMG_ALL(f, ...)                                                                                            \
+  {f<__VA_ARGS__ i8, double>,    f<__VA_ARGS__ u8, double>,    f<__VA_ARGS__ i16, double>, f<__VA_ARGS__ u16, double>, \
+   f<__VA_ARGS__ i32, double>,   f<__VA_ARGS__ u32, double>,   f<__VA_ARGS__ i64, double>, f<__VA_ARGS__ u64, double>, \
+   f<__VA_ARGS__ float, double>, f<__VA_ARGS__ double, double>}
 const RowTable<float> float_rows = {
-    FASTIMG_SMALL(load), FASTIMG_SMALL(load_lerp), FASTIMG_SMALL(load_sum), lerp_rows<float>, sum_rows<float, float>,
-    across_float, FASTIMG_FINISH, {FASTIMG_SMALL(store, false,), FASTIMG_SMALL(store, true,)}};
-const RowTable<double> double_rows = {
-    FASTIMG_ALL(load), FASTIMG_ALL(load_lerp), FASTIMG_ALL(load_sum), lerp_rows<double>, sum_rows<double, double>,
-    across_double, {}, {FASTIMG_ALL(store, false,), FASTIMG_ALL(store, true,)}};
+    FASTIMG_SMALL(load),     FASTIMG_SMALL(load_lerp),
+    FASTIMG_SMALL(load_sum), lerp_rows<float>,
+    sum_rows<float, float>,  across_float,
+    FASTIMG_FINISH,          {FASTIMG_SMALL(store, false, ), FASTIMG_SMALL(store, true, )}};
+const RowTable<double> double_rows = {FASTIMG_ALL(load),
+                                      FASTIMG_ALL(load_lerp),
+                                      FASTIMG_ALL(load_sum),
+                                      lerp_rows<double>,
+                                      sum_rows<double, double>,
+                                      across_double,
+                                      {},
+                                      {FASTIMG_ALL(store, false, ), FASTIMG_ALL(store, true, )}};
 #undef FASTIMG_SMALL
 #undef FASTIMG_ALL
 #undef FASTIMG_FINISH

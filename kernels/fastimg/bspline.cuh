@@ -1,8 +1,8 @@
 // Cardinal B-splines (Unser, Aldroubi, Eden 1993): basis weights and the recursive prefilter with mirrored boundaries.
 //
 // The prefilter works on blocks of a fixed global grid: a block's outputs come from the mirrored signal from `horizon`
-// samples before it to `horizon` after it. What lies further away weighs less than |pole|^horizon, below the arithmetic's
-// own rounding. So a piece of a volume gives the same bits as the whole.
+// samples before it to `horizon` after it. What lies further away weighs less than |pole|^horizon, below the
+// arithmetic's own rounding. So a piece of a volume gives the same bits as the whole.
 #pragma once
 #include "fastimg/atom.cuh"
 
@@ -21,15 +21,23 @@ FASTIMG_ATOM i64 mirrored(i64 i, i64 n) {
 
 // Forward recursion f[k] = s[k] + pole f[k-1]; it starts as if all earlier samples were equal to the first one.
 template <class C>
-FASTIMG_ATOM C forward_start(C sample, C start) { return sample * start; }  // start = 1 / (1 - pole)
+FASTIMG_ATOM C forward_start(C sample, C start) {
+  return sample * start;
+}  // start = 1 / (1 - pole)
 template <class C>
-FASTIMG_ATOM C forward(C sample, C before, C pole) { return sample + pole * before; }
+FASTIMG_ATOM C forward(C sample, C before, C pole) {
+  return sample + pole * before;
+}
 
 // Backward recursion c[k] = pole (c[k+1] - f[k]); its start assumes that all later samples equal the last one.
 template <class C>
-FASTIMG_ATOM C backward_start(C f, C end) { return f * end; }  // end = -pole / (1 - pole)
+FASTIMG_ATOM C backward_start(C f, C end) {
+  return f * end;
+}  // end = -pole / (1 - pole)
 template <class C>
-FASTIMG_ATOM C backward(C f, C after, C pole) { return pole * (after - f); }
+FASTIMG_ATOM C backward(C f, C after, C pole) {
+  return pole * (after - f);
+}
 
 // The D + 1 weights at u in [0, 1) after the first tap's last knot; Cox-de Boor on unit knots.
 template <int D, class C>

@@ -1,8 +1,8 @@
 // Interpolation between samples, and the conversion of its result to the voxel's type.
 //
-// Every path combines along z, then y, then x, in the order written here; so the CPU's row loops and the GPU's loop over
-// voxels do the same operations and give the same bits. C is the type of the arithmetic: float for voxels of 8 or 16 bits
-// and float32, double for the others.
+// Every path combines along z, then y, then x, in the order written here; so the CPU's row loops and the GPU's loop
+// over voxels do the same operations and give the same bits. C is the type of the arithmetic: float for voxels of 8 or
+// 16 bits and float32, double for the others.
 #pragma once
 #include "fastimg/atom.cuh"
 
@@ -25,21 +25,37 @@ FASTIMG_ATOM C weigh(C sum, C weight, C value) {
 template <class T>
 struct Range;
 template <>
-struct Range<i8> { static constexpr double low = -128, high = 127; };
+struct Range<i8> {
+  static constexpr double low = -128, high = 127;
+};
 template <>
-struct Range<u8> { static constexpr double low = 0, high = 255; };
+struct Range<u8> {
+  static constexpr double low = 0, high = 255;
+};
 template <>
-struct Range<i16> { static constexpr double low = -32768, high = 32767; };
+struct Range<i16> {
+  static constexpr double low = -32768, high = 32767;
+};
 template <>
-struct Range<u16> { static constexpr double low = 0, high = 65535; };
+struct Range<u16> {
+  static constexpr double low = 0, high = 65535;
+};
 template <>
-struct Range<i32> { static constexpr double low = -2147483648.0, high = 2147483647.0; };
+struct Range<i32> {
+  static constexpr double low = -2147483648.0, high = 2147483647.0;
+};
 template <>
-struct Range<u32> { static constexpr double low = 0, high = 4294967295.0; };
+struct Range<u32> {
+  static constexpr double low = 0, high = 4294967295.0;
+};
 template <>
-struct Range<i64> { static constexpr double low = -9223372036854775808.0, high = 9223372036854774784.0; };
+struct Range<i64> {
+  static constexpr double low = -9223372036854775808.0, high = 9223372036854774784.0;
+};
 template <>
-struct Range<u64> { static constexpr double low = 0, high = 18446744073709549568.0; };
+struct Range<u64> {
+  static constexpr double low = 0, high = 18446744073709549568.0;
+};
 
 // To the nearest whole number, halves to even. The float form serves |v| < 2^22, the double form any value.
 FASTIMG_ATOM float whole(float v) { return (v + 12582912.0f) - 12582912.0f; }
@@ -62,12 +78,16 @@ struct Store {  // integers: saturate, then round to nearest or towards zero
 template <bool truncate>
 struct Store<truncate, float> {
   template <class C>
-  FASTIMG_ATOM float from(C v) { return (float)v; }
+  FASTIMG_ATOM float from(C v) {
+    return (float)v;
+  }
 };
 template <bool truncate>
 struct Store<truncate, double> {
   template <class C>
-  FASTIMG_ATOM double from(C v) { return (double)v; }
+  FASTIMG_ATOM double from(C v) {
+    return (double)v;
+  }
 };
 
 }  // namespace fastimg

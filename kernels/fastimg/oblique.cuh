@@ -1,5 +1,6 @@
-// Where a voxel of a turned or sheared grid lies in the source: double once in 16 voxels of a row, then the arithmetic's
-// type for the way from there. An error of the latter is below 16 steps' rounding, about 2e-6 voxels in float.
+// Where a voxel of a turned or sheared grid lies in the source: double once in 16 voxels of a row, then the
+// arithmetic's type for the way from there. An error of the latter is below 16 steps' rounding, about 2e-6 voxels in
+// float.
 #pragma once
 #include "fastimg/bspline.cuh"
 #include "fastimg/interpolate.cuh"
@@ -51,8 +52,8 @@ struct Box {
   i64 z, y, x;
 };
 
-// Interpolation at one point; D: degree (0 nearest, 1 linear, else B-spline coefficients). Any position is allowed: linear
-// and nearest take the outermost sample outside, splines the mirrored one.
+// Interpolation at one point; D: degree (0 nearest, 1 linear, else B-spline coefficients). Any position is allowed:
+// linear and nearest take the outermost sample outside, splines the mirrored one.
 template <int D, class C, class T>
 FASTIMG_ATOM C sample_at(const T* v, const Box& n, int iz, int iy, int ix, C wz, C wy, C wx) {
   if (D == 1) {
