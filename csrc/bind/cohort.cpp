@@ -30,6 +30,7 @@ void use(const std::vector<std::uintptr_t>& a) {
   as(7, libraries.zstd_bound);
   as(8, libraries.lz4_compress);
   as(9, libraries.lz4_decompress);
+  ++libraries.turn;
 }
 
 Coder coder_of(const std::string& name) {

@@ -22,12 +22,31 @@ constexpr std::size_t kBlocks = 2, kLeast = 4096;
 struct Tools {
   void* cctx = nullptr;
   void* dctx = nullptr;
+  std::size_t (*free_cctx)(void*) = nullptr;
+  std::size_t (*free_dctx)(void*) = nullptr;
+  unsigned turn = 0;
   std::vector<std::uint8_t> planes;
 
-  ~Tools() {
-    if (cctx) libraries.zstd_free_cctx(cctx);
-    if (dctx) libraries.zstd_free_dctx(dctx);
+  // With contexts that belong to the functions in place.
+  Tools& current() {
+    if (turn != libraries.turn) {
+      clear();
+      turn = libraries.turn;
+    }
+    if (!cctx && !(cctx = libraries.zstd_create_cctx())) throw std::bad_alloc();
+    free_cctx = libraries.zstd_free_cctx;
+    if (!dctx && !(dctx = libraries.zstd_create_dctx())) throw std::bad_alloc();
+    free_dctx = libraries.zstd_free_dctx;
+    return *this;
   }
+
+  void clear() {
+    if (cctx && free_cctx) free_cctx(cctx);
+    if (dctx && free_dctx) free_dctx(dctx);
+    cctx = dctx = nullptr;
+  }
+
+  ~Tools() { clear(); }
 };
 thread_local Tools tools;
 
@@ -46,14 +65,12 @@ std::size_t get32(const std::uint8_t* from) {
 
 // 0 where it does not fit into `room`.
 std::size_t zstd_compress(int level, const std::uint8_t* in, std::size_t size, std::uint8_t* out, std::size_t room) {
-  if (!tools.cctx && !(tools.cctx = libraries.zstd_create_cctx())) throw std::bad_alloc();
-  const std::size_t done = libraries.zstd_compress(tools.cctx, out, room, in, size, level);
+  const std::size_t done = libraries.zstd_compress(tools.current().cctx, out, room, in, size, level);
   return libraries.zstd_is_error(done) ? 0 : done;
 }
 
 void zstd_decompress(const std::uint8_t* in, std::size_t size, std::uint8_t* out, std::size_t expected) {
-  if (!tools.dctx && !(tools.dctx = libraries.zstd_create_dctx())) throw std::bad_alloc();
-  const std::size_t done = libraries.zstd_decompress(tools.dctx, out, expected, in, size);
+  const std::size_t done = libraries.zstd_decompress(tools.current().dctx, out, expected, in, size);
   if (libraries.zstd_is_error(done) || done != expected) throw Damaged("a chunk cannot be decoded");
 }
 

@@ -22,7 +22,7 @@ struct Damaged : std::runtime_error {
 struct Libraries {
   void* (*zstd_create_cctx)();
   void* (*zstd_create_dctx)();
-  std::size_t (*zstd_free_cctx)(void*);
+  std::size_t (*zstd_free_cctx)(void*);  // these two may be null: nothing is to be freed
   std::size_t (*zstd_free_dctx)(void*);
   std::size_t (*zstd_compress)(void*, void* out, std::size_t room, const void* in, std::size_t size, int level);
   std::size_t (*zstd_decompress)(void*, void* out, std::size_t room, const void* in, std::size_t size);
@@ -30,6 +30,7 @@ struct Libraries {
   std::size_t (*zstd_bound)(std::size_t);
   int (*lz4_compress)(const char* in, char* out, int size, int room, int acceleration);
   int (*lz4_decompress)(const char* in, char* out, int size, int room);
+  unsigned turn;  // rises when other functions are put in place: contexts of the ones before are not theirs
 };
 extern Libraries libraries;
 

@@ -84,8 +84,8 @@ def _called() -> list[int]:
     functions = [
         ctypes.CFUNCTYPE(void)(lambda: 1),
         ctypes.CFUNCTYPE(void)(lambda: 1),
-        ctypes.CFUNCTYPE(size_t, void)(lambda _: 0),
-        ctypes.CFUNCTYPE(size_t, void)(lambda _: 0),
+        None,  # nothing to free: a thread that ends late must not call Python
+        None,
         ctypes.CFUNCTYPE(size_t, void, void, size_t, void, size_t, number)(zstd_in),
         ctypes.CFUNCTYPE(size_t, void, void, size_t, void, size_t)(zstd_out),
         ctypes.CFUNCTYPE(ctypes.c_uint, size_t)(lambda code: code == failed),
@@ -98,4 +98,4 @@ def _called() -> list[int]:
 
 
 def _address(function: Any) -> int:
-    return int(ctypes.cast(function, ctypes.c_void_p).value or 0)
+    return 0 if function is None else int(ctypes.cast(function, ctypes.c_void_p).value or 0)
