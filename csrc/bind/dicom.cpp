@@ -1,6 +1,7 @@
 // fastimg.dicom._native: a table of contents; each part registers its functions.
 #include "bind/dicom_decode.hpp"
 #include "bind/dicom_polygon.hpp"
+#include "bind/dicom_rewrite.hpp"
 #include "bind/dicom_scan.hpp"
 
 #include "bind/capi.hpp"
@@ -11,4 +12,5 @@ PYBIND11_MODULE(_native, module) {
   fastimg::dicom::register_scan(module);
   fastimg::dicom::register_decode(module);
   fastimg::dicom::register_polygon(module);
+  fastimg::dicom::register_rewrite(module);
 }

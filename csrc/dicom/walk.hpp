@@ -17,7 +17,9 @@ constexpr std::uint32_t kItem = tag(0xFFFE, 0xE000), kItemEnd = tag(0xFFFE, 0xE0
 constexpr std::uint32_t kPixelData = tag(0x7FE0, 0x0010), kFloatPixels = tag(0x7FE0, 0x0008),
                         kDoublePixels = tag(0x7FE0, 0x0009);
 constexpr std::uint32_t kSharedGroups = tag(0x5200, 0x9229), kFrameGroups = tag(0x5200, 0x9230);
-constexpr std::uint16_t vr(char a, char b) { return static_cast<std::uint16_t>(a | b << 8); }
+constexpr std::uint16_t vr(char a, char b) {
+  return static_cast<std::uint16_t>(static_cast<unsigned char>(a) | static_cast<unsigned char>(b) << 8);
+}
 
 struct Element {
   std::uint32_t tag;

@@ -13,33 +13,35 @@ import pydicom
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = (
-    *("walk", "source", "part10", "inflate", "fragments", "rle", "groups", "values", "columns", "scan"),
-    *("fuzz/target", "fuzz/driver"),
-)
-SOURCES = [ROOT / "csrc" / "dicom" / f"{name}.cpp" for name in NAMES]
+READERS = ("walk", "source", "part10", "inflate", "fragments", "rle", "groups", "values", "columns", "scan")
+TARGETS = {  # fuzz target -> the sources that it runs
+    "target": READERS,
+    "rewrite": ("rewrite", "rewrite_parse"),
+}
 FLAGS = ["-std=c++17", "-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
-@pytest.fixture(scope="module")
-def driver():
+@pytest.fixture(scope="module", params=TARGETS)
+def driver(request):
     """Built once for each state of the sources, kept in the same cache as the played device."""
     compiler = os.environ.get("CXX", "g++").split()
     if shutil.which(compiler[-1]) is None:
         pytest.skip("no C++ compiler for the sanitized build")
+    names = (*TARGETS[request.param], f"fuzz/{request.param}", "fuzz/driver")
+    sources = [ROOT / "csrc" / "dicom" / f"{name}.cpp" for name in names]
     headers = sorted((ROOT / "csrc" / "dicom").glob("*.hpp"))
-    digest = hashlib.sha256(b"".join(p.read_bytes() for p in [*SOURCES, *headers])).hexdigest()[:16]
+    digest = hashlib.sha256(b"".join(p.read_bytes() for p in [*sources, *headers])).hexdigest()[:16]
     cache = Path(os.environ.get("FASTIMG_HOST_DEVICE_CACHE", Path(tempfile.gettempdir()) / f"fastimg-{os.getuid()}"))
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     binary = cache / f"dicom-replay-{digest}"
     if not binary.exists():
         with tempfile.TemporaryDirectory() as folder:
-            objects = [Path(folder) / f"{number}.o" for number in range(len(SOURCES))]
+            objects = [Path(folder) / f"{number}.o" for number in range(len(sources))]
             jobs = [
                 subprocess.Popen(
                     [*compiler, *FLAGS, "-I", "csrc", "-I", "kernels", "-c", source, "-o", target], cwd=ROOT
                 )
-                for source, target in zip(SOURCES, objects, strict=True)
+                for source, target in zip(sources, objects, strict=True)
             ]
             codes = [job.wait() for job in jobs]
             if any(codes):

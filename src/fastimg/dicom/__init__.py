@@ -16,6 +16,7 @@ _NAMES = {
     "Series": "_series",
     "capture": "_capture",
     "deidentify": "_deidentify",
+    "deidentify_bytes": "_rewrite",
     "identifiers_of": "_residual",
     "load_key": "_keys",
     "pixel_identity": "_pixel_identity",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from ._residual import identifiers_of as identifiers_of
     from ._residual import residual as residual
     from ._residual import scrub as scrub
+    from ._rewrite import deidentify_bytes as deidentify_bytes
     from ._scan import scan as scan
     from ._series import Series as Series
     from ._series import series as series

@@ -22,10 +22,11 @@ from ._quiet import CORRUPT, quiet, value_of
 from ._residual import STANDARD, fold, matcher, own_values, ready
 from ._vocabulary import WORDS
 
-__all__ = ["deidentify"]
+__all__ = ["PIXELS", "TABLES", "Job", "deidentify", "job_of", "level", "marks_of"]
 
 TEXT = frozenset(["LO", "SH", "ST", "LT", "UT", "UC", "AE", "CS", "UR"])
-BULK = frozenset(["OB", "OW", "OF", "OD", "OL", "OV"])
+# The last three: types that an implicit file leaves open, where nothing in the dataset decides them.
+BULK = frozenset(["OB", "OW", "OF", "OD", "OL", "OV", "OB or OW", "US or OW", "US or SS or OW"])
 PIXELS = frozenset([0x7FE00008, 0x7FE00009, 0x7FE00010, 0x7FE00001, 0x7FE00002, 0x7FE00003])
 # Byte strings that are numbers and pictures' tables: kept. Any other is removed, as it could hold a document.
 TABLES = frozenset([0x00281201, 0x00281202, 0x00281203, 0x00281204, 0x00281221, 0x00281222, 0x00281223, 0x00283006])
@@ -100,13 +101,23 @@ def deidentify(dataset: Dataset, profile: Profile, *, report: Deidentified | Non
     report = report if report is not None else Deidentified()
     report.profile = profile
     report.datasets += 1
+    job = job_of(dataset, profile, report)
+    with quiet():
+        result = level(dataset, job)
+    result.update(marks_of(job))  # as new elements: the file may have given them a wrong type
+    _meta(dataset, result)
+    return result
+
+
+def job_of(dataset: Dataset, profile: Profile, report: Deidentified) -> Job:
+    """What is known of a dataset's patient before its elements are decided on."""
     patient = next(
         (text for k in ("PatientID", "PatientName") if (text := str(value_of(dataset, k) or "").strip())), ""
     )
     everything = own_values(dataset, skip=DEVICE if profile.retain_device_identity else frozenset())
     uids = {value for value in everything if UID.fullmatch(value)}
     known = everything - uids  # without UIDs the expression is the same for all slices of a patient
-    job = Job(
+    return Job(
         profile=profile,
         report=report,
         rules=rules(profile),
@@ -115,17 +126,19 @@ def deidentify(dataset: Dataset, profile: Profile, *, report: Deidentified | Non
         pattern=matcher(frozenset(known)),
         uids=frozenset() if profile.retain_uids else frozenset(uids),
     )
-    with quiet():
-        result = _level(dataset, job)
-    result.PatientID = result.PatientName = job.subject
-    result.PatientIdentityRemoved = "YES"
-    result.DeidentificationMethod = "fastimg: pseudonymised by a keyed code"
-    result.DeidentificationMethodCodeSequence = Sequence([_coded(*code) for code in profile.codes])
-    result.LongitudinalTemporalInformationModified = {"shift": "MODIFIED", "remove": "REMOVED", "keep": "UNMODIFIED"}[
-        profile.dates
+
+
+def marks_of(job: Job) -> Dataset:
+    """The subject's code, and how the dataset was de-identified."""
+    marks = Dataset()
+    marks.PatientID = marks.PatientName = job.subject
+    marks.PatientIdentityRemoved = "YES"
+    marks.DeidentificationMethod = "fastimg: pseudonymised by a keyed code"
+    marks.DeidentificationMethodCodeSequence = Sequence([_coded(*code) for code in job.profile.codes])
+    marks.LongitudinalTemporalInformationModified = {"shift": "MODIFIED", "remove": "REMOVED", "keep": "UNMODIFIED"}[
+        job.profile.dates
     ]
-    _meta(dataset, result)
-    return result
+    return marks
 
 
 def _coded(value: str, meaning: str) -> Dataset:
@@ -149,7 +162,7 @@ def _meta(source: Dataset, result: Dataset) -> None:
     result.preamble = b"\0" * 128
 
 
-def _level(dataset: Dataset, job: Job) -> Dataset:
+def level(dataset: Dataset, job: Job) -> Dataset:
     """One level: every element is decided on; sequences are walked.
 
     Elements that pydicom has not converted yet are decided on by their bytes where these suffice: most of a header.
@@ -297,7 +310,7 @@ def _joined(values: list[Any], none: Any) -> Any:
 def _copied(element: DataElement, job: Job) -> DataElement:
     """A sequence with its items treated, or UIDs replaced; anything else as it is."""
     if element.VR == "SQ":
-        return _made(element.tag, "SQ", Sequence([_level(item, job) for item in element.value or []]))
+        return _made(element.tag, "SQ", Sequence([level(item, job) for item in element.value or []]))
     if element.VR == "UI":
         return _made(element.tag, "UI", _joined([_uid(str(u), job) for u in _several(element.value) if u], ""))
     return _made(element.tag, element.VR, element.value)

@@ -49,6 +49,11 @@ class Matcher:
     def __bool__(self) -> bool:
         return bool(self._short or self._long)
 
+    @property
+    def words(self) -> list[str]:
+        """All words, in no particular order."""
+        return [word for group in (*self._short.values(), *self._long.values()) for word in group]
+
     def count(self, text: str) -> int:
         """How many places of a folded, normal text hold one of the words; places do not overlap."""
         found = end = 0
