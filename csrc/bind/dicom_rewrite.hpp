@@ -22,10 +22,14 @@ class PyRewriter {
   // vr(tag, creator) -> str, "" where it is not known.
   PyRewriter(std::unordered_map<std::uint32_t, int> rules, std::unordered_set<std::uint32_t> pixels,
              std::unordered_set<std::uint32_t> tables, std::unordered_set<std::uint32_t> telling, bool shift_dates,
-             bool retain_uids, const py::bytes& meta_tail, py::object learn, py::object think, py::object uid, py::object vr)
-      : learn_(std::move(learn)), think_(std::move(think)), uid_(std::move(uid)), vr_(std::move(vr)),
-        core_(facts(std::move(rules), std::move(pixels), std::move(tables), std::move(telling), shift_dates, retain_uids,
-                    meta_tail),
+             bool retain_uids, const py::bytes& meta_tail, py::object learn, py::object think, py::object uid,
+             py::object vr)
+      : learn_(std::move(learn)),
+        think_(std::move(think)),
+        uid_(std::move(uid)),
+        vr_(std::move(vr)),
+        core_(facts(std::move(rules), std::move(pixels), std::move(tables), std::move(telling), shift_dates,
+                    retain_uids, meta_tail),
               mind()) {}
   PyRewriter(const PyRewriter&) = delete;
 
@@ -38,7 +42,8 @@ class PyRewriter {
     source_ = py::none();
     if (!done) return py::none();
     const std::size_t size = result.size();
-    py::object out = py::reinterpret_steal<py::object>(PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(size)));
+    py::object out =
+        py::reinterpret_steal<py::object>(PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(size)));
     if (!out) throw py::error_already_set();
     auto* target = reinterpret_cast<Byte*>(PyBytes_AS_STRING(out.ptr()));
     if (size > (std::size_t{1} << 20)) {
@@ -130,12 +135,14 @@ class PyRewriter {
 inline void register_rewrite(py::module_& module) {
   py::class_<PyRewriter>(module, "Rewriter")
       .def(py::init<std::unordered_map<std::uint32_t, int>, std::unordered_set<std::uint32_t>,
-                    std::unordered_set<std::uint32_t>, std::unordered_set<std::uint32_t>, bool, bool, py::bytes, py::object,
-                    py::object, py::object, py::object>(),
-           py::kw_only(), py::arg("rules"), py::arg("pixels"), py::arg("tables"), py::arg("telling"), py::arg("shift_dates"),
-           py::arg("retain_uids"), py::arg("meta_tail"), py::arg("learn"), py::arg("think"), py::arg("uid"), py::arg("vr"))
+                    std::unordered_set<std::uint32_t>, std::unordered_set<std::uint32_t>, bool, bool, py::bytes,
+                    py::object, py::object, py::object, py::object>(),
+           py::kw_only(), py::arg("rules"), py::arg("pixels"), py::arg("tables"), py::arg("telling"),
+           py::arg("shift_dates"), py::arg("retain_uids"), py::arg("meta_tail"), py::arg("learn"), py::arg("think"),
+           py::arg("uid"), py::arg("vr"))
       .def("run", &PyRewriter::run, py::arg("source"), py::arg("with_counts"));
-  module.attr("ACTIONS") = py::make_tuple("none", "keep", "remove", "empty", "dummy", "uid", "shift", "clean", "recurse");
+  module.attr("ACTIONS") =
+      py::make_tuple("none", "keep", "remove", "empty", "dummy", "uid", "shift", "clean", "recurse");
 }
 
 }  // namespace fastimg::dicom

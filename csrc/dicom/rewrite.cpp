@@ -235,7 +235,8 @@ bool Rewriter::decide(const Node& node, bool top, std::string_view charset) {
     if (action != Action::recurse) count(node.tag, action);
     return sequence(node, charset);
   }
-  if (v == kTableOpen || v == kBulkOpen || (v == kNumberOpen && (action != Action::keep || !signed_known_))) return false;
+  if (v == kTableOpen || v == kBulkOpen || (v == kNumberOpen && (action != Action::keep || !signed_known_)))
+    return false;
   if (node.tag == kAge) return think(node, charset);
   if (action == Action::keep && (bulk || (width_of(v) && node.length % width_of(v) == 0) || v == kNumberOpen))
     return emit(node, top);

@@ -1,9 +1,10 @@
-// A little-endian DICOM file rewritten element by element after a table of actions, without making objects of its values.
+// A little-endian DICOM file rewritten element by element after a table of actions, without making objects of its
+// values.
 //
 // Only what is certain is decided here: the file must be well formed (ascending tags, known VRs, even lengths, lengths
-// that add up). Whatever needs thought (dates, ages, names, foreign letters, descriptions) is asked from `Mind`, and its
-// answers are remembered. Any doubt ends in `false`: the caller then goes the slow way. Memory: at most five times the
-// file (a node of 40 bytes for each 8 bytes); depth is bounded by kLevels.
+// that add up). Whatever needs thought (dates, ages, names, foreign letters, descriptions) is asked from `Mind`, and
+// its answers are remembered. Any doubt ends in `false`: the caller then goes the slow way. Memory: at most five times
+// the file (a node of 40 bytes for each 8 bytes); depth is bounded by kLevels.
 #pragma once
 
 #include <cstdint>
@@ -38,8 +39,8 @@ struct Question {
 
 // What belongs to one patient, found by the bytes of the identifying elements.
 struct Patient {
-  std::vector<std::string> words;            // folded ASCII identifiers, normal as in Python's matcher
-  std::unordered_set<std::string> uids;      // UIDs known from elsewhere than UI elements
+  std::vector<std::string> words;        // folded ASCII identifiers, normal as in Python's matcher
+  std::unordered_set<std::string> uids;  // UIDs known from elsewhere than UI elements
   std::vector<std::pair<std::uint32_t, std::string>> explicit_heads, implicit_heads;  // elements set at the top level
   std::unordered_map<std::string, Thought> thoughts;
   std::vector<std::vector<std::uint32_t>> by_letter;  // words by their first byte
@@ -62,9 +63,9 @@ struct RewriteRules {
   std::unordered_map<std::uint32_t, Action> rules;
   std::unordered_map<std::uint32_t, std::uint16_t> vrs;  // the dictionary
   std::unordered_set<std::uint32_t> pixels, tables, telling;
-  bool shift_dates = true;    // times of day stay as they are
+  bool shift_dates = true;  // times of day stay as they are
   bool retain_uids = false;
-  std::string meta_tail;      // of the meta group, after the transfer syntax
+  std::string meta_tail;  // of the meta group, after the transfer syntax
 };
 
 // A stretch of the source that is to be inserted before out[at].
@@ -94,10 +95,10 @@ class Rewriter {
   static constexpr std::size_t kRemembered = 1 << 14;
 
   struct Node {
-    std::uint64_t offset;   // of the value
-    std::uint32_t length;   // of the value; of encapsulated data with their end
+    std::uint64_t offset;  // of the value
+    std::uint32_t length;  // of the value; of encapsulated data with their end
     std::uint32_t tag;
-    std::uint32_t next;     // index of the node after this one and all that it holds
+    std::uint32_t next;  // index of the node after this one and all that it holds
     std::uint16_t vr;
     bool fragments, sequence;
   };

@@ -66,7 +66,8 @@ bool Rewriter::meta(std::uint64_t& position) {
          capitals(data_ + position + 4) != implicit_;
 }
 
-bool Rewriter::data_set(std::uint64_t& position, std::uint64_t end, bool undefined, int depth, std::string_view charset) {
+bool Rewriter::data_set(std::uint64_t& position, std::uint64_t end, bool undefined, int depth,
+                        std::string_view charset) {
   Level level;
   level.charset = charset;
   for (bool first = true;; first = false) {
@@ -94,7 +95,8 @@ bool Rewriter::items(std::uint64_t& position, std::uint64_t end, bool undefined,
     if (length != kUndefined && !within(position, length, end)) return false;
     const std::size_t index = nodes_.size();
     nodes_.push_back({position, length, kItem, 0, 0, false, true});
-    if (!data_set(position, length == kUndefined ? end : position + length, length == kUndefined, depth, charset)) return false;
+    if (!data_set(position, length == kUndefined ? end : position + length, length == kUndefined, depth, charset))
+      return false;
     nodes_[index].next = static_cast<std::uint32_t>(nodes_.size());
   }
 }

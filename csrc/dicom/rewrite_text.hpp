@@ -39,26 +39,4 @@ inline std::size_t uid_length(std::string_view text, std::size_t at) {
   return groups >= 3 ? end - at : 0;
 }
 
-// VRs whose length has 32 bits after two reserved bytes (PS3.5 table 7.1-1).
-inline bool is_long(std::uint16_t v) {
-  switch (v) {
-    case vr('O', 'B'):
-    case vr('O', 'D'):
-    case vr('O', 'F'):
-    case vr('O', 'L'):
-    case vr('O', 'V'):
-    case vr('O', 'W'):
-    case vr('S', 'Q'):
-    case vr('S', 'V'):
-    case vr('U', 'C'):
-    case vr('U', 'N'):
-    case vr('U', 'R'):
-    case vr('U', 'T'):
-    case vr('U', 'V'):
-      return true;
-    default:
-      return false;
-  }
-}
-
 }  // namespace fastimg::dicom

@@ -3,31 +3,6 @@
 #include <cstring>
 
 namespace fastimg::dicom {
-namespace {
-
-// VRs whose length has 32 bits after two reserved bytes (PS3.5 table 7.1-1).
-bool is_long(std::uint16_t v) {
-  switch (v) {
-    case vr('O', 'B'):
-    case vr('O', 'D'):
-    case vr('O', 'F'):
-    case vr('O', 'L'):
-    case vr('O', 'V'):
-    case vr('O', 'W'):
-    case vr('S', 'Q'):
-    case vr('S', 'V'):
-    case vr('U', 'C'):
-    case vr('U', 'N'):
-    case vr('U', 'R'):
-    case vr('U', 'T'):
-    case vr('U', 'V'):
-      return true;
-    default:
-      return false;
-  }
-}
-
-}  // namespace
 
 bool Walker::push(Kind kind, std::uint64_t end, bool undefined, Encoding encoding, std::uint32_t sequence) {
   if (depth_ + 1 >= 2 * kDepth + 2) {

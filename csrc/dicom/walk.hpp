@@ -21,6 +21,28 @@ constexpr std::uint16_t vr(char a, char b) {
   return static_cast<std::uint16_t>(static_cast<unsigned char>(a) | static_cast<unsigned char>(b) << 8);
 }
 
+// VRs whose length has 32 bits after two reserved bytes (PS3.5 table 7.1-1).
+inline bool is_long(std::uint16_t v) {
+  switch (v) {
+    case vr('O', 'B'):
+    case vr('O', 'D'):
+    case vr('O', 'F'):
+    case vr('O', 'L'):
+    case vr('O', 'V'):
+    case vr('O', 'W'):
+    case vr('S', 'Q'):
+    case vr('S', 'V'):
+    case vr('U', 'C'):
+    case vr('U', 'N'):
+    case vr('U', 'R'):
+    case vr('U', 'T'):
+    case vr('U', 'V'):
+      return true;
+    default:
+      return false;
+  }
+}
+
 struct Element {
   std::uint32_t tag;
   std::uint16_t vr;  // 0 where the file does not say
