@@ -297,9 +297,9 @@ bool Rewriter::uids(const Node& node, bool top) {
     std::string_view uid = trimmed(old.substr(begin, stop - begin));
     while (!uid.empty() && (uid.front() == ' ' || uid.front() == '\0')) uid.remove_prefix(1);
     begin = stop + 1;
-    if (implicit_ && uid.empty()) continue;
+    if (uid.empty()) continue;
     if (parts++) text += '\\';
-    if (uid.empty() || plan_.retain_uids || uid.substr(0, kStandard.size()) == kStandard)
+    if (plan_.retain_uids || uid.substr(0, kStandard.size()) == kStandard)
       text += uid;
     else
       text += replaced(uid);

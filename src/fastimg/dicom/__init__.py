@@ -30,6 +30,7 @@ _NAMES = {
     "scan": "_scan",
     "scrub": "_residual",
     "series": "_series",
+    "write_seg": "_write_seg",
 }
 
 __all__ = [*_NAMES]
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from ._scan import scan as scan
     from ._series import Series as Series
     from ._series import series as series
+    from ._write_seg import write_seg as write_seg
 
 
 def __getattr__(name: str) -> Any:

@@ -124,13 +124,14 @@ def read_masks(source: Any, *, like: Image, threshold: float = 0.5, threads: int
     count = _arrays.thread_count(threads)
     packed: dict[str, Packed] = {}
     findings: list[Finding] = []
-    for dataset, where in _datasets(source):
+    for dataset, path in _datasets(source):
+        where = path.name if path else ""
         with quiet():
             kind = str(value_of(dataset, "SOPClassUID") or "")
         if kind in SEGMENTATION:
             from ._seg import segments
 
-            found = segments(dataset, like, threshold=threshold, findings=findings, where=where)
+            found = segments(dataset, like, path, threshold=threshold, threads=threads, findings=findings)
         elif kind in STRUCTURES:
             from ._rtstruct import structures
 
@@ -171,19 +172,20 @@ def _unused(name: str, taken: dict[str, Packed]) -> str:
     return next(f"{name} #{n}" for n in range(2, len(taken) + 3) if f"{name} #{n}" not in taken)
 
 
-def _datasets(source: Any) -> Iterator[tuple[Dataset, str]]:
+def _datasets(source: Any) -> Iterator[tuple[Dataset, Path | None]]:
+    """Each object, and its file where it has one; the pixels of files are read later."""
     if isinstance(source, Dataset):
-        yield source, ""
+        yield source, None
     elif isinstance(source, str | Path):
         path = Path(source)
         paths = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         for file in paths:
             try:
                 with quiet():
-                    dataset = pydicom.dcmread(file)
+                    dataset = pydicom.dcmread(file, stop_before_pixels=True)
             except (InvalidDicomError, *CORRUPT) as error:
                 raise FormatError(f"read_masks: {file.name} cannot be read as DICOM ({type(error).__name__})") from None
-            yield dataset, file.name
+            yield dataset, file
     elif hasattr(source, "files"):
         for file in source.files:
             yield from _datasets(file)

@@ -26,7 +26,7 @@ from fastimg.findings import Finding
 from ._matcher import Matcher, normal
 from ._quiet import CORRUPT, quiet
 
-__all__ = ["TAGS", "fold", "identifiers_of", "matcher", "own_values", "ready", "residual", "scrub"]
+__all__ = ["TAGS", "TELLING", "fold", "identifiers_of", "matcher", "own_values", "ready", "residual", "scrub"]
 
 # Attributes whose whole value identifies the patient, the people who treated him, or the place.
 IDENTIFYING = frozenset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import threading
@@ -28,7 +29,7 @@ from ._deidentify import PIXELS, TABLES, Job, deidentify, job_of, level, marks_o
 from ._keys import replacement_uid
 from ._profile import Deidentified, Profile, rules
 from ._quiet import CORRUPT, quiet
-from ._residual import TAGS
+from ._residual import TAGS, TELLING
 
 __all__ = ["deidentify_bytes"]
 
@@ -160,6 +161,9 @@ def _think(
             terms, encodings = _encodings(charset)
             dataset = Dataset({raw.tag: raw}, parent_encoding=encodings)
             dataset.set_original_encoding(implicit, True, encodings)
+            if vr in TELLING or tag in TAGS:
+                with contextlib.suppress(*CORRUPT):
+                    dataset[raw.tag]  # the search for identifiers has read these before anything is decided
             result = level(dataset, dataclasses.replace(job, report=report, uids=known))
             out = DicomBytesIO()
             out.is_little_endian, out.is_implicit_VR = True, implicit

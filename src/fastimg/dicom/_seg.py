@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from fastimg.findings import Finding
 from fastimg.image import Image
 
 from ._masks import Packed, frame_refused
+from ._pixels import pixels
 
 __all__ = ["segments"]
 
@@ -22,12 +24,13 @@ ON_GRID = 0.02  # voxels: how far a frame may lie off the image's grid and still
 
 
 def segments(
-    dataset: Dataset, like: Image, *, threshold: float, findings: list[Finding], where: str
+    dataset: Dataset, like: Image, path: Path | None, *, threshold: float, threads: int | None, findings: list[Finding]
 ) -> Iterator[tuple[str, Packed]]:
-    """Label and mask of each segment, in the file's order."""
+    """Label and mask of each segment, in the file's order; pixels come from the file where there is one."""
+    where = path.name if path else ""
     if frame_refused(str(dataset.get("FrameOfReferenceUID", "")), like, findings, where):
         return
-    frames = _frames(dataset, where)
+    frames = _frames(dataset, path, threads)
     affines, numbers = _geometry(dataset, len(frames), where)
     kind = str(dataset.get("SegmentationType", "BINARY")).upper()
     least = 1
@@ -53,19 +56,19 @@ def segments(
         )
 
 
-def _frames(dataset: Dataset, where: str) -> npt.NDArray[Any]:
+def _frames(dataset: Dataset, path: Path | None, threads: int | None) -> npt.NDArray[Any]:
     """(frames, rows, columns) of stored values."""
+    where = path.name if path else "the segmentation"
     rows, columns = int(dataset.get("Rows", 0)), int(dataset.get("Columns", 0))
     count = int(dataset.get("NumberOfFrames", 1) or 1)
     if rows < 1 or columns < 1 or count < 1 or rows * columns * count > config.memory_limit():
-        raise FormatError(f"read_masks: {where or 'the segmentation'} has {count} frames of {rows} x {columns}")
+        raise FormatError(f"read_masks: {where} has {count} frames of {rows} x {columns}")
     try:
-        return np.asarray(dataset.pixel_array).reshape(count, rows, columns)
-    except (ValueError, AttributeError, RuntimeError, NotImplementedError, KeyError) as error:
+        stored = dataset.pixel_array if path is None else pixels(path, threads=threads)
+        return np.asarray(stored).reshape(count, rows, columns)
+    except (FormatError, ValueError, AttributeError, RuntimeError, NotImplementedError, KeyError) as error:
         name = type(error).__name__
-        raise FormatError(
-            f"read_masks: the pixels of {where or 'the segmentation'} cannot be decoded ({name})"
-        ) from None
+        raise FormatError(f"read_masks: the pixels of {where} cannot be decoded ({name})") from None
 
 
 def _geometry(dataset: Dataset, count: int, where: str) -> tuple[list[npt.NDArray[np.float64]], list[int]]:
