@@ -25,14 +25,11 @@ __device__ void filter_each(const T* in, C* out, i64 count, i64 n, i64 inner, co
                                            const C* weights, const long long* source, int taps) {              \
     filter_each(in, out, count, n, inner, weights, source, taps);                                              \
   }
-#define FASTIMG_BOTH(name, T)              \
-  FASTIMG_FILTER(name##_float32, T, float) \
-  FASTIMG_FILTER(name##_float64, T, double)
-FASTIMG_BOTH(int8, signed char)
-FASTIMG_BOTH(uint8, unsigned char)
-FASTIMG_BOTH(int16, short)
-FASTIMG_BOTH(uint16, unsigned short)
-FASTIMG_BOTH(float32, float)
+FASTIMG_FILTER(int8_float32, signed char, float)
+FASTIMG_FILTER(uint8_float32, unsigned char, float)
+FASTIMG_FILTER(int16_float32, short, float)
+FASTIMG_FILTER(uint16_float32, unsigned short, float)
+FASTIMG_FILTER(float32_float32, float, float)
 FASTIMG_FILTER(int32_float64, int, double)
 FASTIMG_FILTER(uint32_float64, unsigned int, double)
 FASTIMG_FILTER(int64_float64, long long, double)

@@ -1,4 +1,5 @@
 // Interpolation on any affine grid, one thread a voxel: kernels/fastimg/oblique.cuh. Sizes: in z, y, x, out z, y, x.
+#include "fastimg/entries.cuh"
 #include "fastimg/oblique.cuh"
 
 namespace {
@@ -58,10 +59,12 @@ __device__ void nearest_each(const T* in, T* out, i64 volumes, const i64* size, 
 
 // Names: degree, input, output, arithmetic; _truncate rounds towards zero. Degrees 2 to 5 read coefficients.
 #define FASTIMG_OBLIQUE(degree, name, T, U, C, truncate)                                                              \
-  extern "C" __global__ void oblique_##degree##_##name(const T* in, U* out, long long volumes, const long long* size, \
-                                                       const double* matrix, int edge, U outside) {                   \
-    oblique_each<degree, T, U, C, truncate>(in, out, volumes, size, matrix, edge, outside);                           \
-  }
+  FASTIMG_WANTED(                                                                                                     \
+      oblique_##degree##_##name,                                                                                      \
+      extern "C" __global__ void oblique_##degree##_##name(                                                           \
+          const T* in, U* out, long long volumes, const long long* size, const double* matrix, int edge, U outside) { \
+        oblique_each<degree, T, U, C, truncate>(in, out, volumes, size, matrix, edge, outside);                       \
+      })
 #define FASTIMG_SPLINES(name, T, U, C, truncate) \
   FASTIMG_OBLIQUE(1, name, T, U, C, truncate)    \
   FASTIMG_OBLIQUE(2, name, T, U, C, truncate)    \

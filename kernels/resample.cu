@@ -2,6 +2,7 @@
 //
 // A volume's neighbours come from the caches; the order of operations is that of the CPU's row loops, so the bits are
 // the same. Geometry, for each axis z, y, x: in, out, low, high, linear, taps (csrc/resampling/separable.hpp).
+#include "fastimg/entries.cuh"
 #include "fastimg/interpolate.cuh"
 
 namespace {
@@ -70,13 +71,15 @@ __device__ void nearest_each(const T* in, T* out, i64 volumes, const i64* geomet
 
 }  // namespace
 
-#define FASTIMG_SEPARABLE(name, T, U, C, truncate)                                                                  \
-  extern "C" __global__ void separable_##name(const T* in, U* out, long long volumes, const long long* geometry,    \
-                                              const int* first_z, const int* first_y, const int* first_x,           \
-                                              const C* weight_z, const C* weight_y, const C* weight_x, U outside) { \
-    separable_each<T, U, C, truncate>(in, out, volumes, geometry, first_z, first_y, first_x, weight_z, weight_y,    \
-                                      weight_x, outside);                                                           \
-  }
+#define FASTIMG_SEPARABLE(name, T, U, C, truncate)                                                                   \
+  FASTIMG_WANTED(                                                                                                    \
+      separable_##name,                                                                                              \
+      extern "C" __global__ void separable_##name(                                                                   \
+          const T* in, U* out, long long volumes, const long long* geometry, const int* first_z, const int* first_y, \
+          const int* first_x, const C* weight_z, const C* weight_y, const C* weight_x, U outside) {                  \
+        separable_each<T, U, C, truncate>(in, out, volumes, geometry, first_z, first_y, first_x, weight_z, weight_y, \
+                                          weight_x, outside);                                                        \
+      })
 // Names: input, output, arithmetic; _truncate rounds towards zero.
 #define FASTIMG_SMALL(name, T)                                        \
   FASTIMG_SEPARABLE(name##_##name##_float32, T, T, float, false)      \

@@ -1,5 +1,5 @@
-// Texture matrices of levels in a box with a border of `pad` zeros (csrc/radiomics/volume.hpp). Integer atomics only, so
-// that the counts are those of the CPU; one thread a voxel of the box, grid-stride.
+// Texture matrices of levels in a box with a border of `pad` zeros (csrc/radiomics/volume.hpp). Integer atomics only,
+// so that the counts are those of the CPU; one thread a voxel of the box, grid-stride.
 #include "fastimg/texture.cuh"
 
 namespace {
@@ -41,8 +41,8 @@ __device__ void glcm_each(const T* levels, i64 ny, i64 nx, i64 pad, i64 z_begin,
 }
 
 template <class T>
-__device__ void glcm_wide_each(const T* levels, i64 ny, i64 nx, i64 pad, i64 z_begin, i64 count, const i64* shifts, i64 side,
-                               i64* counts) {
+__device__ void glcm_wide_each(const T* levels, i64 ny, i64 nx, i64 pad, i64 z_begin, i64 count, const i64* shifts,
+                               i64 side, i64* counts) {
   const Box box{ny, nx, pad, z_begin};
   const i64 shift = shifts[blockIdx.y];
   for (i64 i = first(); i < count; i += step()) {
@@ -52,8 +52,8 @@ __device__ void glcm_wide_each(const T* levels, i64 ny, i64 nx, i64 pad, i64 z_b
 }
 
 template <class T>
-__device__ void glrlm_each(const T* levels, i64 ny, i64 nx, i64 pad, i64 z_begin, i64 count, const i64* shifts, i64 side,
-                           i64 longest, i64* counts) {
+__device__ void glrlm_each(const T* levels, i64 ny, i64 nx, i64 pad, i64 z_begin, i64 count, const i64* shifts,
+                           i64 side, i64 longest, i64* counts) {
   const Box box{ny, nx, pad, z_begin};
   const i64 shift = shifts[blockIdx.y];
   for (i64 i = first(); i < count; i += step()) {
@@ -148,39 +148,38 @@ __device__ void zone_count_each(const T* levels, i64 ny, i64 nx, i64 pad, i64 z_
 
 }  // namespace
 
-
-extern "C" __global__ void glcm_uint8(const unsigned char* levels, long long ny, long long nx, long long pad, long long z_begin,
-                                      long long count, const long long* shifts, int side, long long* counts) {
+extern "C" __global__ void glcm_uint8(const unsigned char* levels, long long ny, long long nx, long long pad,
+                                      long long z_begin, long long count, const long long* shifts, int side,
+                                      long long* counts) {
   FASTIMG_DYNAMIC_SHARED(unsigned, table);
   glcm_each(levels, ny, nx, pad, z_begin, count, shifts, side, counts, table);
 }
 
-#define FASTIMG_ENTRIES(name, T)                                                                                           \
-  extern "C" __global__ void glcm_wide_##name(const T* levels, long long ny, long long nx, long long pad, long long z_begin, \
-                                              long long count, const long long* shifts, long long side,                    \
-                                              long long* counts) {                                                         \
-    glcm_wide_each(levels, ny, nx, pad, z_begin, count, shifts, side, counts);                                             \
-  }                                                                                                                        \
-  extern "C" __global__ void glrlm_##name(const T* levels, long long ny, long long nx, long long pad, long long z_begin,     \
-                                          long long count, const long long* shifts, long long side, long long longest,     \
-                                          long long* counts) {                                                             \
-    glrlm_each(levels, ny, nx, pad, z_begin, count, shifts, side, longest, counts);                                        \
-  }                                                                                                                        \
-  extern "C" __global__ void neighbours_##name(const T* levels, long long ny, long long nx, long long pad,                   \
-                                               long long z_begin, long long count, const long long* shifts,                \
-                                               long long shift_count, long long side, long long alpha,                     \
-                                               long long* tables) {                                                        \
-    neighbours_each(levels, ny, nx, pad, z_begin, count, shifts, shift_count, side, alpha, tables);                        \
-  }                                                                                                                        \
-  extern "C" __global__ void zone_join_##name(const T* levels, long long ny, long long nx, long long pad, long long z_begin, \
-                                              long long count, const long long* shifts, long long shift_count,             \
-                                              int* parent) {                                                               \
-    zone_join_each(levels, ny, nx, pad, z_begin, count, shifts, shift_count, parent);                                      \
-  }                                                                                                                        \
-  extern "C" __global__ void zone_count_##name(const T* levels, long long ny, long long nx, long long pad,                   \
-                                               long long z_begin, long long count, int* parent,                            \
-                                               const unsigned short* distances, long long* sizes, int* nearest) {          \
-    zone_count_each(levels, ny, nx, pad, z_begin, count, parent, distances, sizes, nearest);                               \
+#define FASTIMG_ENTRIES(name, T)                                                                                       \
+  extern "C" __global__ void glcm_wide_##name(const T* levels, long long ny, long long nx, long long pad,              \
+                                              long long z_begin, long long count, const long long* shifts,             \
+                                              long long side, long long* counts) {                                     \
+    glcm_wide_each(levels, ny, nx, pad, z_begin, count, shifts, side, counts);                                         \
+  }                                                                                                                    \
+  extern "C" __global__ void glrlm_##name(const T* levels, long long ny, long long nx, long long pad,                  \
+                                          long long z_begin, long long count, const long long* shifts, long long side, \
+                                          long long longest, long long* counts) {                                      \
+    glrlm_each(levels, ny, nx, pad, z_begin, count, shifts, side, longest, counts);                                    \
+  }                                                                                                                    \
+  extern "C" __global__ void neighbours_##name(                                                                        \
+      const T* levels, long long ny, long long nx, long long pad, long long z_begin, long long count,                  \
+      const long long* shifts, long long shift_count, long long side, long long alpha, long long* tables) {            \
+    neighbours_each(levels, ny, nx, pad, z_begin, count, shifts, shift_count, side, alpha, tables);                    \
+  }                                                                                                                    \
+  extern "C" __global__ void zone_join_##name(const T* levels, long long ny, long long nx, long long pad,              \
+                                              long long z_begin, long long count, const long long* shifts,             \
+                                              long long shift_count, int* parent) {                                    \
+    zone_join_each(levels, ny, nx, pad, z_begin, count, shifts, shift_count, parent);                                  \
+  }                                                                                                                    \
+  extern "C" __global__ void zone_count_##name(const T* levels, long long ny, long long nx, long long pad,             \
+                                               long long z_begin, long long count, int* parent,                        \
+                                               const unsigned short* distances, long long* sizes, int* nearest) {      \
+    zone_count_each(levels, ny, nx, pad, z_begin, count, parent, distances, sizes, nearest);                           \
   }
 FASTIMG_ENTRIES(uint8, unsigned char)
 FASTIMG_ENTRIES(uint16, unsigned short)

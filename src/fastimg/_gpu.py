@@ -86,9 +86,10 @@ def digest() -> str:
     return hashlib.sha256(b"".join(name.encode() + b"\0" + text + b"\0" for name, text in parts)).hexdigest()[:16]
 
 
-def options() -> tuple[str, ...]:
-    """The compiler's options for every kernel."""
-    return (*FLAGS, f"-I{include_path()}", f"-DFASTIMG_KERNELS={digest()}")
+def options(*entries: str) -> tuple[str, ...]:
+    """The compiler's options for a kernel file, of whose many entries only these are wanted (fastimg/entries.cuh)."""
+    wanted = tuple(f"-DFASTIMG_WANT_{entry}=1" for entry in entries) or ("-DFASTIMG_ALL",)
+    return (*FLAGS, f"-I{include_path()}", f"-DFASTIMG_KERNELS={digest()}", *wanted)
 
 
 def _import_cupy() -> Any:
@@ -111,7 +112,7 @@ class _CupyBackend:
             self.xp.cuda.runtime.getDeviceCount()
         except self.xp.cuda.runtime.CUDARuntimeError as error:
             raise DeviceError(f"no CUDA device can be used: {error}") from error
-        self._modules: dict[str, Any] = {}
+        self._modules: dict[tuple[str, str], Any] = {}
 
     def launch(
         self,
@@ -122,9 +123,10 @@ class _CupyBackend:
         arguments: tuple[Any, ...],
         shared: int,
     ) -> None:
-        module = self._modules.get(file)
+        key = (file, entry if "FASTIMG_WANTED" in source(file) else "")
+        module = self._modules.get(key)
         if module is None:
-            module = self._modules[file] = self.xp.RawModule(code=source(file), options=options())
+            module = self._modules[key] = self.xp.RawModule(code=source(file), options=options(entry))
         module.get_function(entry)(grid, block, arguments, shared_mem=shared)
 
     def to_host(self, array: Any) -> Any:

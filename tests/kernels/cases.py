@@ -87,6 +87,41 @@ def texture(put: Put) -> None:
             fi.radiomics.zones(put(levels), dimension=dimension)
 
 
+def volume(put: Put, dtype: Any) -> fi.Image:
+    values = np.random.default_rng(3).integers(0, 100, (5, 7, 9)).astype(dtype)
+    return fi.Image(put(values), spacing=(3, 1.1, 0.9))
+
+
+REAL = (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64, np.float32, np.float64)
+
+
+def filtered(put: Put) -> None:
+    for dtype in REAL:
+        fi.filtering.gaussian(volume(put, dtype), sigma=1)
+
+
+def resampled(put: Put) -> None:
+    for dtype in REAL:
+        for order in ("nearest", "linear", "cubic"):
+            fi.resample(volume(put, dtype), spacing=(2, 2, 0.7), order=order)
+        if np.dtype(dtype).kind in "iu":
+            fi.resample(volume(put, dtype), spacing=(2, 2, 0.7), order="cubic", rounding="truncate")
+
+
+def turned(put: Put) -> None:
+    """On a grid turned by about 10 degrees."""
+    c, s = np.cos(0.17), np.sin(0.17)
+    affine = fi.image.affine_from((2, 1, 1), (0.3, -1, 0.2), [[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    for dtype in (np.uint8, np.int16, np.uint32, np.float32, np.float64):
+        for order in ("nearest", "linear", 2, "cubic", 4, 5):
+            fi.resample(volume(put, dtype), affine=affine, shape=(6, 7, 8), order=order)
+
+
+def rescaled(put: Put) -> None:
+    for dtype in (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.float32, np.float64):
+        fi.dicom.rescale(put((np.arange(1043) % 100).astype(dtype)), 1.5, -1024)
+
+
 # file -> calls
 CASES: dict[str, Callable[[Put], None]] = {
     "chacha20": chacha20,
@@ -94,5 +129,10 @@ CASES: dict[str, Callable[[Put], None]] = {
     "histogram": histogram,
     "map": map_,
     "texture": texture,
+    "filter": filtered,
+    "prefilter": resampled,
+    "resample": resampled,
+    "oblique": turned,
+    "rescale": rescaled,
     "window": window,
 }

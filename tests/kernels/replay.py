@@ -83,7 +83,20 @@ def build(text, launches, folder: Path, *flags, threads) -> Path:
     program = folder / "replay"
     defines = ["-DHOST_CUDA_THREADS"] if threads else []
     include = ["-I", _gpu.include_path(), "-I", str(Path(_host_device.__file__).parent)]
-    command = ["g++", "-std=c++17", "-g", "-O1", "-ffp-contract=off", "-w", "-pthread", *defines, *flags, *include]
+    wanted = [f"-DFASTIMG_WANT_{entry}=1" for entry in {launch[1] for launch in launches}]
+    command = [
+        "g++",
+        "-std=c++17",
+        "-g",
+        "-O1",
+        "-ffp-contract=off",
+        "-w",
+        "-pthread",
+        *defines,
+        *wanted,
+        *flags,
+        *include,
+    ]
     subprocess.run([*command, "-x", "c++", "-", "-o", str(program)], input="\n".join(lines), text=True, check=True)
     return program
 

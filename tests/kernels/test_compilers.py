@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from fastimg import _gpu
+from fastimg.testing import _host_device
+
+from .test_sanitizers import template_of
 
 FILES = sorted(path.stem for path in Path(_gpu.include_path()).glob("*.cu"))
 NVCC = shutil.which("nvcc")
@@ -23,14 +26,34 @@ def test_there_are_kernels():
     assert FILES
 
 
+def some_entries(file: str) -> tuple[str, ...]:
+    """() for a file that is compiled whole; else of each template the first and the last entry, the others in soak."""
+    text = _gpu.source(file)
+    if "FASTIMG_WANTED" not in text:
+        return ()
+    found: dict[str, list[str]] = {}
+    for name, _ in _host_device.kernel_signatures(_host_device.preprocess(text)):
+        found.setdefault(template_of(name), []).append(name)
+    return tuple(sorted({name for names in found.values() for name in (names[0], names[-1])}))
+
+
+ALL_OR_SOME = [pytest.param(False, id="some"), pytest.param(True, id="all", marks=pytest.mark.soak)]
+
+
 @pytest.mark.skipif(NVCC is None, reason="nvcc is not installed (CUDA toolkit)")
+@pytest.mark.parametrize("whole", ALL_OR_SOME)
 @pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100"])
 @pytest.mark.parametrize("file", FILES)
-def test_nvcc_has_no_warning_and_nothing_spills(file, architecture, tmp_path):
+def test_nvcc_has_no_warning_and_nothing_spills(file, architecture, whole, tmp_path):
+    if whole and not some_entries(file):
+        pytest.skip("compiled whole in the short form")
     source = Path(_gpu.include_path()) / f"{file}.cu"
     flags = ["-std=c++17", "--fmad=false", "-Werror", "all-warnings", f"-arch={architecture}", "-Xptxas", "-v"]
+    flags += [
+        option for option in _gpu.options(*(() if whole else some_entries(file))) if option.startswith("-DFASTIMG")
+    ]
     command = [NVCC, *flags, "-I", _gpu.include_path(), "-cubin", "-o", str(tmp_path / "out.cubin"), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr[:4000]
     spilled = spills(done.stderr)
     assert spilled, "ptxas must report every entry"
@@ -77,7 +100,7 @@ CUPY_ADDS = ("-ftz=true", "--device-as-default-execution-space")
 @pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
 @pytest.mark.parametrize("file", FILES)
 def test_nvrtc_with_cupys_flags(file, architecture, nvrtc):
-    options = (*_gpu.options(), *CUPY_ADDS, f"--gpu-architecture={architecture}")
+    options = (*_gpu.options(*some_entries(file)), *CUPY_ADDS, f"--gpu-architecture={architecture}")
     status, log = compile_with(nvrtc, _gpu.source(file), options)
     assert status == 0, log[:4000]
 

@@ -55,7 +55,7 @@ def kernel_signatures(text: str) -> list[tuple[str, str]]:
 
 def preprocess(text: str) -> str:
     """CUDA source with its macros expanded and its atoms included."""
-    command = [*_compiler(), "-I", _gpu.include_path(), "-D__CUDACC__", "-x", "c++", "-E", "-P", "-"]
+    command = [*_compiler(), "-I", _gpu.include_path(), "-D__CUDACC__", "-DFASTIMG_ALL", "-x", "c++", "-E", "-P", "-"]
     return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
 
 
@@ -82,7 +82,14 @@ def build(file: str, folder: Path, *flags: str, threads: bool | None = None) -> 
         )
     library = folder / f"{file}.so"
     include = ["-I", _gpu.include_path(), "-I", str(Path(__file__).parent)]
-    command = [*_compiler(), *_FLAGS, *(["-DHOST_CUDA_THREADS"] if threads else []), *(flags or ("-O2",)), *include]
+    command = [
+        *_compiler(),
+        *_FLAGS,
+        "-DFASTIMG_ALL",
+        *(["-DHOST_CUDA_THREADS"] if threads else []),
+        *(flags or ("-O2",)),
+        *include,
+    ]
     subprocess.run(
         [*command, "-x", "c++", "-", "-o", str(library)],
         input="\n".join(lines),
