@@ -5,21 +5,22 @@
 
 namespace fastimg::radiomics {
 
-// counts[k][i - 1][j - 1] += pairs (level i at a voxel of slices [z_begin, z_end), level j at the voxel plus offsets[k]).
-// No component of an offset is larger than volume.pad. counts: (offsets, levels, levels), not cleared here.
+// counts[k][i - 1][j - 1] += pairs (level i at a voxel of slices [z_begin, z_end), level j at the voxel plus
+// offsets[k]). No component of an offset is larger than volume.pad. counts: (offsets, levels, levels), not cleared
+// here.
 template <class T>
 void glcm(const Volume<T>& volume, const Offset* offsets, std::int64_t offset_count, std::int64_t z_begin,
           std::int64_t z_end, std::int64_t levels, std::int64_t* counts, int threads);
 
 constexpr int kGlcmFeatures = 25;
 
-// The 25 features of the IBSI reference manual, 3.6, in its order, of one matrix of weights (levels x levels) whose sum is
-// above 0. `epsilon` is added inside logarithms (0: the exact definition).
+// The 25 features of the IBSI reference manual, 3.6, in its order, of one matrix of weights (levels x levels) whose sum
+// is above 0. `epsilon` is added inside logarithms (0: the exact definition).
 
 void glcm_features(const double* matrix, std::int64_t levels, double epsilon, double* out);
 
-// The maximal correlation coefficient of a symmetric matrix of weights (levels x levels): the second largest eigenvalue,
-// without sign, of p(i, j) / sqrt(p(i) p(j)). 1 where fewer than two levels occur.
+// The maximal correlation coefficient of a symmetric matrix of weights (levels x levels): the second largest
+// eigenvalue, without sign, of p(i, j) / sqrt(p(i) p(j)). 1 where fewer than two levels occur.
 double maximal_correlation(const double* matrix, std::int64_t levels);
 
 }  // namespace fastimg::radiomics

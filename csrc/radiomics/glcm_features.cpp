@@ -89,11 +89,31 @@ void glcm_features(const double* matrix, std::int64_t levels, double epsilon, do
   const double sigma = std::sqrt(var_x) * std::sqrt(var_y);
   const double information = 1 - std::exp(-2 * (hxy2 - hxy));
 
-  const double features[kGlcmFeatures] = {
-      peak, mean_x, var_x, hxy, diff_mean, diff_var, entropy(diff, epsilon), sum_mean, sum_var, entropy(sum, epsilon),
-      squares, contrast, diff_mean, inverse, inverse_norm, moment, moment_norm, inverse_var,
-      sigma == 0 ? 1 : covariance / (sigma + epsilon), product, sum_var, shade, prominence,
-      hx == 0 ? 0 : (hxy - hxy1) / hx, information > 0 ? std::sqrt(information) : 0};
+  const double features[kGlcmFeatures] = {peak,
+                                          mean_x,
+                                          var_x,
+                                          hxy,
+                                          diff_mean,
+                                          diff_var,
+                                          entropy(diff, epsilon),
+                                          sum_mean,
+                                          sum_var,
+                                          entropy(sum, epsilon),
+                                          squares,
+                                          contrast,
+                                          diff_mean,
+                                          inverse,
+                                          inverse_norm,
+                                          moment,
+                                          moment_norm,
+                                          inverse_var,
+                                          sigma == 0 ? 1 : covariance / (sigma + epsilon),
+                                          product,
+                                          sum_var,
+                                          shade,
+                                          prominence,
+                                          hx == 0 ? 0 : (hxy - hxy1) / hx,
+                                          information > 0 ? std::sqrt(information) : 0};
   std::copy(features, features + kGlcmFeatures, out);
 }
 

@@ -151,13 +151,14 @@ double diameter_in_planes(const std::int32_t* points, std::int64_t count, const 
   double best = 0;
   for (std::int64_t begin = 0, end; begin < count; begin = end)
     for (end = begin; end < count && points[3 * end] == points[3 * begin]; ++end)
-      for (std::int64_t i = begin; i < end; ++i) best = std::max(best, squared(points + 3 * i, points + 3 * end, spacing));
+      for (std::int64_t i = begin; i < end; ++i)
+        best = std::max(best, squared(points + 3 * i, points + 3 * end, spacing));
   return std::sqrt(best);
 }
 
 double diameter(std::vector<std::int32_t> points, const double* spacing) {
-  // Points in order of their distance from the middle of their box, far ones first: a pair can only be the farthest while
-  // the sum of both distances reaches the best found so far.
+  // Points in order of their distance from the middle of their box, far ones first: a pair can only be the farthest
+  // while the sum of both distances reaches the best found so far.
   const std::int64_t count = static_cast<std::int64_t>(points.size() / 3);
   double middle[3];
   for (int axis = 0; axis < 3; ++axis) {

@@ -7,8 +7,8 @@
 namespace fastimg::radiomics {
 namespace {
 
-// Householder's reduction of a symmetric matrix to a tridiagonal one, of which only the values are wanted. Sums run over
-// columns, so that the inner loops add rows to rows.
+// Householder's reduction of a symmetric matrix to a tridiagonal one, of which only the values are wanted. Sums run
+// over columns, so that the inner loops add rows to rows.
 void tridiagonal(std::vector<double>& a, std::int64_t n, std::vector<double>& diagonal, std::vector<double>& beside) {
   std::vector<double> v(n), p(n);
   for (std::int64_t k = 0; k + 2 < n; ++k) {

@@ -12,7 +12,7 @@ namespace fastimg::radiomics {
 //   apart[i][k]       sum over those of |k * level - sum of the neighbours' levels|: k times the distance to the mean.
 template <class T>
 void neighbours(const Volume<T>& volume, const Offset* offsets, std::int64_t offset_count, std::int64_t z_begin,
-                std::int64_t z_end, std::int64_t levels, std::int64_t alpha, std::int64_t* dependent, std::int64_t* valid,
-                std::int64_t* apart, int threads);
+                std::int64_t z_end, std::int64_t levels, std::int64_t alpha, std::int64_t* dependent,
+                std::int64_t* valid, std::int64_t* apart, int threads);
 
 }  // namespace fastimg::radiomics

@@ -15,15 +15,15 @@ struct Mask {
 };
 
 // moments: n, sums of z, y, x, zz, yy, xx, zy, zx, yx over the voxels (indices of the array).
-// cubes[256][4]: for each marching-cubes case its count and the sums of its cubes' z, y and x. A mesh at 0.5 is the same
-// for every cube of a case but for its place, so area and volume follow from these sums alone.
+// cubes[256][4]: for each marching-cubes case its count and the sums of its cubes' z, y and x. A mesh at 0.5 is the
+// same for every cube of a case but for its place, so area and volume follow from these sums alone.
 void shape_sums(const Mask& mask, std::int64_t* moments, std::int64_t* cubes, int threads);
 
 // Mesh volume and area of such sums: spacing z, y, x. The volume is the flux of the position through the surface, / 3.
 void mesh_measures(const std::int64_t* cubes, const double* spacing, double* volume, double* area);
 
-// Mesh vertices at the corners of the convex hull of each plane z = k / 2, as (2z, 2y, 2x): all that the convex hull and
-// the largest distance need. Coordinates are indices of the array.
+// Mesh vertices at the corners of the convex hull of each plane z = k / 2, as (2z, 2y, 2x): all that the convex hull
+// and the largest distance need. Coordinates are indices of the array.
 std::vector<std::int32_t> plane_hulls(const Mask& mask, int threads);
 
 // The largest distance between two of the points (count triples in half voxels, plane by plane) that lie in one plane.

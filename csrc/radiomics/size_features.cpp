@@ -85,9 +85,15 @@ void size_features(const std::vector<Entry>& entries, double voxels, double epsi
     energy += p * p;
   }
   for (int f = 0; f < 8; ++f) out[f] = emphasis[f] / total;
-  const double rest[9] = {level_squares / total, level_squares / (total * total), size_squares / total,
-                          size_squares / (total * total), total / (voxels > 0 ? voxels : length), level_var, size_var,
-                          entropy, energy};
+  const double rest[9] = {level_squares / total,
+                          level_squares / (total * total),
+                          size_squares / total,
+                          size_squares / (total * total),
+                          total / (voxels > 0 ? voxels : length),
+                          level_var,
+                          size_var,
+                          entropy,
+                          energy};
   std::copy(rest, rest + 9, out + 8);
 }
 

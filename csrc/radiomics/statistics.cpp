@@ -81,14 +81,28 @@ void statistics(const std::vector<Counted>& h, double* out) {
   }
   double rmad = 0;
   for (const Counted& bin : h)
-    if (bin.value >= p10 && bin.value <= p90) rmad += static_cast<double>(bin.count) * std::fabs(bin.value - inner_sum / inner);
+    if (bin.value >= p10 && bin.value <= p90)
+      rmad += static_cast<double>(bin.count) * std::fabs(bin.value - inner_sum / inner);
 
   const double variance = h.size() > 1 ? m2 / n : 0;
-  const double features[kStatistics] = {
-      mean, variance, variance == 0 ? 0 : m3 / n / (variance * std::sqrt(variance)),
-      variance == 0 ? 0 : m4 / n / (variance * variance) - 3, median, h.front().value, p10, p90, h.back().value, p75 - p25,
-      h.back().value - h.front().value, mad / n, inner == 0 ? NAN : rmad / inner, medad / n, std::sqrt(variance) / mean,
-      (p75 - p25) / (p75 + p25), energy, std::sqrt(energy / n)};
+  const double features[kStatistics] = {mean,
+                                        variance,
+                                        variance == 0 ? 0 : m3 / n / (variance * std::sqrt(variance)),
+                                        variance == 0 ? 0 : m4 / n / (variance * variance) - 3,
+                                        median,
+                                        h.front().value,
+                                        p10,
+                                        p90,
+                                        h.back().value,
+                                        p75 - p25,
+                                        h.back().value - h.front().value,
+                                        mad / n,
+                                        inner == 0 ? NAN : rmad / inner,
+                                        medad / n,
+                                        std::sqrt(variance) / mean,
+                                        (p75 - p25) / (p75 + p25),
+                                        energy,
+                                        std::sqrt(energy / n)};
   std::copy(features, features + kStatistics, out);
 }
 

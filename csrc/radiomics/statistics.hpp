@@ -17,8 +17,8 @@ std::vector<Counted> counted(const double* values, std::int64_t count);
 constexpr int kStatistics = 18;
 
 // IBSI reference manual 3.3, in its order: mean, var, skew, kurt (excess), median, min, p10, p90, max, iqr, range, mad,
-// rmad, medad, cov, qcod, energy, rms. Percentiles interpolate between ranks. Skewness and kurtosis of a constant are 0.
-// Sums run over the histogram in order of value. The histogram holds at least one value.
+// rmad, medad, cov, qcod, energy, rms. Percentiles interpolate between ranks. Skewness and kurtosis of a constant are
+// 0. Sums run over the histogram in order of value. The histogram holds at least one value.
 void statistics(const std::vector<Counted>& histogram, double* out);
 
 }  // namespace fastimg::radiomics

@@ -1,7 +1,7 @@
 // Grey levels of a region in a box with a border of zeros: 0 is outside, 1 ... levels is inside.
 //
-// The border (pad voxels on every side of every axis) makes every neighbour of the box readable, so that the sweeps have
-// no test for the edge; a voxel outside the region has level 0 and lands in a row or column that nobody reads.
+// The border (pad voxels on every side of every axis) makes every neighbour of the box readable, so that the sweeps
+// have no test for the edge; a voxel outside the region has level 0 and lands in a row or column that nobody reads.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +16,15 @@ struct Offset {
 
 template <class T>
 struct Volume {
-  const T* data;           // of the padded box
+  const T* data;            // of the padded box
   std::int64_t nz, ny, nx;  // of the box without its border
   std::int64_t pad;
 
   std::int64_t step_y() const { return nx + 2 * pad; }
   std::int64_t step_z() const { return step_y() * (ny + 2 * pad); }
-  const T* row(std::int64_t z, std::int64_t y) const { return data + (z + pad) * step_z() + (y + pad) * step_y() + pad; }
+  const T* row(std::int64_t z, std::int64_t y) const {
+    return data + (z + pad) * step_z() + (y + pad) * step_y() + pad;
+  }
   std::int64_t shift(const Offset& o) const { return o.z * step_z() + o.y * step_y() + o.x; }
 };
 
@@ -35,7 +37,8 @@ inline void extent(const T* row, std::int64_t count, std::int64_t& begin, std::i
   while (end > begin && row[end - 1] == 0) --end;
 }
 
-// Slices a chunk: from sizes alone, and so many voxels that clearing and adding a table of `table` cells is little work.
+// Slices a chunk: from sizes alone, and so many voxels that clearing and adding a table of `table` cells is little
+// work.
 inline std::int64_t slabs(std::int64_t nz, std::int64_t voxels, std::int64_t table) {
   const std::int64_t wanted = voxels / (table > (1 << 16) ? table : (1 << 16));
   const std::int64_t parts = wanted < 1 ? 1 : wanted > 16 ? 16 : wanted;

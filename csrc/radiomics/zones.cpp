@@ -37,7 +37,8 @@ class Forest {
 }  // namespace
 
 template <class T>
-Zones zones(const Volume<T>& volume, bool flat, std::int64_t z_begin, std::int64_t z_end, const std::uint16_t* distances) {
+Zones zones(const Volume<T>& volume, bool flat, std::int64_t z_begin, std::int64_t z_end,
+            const std::uint16_t* distances) {
   std::vector<Stretch> stretches;
   std::vector<std::int32_t> nearest;
   Forest forest;
@@ -71,8 +72,8 @@ Zones zones(const Volume<T>& volume, bool flat, std::int64_t z_begin, std::int64
       for (int r = 0; r < before; ++r) {
         const T* row = rows[r];
         for (std::int64_t i = x; i < last; ++i)
-          meet[i] = static_cast<std::uint8_t>(
-              meet[i] | ((row[i - 1] == at[i]) | (row[i] == at[i]) | (row[i + 1] == at[i])) << r);
+          meet[i] = static_cast<std::uint8_t>(meet[i] |
+                                              ((row[i - 1] == at[i]) | (row[i] == at[i]) | (row[i + 1] == at[i])) << r);
       }
       std::int32_t* own = ids.data() + (z % 2) * slice + y * wide + 1;
       const std::uint16_t* far = distances ? distances + (z * volume.ny + y) * volume.nx : nullptr;
@@ -125,7 +126,8 @@ void taxicab(const std::uint8_t* mask, std::int64_t nz, std::int64_t ny, std::in
   // Along each axis, forth and back: the city-block distance is exact in one pass of each.
   const auto line = [](std::int16_t* at, std::int64_t count, std::int64_t step) {
     int near = 0;
-    for (std::int64_t i = 0; i < count; ++i) near = at[i * step] = static_cast<std::int16_t>(std::min<int>(at[i * step], near + 1));
+    for (std::int64_t i = 0; i < count; ++i)
+      near = at[i * step] = static_cast<std::int16_t>(std::min<int>(at[i * step], near + 1));
     near = 0;
     for (std::int64_t i = count - 1; i >= 0; --i)
       near = at[i * step] = static_cast<std::int16_t>(std::min<int>(at[i * step], near + 1));

@@ -201,7 +201,9 @@ def test_a_plan_with_kept_memory_serves_volume_after_volume_and_several_threads(
     from concurrent.futures import ThreadPoolExecutor
 
     plan = fi.resampling.Plan(image, spacing=1.1, order="cubic")
-    volumes = [image.with_array(image.array * n) for n in range(1, 5)] + [image.with_array(image.array.astype(np.int32))]
+    volumes = [image.with_array(image.array * n) for n in range(1, 5)] + [
+        image.with_array(image.array.astype(np.int32))
+    ]
     expected = [fi.resample(volume, spacing=1.1, order="cubic").array for volume in volumes]
     with ThreadPoolExecutor(3) as pool:
         seen = list(pool.map(plan, volumes * 2))

@@ -20,7 +20,7 @@ def keystream(seed: bytes, count: int, prg: str = "aes128-ctr") -> bytes:
         cipher = Cipher(algorithms.ChaCha20(seed, bytes(16)), mode=None)
     else:
         nonce = seed[16:28] if len(seed) == 32 else bytes(12)
-        cipher = Cipher(algorithms.AES(seed[:16]), modes.CTR(nonce + bytes(4)))
+        cipher = Cipher(algorithms.AES(seed[:16]), modes.CTR(nonce + bytes(4)))  # type: ignore[arg-type]
     return cipher.encryptor().update(bytes(count))
 
 
