@@ -58,6 +58,12 @@ def data() -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def soak_minutes() -> float:
+    """How long one long test may take: FASTIMG_SOAK_MINUTES, set by make soak and make soak-short."""
+    return float(os.environ.get("FASTIMG_SOAK_MINUTES", "1"))
+
+
 @pytest.fixture(params=fi.config.supported_isa())
 def isa(request):
     """Each instruction-set level of this processor in turn."""

@@ -93,9 +93,12 @@ def test_mutants_of_shipped_files(tmp_path):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(8))
-def test_many_mutants(tmp_path, seed):
-    storm(tmp_path, 100 + seed, 60)
+def test_many_mutants(tmp_path, soak_minutes):
+    until, seed = time.monotonic() + 60 * soak_minutes, 100
+    while time.monotonic() < until:
+        storm(tmp_path, seed, 1)
+        seed += 1
+    assert seed > 101
 
 
 @settings(max_examples=50, deadline=None)

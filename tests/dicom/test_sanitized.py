@@ -68,5 +68,6 @@ def test_real_files_and_a_few_mutants(driver):
 
 
 @pytest.mark.soak
-def test_many_mutants(driver, data, reference):
-    replay(driver, corpus(Path(pydicom.__file__).parent / "data", data / "dicom", reference / "ibsi1"), 2000)
+def test_many_mutants(driver, data, reference, soak_minutes):
+    files = corpus(Path(pydicom.__file__).parent / "data", data / "dicom", reference / "ibsi1")
+    replay(driver, files, max(10, int(200 * soak_minutes)))

@@ -107,11 +107,11 @@ def test_after_a_kill_the_next_run_ends_with_the_same_voxels(hospitals, recipe, 
 
 
 @pytest.mark.soak
-def test_a_storm_of_kills(hospitals, recipe, done, tmp_path):
+def test_a_storm_of_kills(hospitals, recipe, done, tmp_path, soak_minutes):
     import random
 
     chance = random.Random(1)
-    until = time.monotonic() + 60 * float(os.environ.get("FASTIMG_SOAK_MINUTES", "1")) / 4
+    until = time.monotonic() + 60 * soak_minutes
     rounds = 0
     while time.monotonic() < until or rounds < 3:
         target = tmp_path / f"cohort-{rounds}"
