@@ -28,7 +28,7 @@ def test_uneven_slices_are_a_finding_that_names_the_gap(data, tmp_path):
 
 
 def test_uneven_slices_are_resampled_when_the_recipe_allows_it(data, tmp_path):
-    text = '[input]\ntolerate = ["uneven-spacing"]\n[resample]\nspacing = ["5 mm", "2 mm", "2 mm"]\n' + KEEP
+    text = '[input]\ntolerate = ["uneven-spacing"]\nrelease = ["head"]\n[resample]\nspacing = ["5 mm", "2 mm", "2 mm"]\n' + KEEP
     summary, cohort = made(text, data / "dicom" / "ct_ge_uneven", tmp_path / "c")
     assert summary.states["warned"] == 1
     (case,) = cohort.cases()
@@ -41,12 +41,19 @@ def test_uneven_slices_are_resampled_when_the_recipe_allows_it(data, tmp_path):
 
 @pytest.mark.parametrize(("folder", "cases"), [("enhanced_mr", 5), ("mr_ge_fmri", 1)])
 def test_mr_reads(data, tmp_path, folder, cases):
-    summary, cohort = made(KEEP, data / "dicom" / folder, tmp_path / "c")
-    assert summary.states["warned"] == summary.cases == cases  # head scans: released by default, and told
+    text = '[input]\nrelease = ["head"]\n' + KEEP
+    summary, cohort = made(text, data / "dicom" / folder, tmp_path / "c")
+    assert summary.states["warned"] == summary.cases == cases  # head scans: released by the recipe, and told
     for case in cohort.cases():
         assert case.image().array.std() > 0
     if folder == "mr_ge_fmri":
         assert case.image().dims[0] == "t"
+
+
+def test_a_head_scan_is_set_aside_unless_the_recipe_releases_it(data, tmp_path):
+    summary, cohort = made(KEEP, data / "dicom" / "enhanced_mr", tmp_path / "c")
+    assert summary.states["quarantined"] == summary.cases == 5
+    assert all("burned-in" in {f.code for f in case.findings} and not case.has_voxels for case in cohort.cases())
 
 
 def test_an_rtstruct_becomes_a_mask_with_features(reference, tmp_path):

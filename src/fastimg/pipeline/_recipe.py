@@ -53,7 +53,7 @@ class Input:
         (), check.list_of(check.choice(*TOLERABLE)), "findings that would set a case aside but are forgiven"
     )
     release: tuple[str, ...] = _option(
-        ("head",), check.list_of(check.choice(*RULES)), "rules on pixels that may show the patient, released; a warning"
+        (), check.list_of(check.choice(*RULES)), "rules on pixels that may show the patient, released; a warning"
     )
     suv: bool = _option(True, check.boolean, "PET in SUV (body weight); without what it needs: a finding, and Bq/mL")
     masks: tuple[str, ...] = _option(
