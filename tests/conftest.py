@@ -7,9 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 import fastimg as fi
 from fastimg import testing
+
+# No clock in tests: a busy machine is no failure.
+settings.register_profile("fastimg", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fastimg")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -28,7 +28,10 @@ def test_uneven_slices_are_a_finding_that_names_the_gap(data, tmp_path):
 
 
 def test_uneven_slices_are_resampled_when_the_recipe_allows_it(data, tmp_path):
-    text = '[input]\ntolerate = ["uneven-spacing"]\nrelease = ["head"]\n[resample]\nspacing = ["5 mm", "2 mm", "2 mm"]\n' + KEEP
+    text = (
+        '[input]\ntolerate = ["uneven-spacing"]\nrelease = ["head"]\n[resample]\nspacing = ["5 mm", "2 mm", "2 mm"]\n'
+        + KEEP
+    )
     summary, cohort = made(text, data / "dicom" / "ct_ge_uneven", tmp_path / "c")
     assert summary.states["warned"] == 1
     (case,) = cohort.cases()
