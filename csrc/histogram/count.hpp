@@ -28,11 +28,12 @@ struct Moments {
 template <class T>
 using MomentsRow = Moments (*)(const T* in, const std::uint8_t* mask, std::int64_t count);
 
-#define FASTIMG_EACH_VOXEL(M)                                                                                \
-  M(std::int8_t, i8)                                                                                         \
-  M(std::uint8_t, u8)                                                                                        \
-  M(std::int16_t, i16) M(std::uint16_t, u16) M(std::int32_t, i32) M(std::uint32_t, u32) M(std::int64_t, i64) \
-      M(std::uint64_t, u64) M(float, f32) M(double, f64)
+// clang-format off
+#define FASTIMG_EACH_VOXEL(M)                                                                          \
+  M(std::int8_t, i8) M(std::uint8_t, u8) M(std::int16_t, i16) M(std::uint16_t, u16)                    \
+  M(std::int32_t, i32) M(std::uint32_t, u32) M(std::int64_t, i64) M(std::uint64_t, u64)                \
+  M(float, f32) M(double, f64)
+// clang-format on
 
 struct CountTable {
 #define FASTIMG_FIELD(T, name) \
