@@ -17,3 +17,15 @@ def bench_copy(case):
 def bench_read(case):
     source = np.ones(1 << 26, np.float32)
     case(lambda: source.max(), tool="memory", nbytes=source.nbytes, items=source.nbytes, unit="B")
+
+
+@pytest.mark.gpu
+@pytest.mark.benchmark(group="machine: GPU copy 1 GiB")
+def bench_gpu_copy(gpu_case, gpu):
+    source = gpu(np.ones(gpu.size(1 << 28, 1 << 10), np.float32))
+    target = gpu.xp.empty_like(source)
+
+    def copy():
+        target[...] = source
+
+    gpu_case(copy, tool="memory", nbytes=2 * source.nbytes, items=2 * source.nbytes, unit="B")

@@ -7,6 +7,7 @@ when the clock changes from one run to the next.
 
 from __future__ import annotations
 
+import os
 import time
 
 import numpy as np
@@ -15,8 +16,30 @@ import pytest
 import fastimg as fi
 
 
+# FASTIMG_BENCH_DEVICE=host rehearses the GPU cases on a device that the CPU plays, at small sizes; its times mean nothing.
+PLAYED = os.environ.get("FASTIMG_BENCH_DEVICE") == "host"
+
+
 def pytest_configure(config):
     config.option.benchmark_disable_gc = True
+    config.addinivalue_line("markers", "gpu: needs a CUDA device")
+
+
+def pytest_collection_modifyitems(config, items):
+    marked = [item for item in items if "gpu" in item.keywords]
+    if marked and not PLAYED and not _has_gpu():
+        for item in marked:
+            item.add_marker(
+                pytest.mark.skip(reason="no CUDA device here; bench/on_gpu.sh runs these cases where one is")
+            )
+
+
+def _has_gpu() -> bool:
+    try:
+        fi._gpu.backend()
+    except (fi.errors.DeviceError, fi.errors.MissingError):
+        return False
+    return True
 
 
 @pytest.fixture(params=[1], ids=lambda n: f"{n}-thread")
@@ -44,6 +67,61 @@ def case(benchmark):
         return result
 
     return run
+
+
+@pytest.fixture(scope="session")
+def gpu():
+    """Puts an array on the CUDA device; `gpu.size(full, small)` is the full size there, the small one on a played device."""
+    if not PLAYED:
+        put = fi._gpu.backend().to_device
+        yield _Device(put, lambda full, small: full)
+        return
+    with fi.testing.host_device() as put:
+        yield _Device(put, lambda full, small: small)
+
+
+class _Device:
+    def __init__(self, put, size):
+        self.put, self.size, self.xp = put, size, fi._gpu.backend().xp
+
+    def __call__(self, array):
+        return self.put(array)
+
+
+@pytest.fixture
+def gpu_case(benchmark, gpu):
+    """As `case`, for work whose inputs and outputs lie on the device: the median of many batches between two events.
+
+    A batch is repeated calls without a wait, so that what Python spends on a launch hides behind the kernel before it, as
+    in a user's loop; where the kernel is shorter than that, the time is the launch's and says so.
+    """
+
+    def run(work, *, tool="fastimg", nbytes=0, items=0, unit="", error=None, batches=21):
+        benchmark.extra_info.update(tool=tool, nbytes=int(nbytes), items=float(items), unit=unit, device="cuda")
+        benchmark.extra_info["error"] = None if error is None else float(error)
+        work()
+        seconds = _batch(gpu.xp, work, 1)
+        inner = 1 if PLAYED else max(1, min(200, int(0.004 / max(seconds, 1e-6))))
+        times = sorted(_batch(gpu.xp, work, inner) / inner for _ in range(2 if PLAYED else batches))
+        benchmark.extra_info["device_seconds"] = times[len(times) // 2]
+        return benchmark.pedantic(work, rounds=1, warmup_rounds=0, iterations=1)
+
+    return run
+
+
+def _batch(xp, work, calls: int) -> float:
+    if PLAYED:
+        start = time.perf_counter()
+        for _ in range(calls):
+            work()
+        return time.perf_counter() - start
+    first, last = xp.cuda.Event(), xp.cuda.Event()
+    first.record()
+    for _ in range(calls):
+        work()
+    last.record()
+    last.synchronize()
+    return xp.cuda.get_elapsed_time(first, last) * 1e-3
 
 
 def clock() -> float:

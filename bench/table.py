@@ -18,7 +18,10 @@ def rows(report: dict) -> list[tuple[str, ...]]:
     groups = defaultdict(list)
     for bench in report["benchmarks"]:
         groups[bench["group"] or bench["name"]].append(bench)
-    copy = next((_rate(b) for name, found in groups.items() if name.startswith("machine: copy") for b in found), None)
+    copies = {
+        device: next((_rate(b) for name, found in groups.items() if name.startswith(start) for b in found), None)
+        for device, start in (("cpu", "machine: copy"), ("cuda", "machine: GPU copy"))
+    }
     table = []
     for name, found in groups.items():
         if name.startswith("machine:"):
@@ -29,6 +32,7 @@ def rows(report: dict) -> list[tuple[str, ...]]:
         if ours is None:
             continue
         info = ours["extra_info"]
+        copy = copies[info.get("device", "cpu")]
         share = f"{_rate(ours) / copy:.0%}" if copy and info.get("nbytes") else ""
         error = "" if info.get("error") is None else f"{info['error']:.1e}"
         beside = f"{peer['extra_info']['tool']}: {_speed(peer)}" if peer else "(no peer here)"
@@ -38,7 +42,8 @@ def rows(report: dict) -> list[tuple[str, ...]]:
 
 
 def _seconds(bench: dict) -> float:
-    return bench["stats"]["min"]
+    """The best round; for work on a device the median between two events."""
+    return bench["extra_info"].get("device_seconds") or bench["stats"]["min"]
 
 
 def _rate(bench: dict) -> float:
