@@ -65,6 +65,9 @@ CODES: dict[str, Code] = {
     "mask-grid": Code("error", "Mask and image lie on different grids."),
     # identity
     "identifier-left": Code("quarantine", "A value that identifies the patient was still found after de-identification."),
+    "private-left": Code("quarantine", "A private element that is not listed as safe was still found."),
+    "birth-date-left": Code("quarantine", "A birth date was still found after de-identification."),
+    "slide-label": Code("info", "A slide's label or overview image was dropped: it may show the patient's name."),
     "burned-in": Code("quarantine", "Pixels may show identity (burned-in annotation, secondary capture, ultrasound)."),
     "private-tag": Code("info", "Private elements were removed."),
     # quality of voxels

@@ -53,7 +53,19 @@ def test_help_is_quick_and_lists_the_commands_in_order():
     assert time.perf_counter() - start < 5
     words = [line.split()[0] for line in seen.stdout.split("Commands:")[1].splitlines() if line.strip()]
     order = [word for word in words if word in main.commands]
-    assert order == ["demo", "scan", "ingest", "run", "radiomics", "verify", "report", "query", "bench", "doctor"]
+    assert order == [
+        "demo",
+        "scan",
+        "deidentify",
+        "ingest",
+        "run",
+        "radiomics",
+        "verify",
+        "report",
+        "query",
+        "bench",
+        "doctor",
+    ]
     code = "import fastimg.cli, sys; print([m for m in ('zarr','scipy','sklearn','numba','pydicom','cupy') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
@@ -280,3 +292,14 @@ def test_demo(tmp_path):
     (tmp_path / "other" / "mine").touch()
     call("demo", "--output", tmp_path / "other", expect=2)
     assert (tmp_path / "other" / "mine").exists()
+
+
+def test_deidentify_tells_what_was_held_back(hospitals, tmp_path):
+    result = call("deidentify", hospitals.folder, tmp_path / "out", expect=1)
+    assert "1 series quarantined, 1 failed" in result.stdout.replace("\n", " ")
+    assert (tmp_path / "out.key").exists()
+    search = Search(text for text in hospitals.identifiers if len(text) > 3)
+    assert search.found(result.output.encode()) == set()
+    seen = json.loads(call("deidentify", hospitals.folder, tmp_path / "out", "--json", expect=1).stdout)
+    assert seen["series"]["quarantined"] == 1
+    call("deidentify", hospitals.folder, tmp_path / "o", "--retain-uids", expect=2)

@@ -6,71 +6,22 @@ import copy
 import datetime as dt
 import io
 import json
-import re
 import warnings
-from pathlib import Path
 
 import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom.datadict import dictionary_VR
+from identity_maker import KEY, PLAIN, SECRET, full, ordinary
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 import fastimg as fi
-from fastimg.dicom._capture import capture
 from fastimg.dicom._deidentify import DUMMY, deidentify, shift_date
-from fastimg.dicom._keys import day_shift, load_key, pseudonym, replacement_uid
-from fastimg.dicom._masks import read_masks
-from fastimg.dicom._pixel_identity import RULES, pixel_identity
+from fastimg.dicom._keys import day_shift, pseudonym, replacement_uid
 from fastimg.dicom._profile import SAFE_PRIVATE, Deidentified, Profile, rules
 from fastimg.dicom._residual import identifiers_of, residual
-
-KEY = b"0123456789abcdef0123456789abcdef"
-PLAIN = Profile(key=KEY)
-SECRET = "Zwetschgenröster"  # stands in every text of the full dataset
-
-
-def value_for(vr, tag):
-    if vr == "SQ":
-        item = Dataset()
-        item.PatientName, item.PatientComments, item.SeriesDescription = SECRET, SECRET, SECRET
-        return Sequence([item])
-    return {
-        "DA": "19530412",
-        "DT": "19530412101112",
-        "TM": "101112",
-        "AS": "093Y",
-        "DS": "1.5",
-        "IS": "3",
-        "UI": f"1.2.826.0.1.3680043.10.1338.{tag}",
-        "PN": f"{SECRET}^Anna",
-        "CS": "ZWETSCHGE",
-        "UR": "http://x",
-        **dict.fromkeys(("US", "UL", "SS", "SL", "UV", "SV"), 3),
-        **dict.fromkeys(("FL", "FD"), 1.5),
-        **dict.fromkeys(("OB", "OW", "OF", "OD", "OL", "OV", "UN"), SECRET.encode() + b"00000"),
-        "AT": 0x00100010,
-    }.get(vr, SECRET)
-
-
-def full():
-    """A dataset with every attribute of the table that is allowed outside of commands and file headers."""
-    dataset = Dataset()
-    dataset.SpecificCharacterSet = "ISO_IR 192"
-    for tag in rules(PLAIN):
-        if tag >> 16 in (0, 2, 4) or tag >> 16 == 0xFFFC:
-            continue
-        try:
-            vr = dictionary_VR(tag).split()[0]
-        except KeyError:
-            vr = "LO"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            dataset.add(DataElement(tag, vr, value_for(vr, tag), validation_mode=pydicom.config.IGNORE))
-    return dataset
 
 
 def test_the_table_is_the_standards():
@@ -163,20 +114,6 @@ def test_every_action_does_what_it_says():
         elif action == "recurse":
             assert "SeriesDescription" not in result[element.tag].value[0], element.tag
     assert seen == {"remove", "empty", "dummy", "uid", "recurse"}
-
-
-def ordinary():
-    dataset = Dataset()
-    dataset.SpecificCharacterSet = "ISO_IR 192"
-    dataset.PatientName, dataset.PatientID = "Änderung^Björn=山寺^太郎吉", "HOS-774411"
-    dataset.PatientBirthDate, dataset.PatientSex, dataset.PatientAge = "19300105", "M", "091Y"
-    dataset.PatientWeight = "81.5"
-    dataset.StudyDate, dataset.StudyTime = "20210304", "101500"
-    dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.2", "1.2.3.4.5.6"
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "1.2.3.4.5", "1.2.3.4.5.7"
-    dataset.StationName, dataset.DeviceSerialNumber = "CT-7-OST", "SN8815521"
-    dataset.SeriesDescription = "CT Thorax Änderung 5mm arterial phase ANDERUNG Krämer"
-    return dataset
 
 
 def test_identity_beyond_the_table():
@@ -365,192 +302,3 @@ def test_wrong_use_is_refused():
         deidentify({}, PLAIN)
     with pytest.raises(fi.errors.ArgumentError, match="Profile"):
         deidentify(Dataset(), KEY)
-
-
-# whole trees ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory):
-    return fi.synth.hospitals(tmp_path_factory.mktemp("cohort") / "tree", patients=2, size=32, seed=9)
-
-
-@pytest.mark.parametrize("options", [{}, {"clean_descriptors": True, "retain_patient_characteristics": True}])
-def test_no_planted_identifier_is_left_in_the_bytes(cohort, options):
-    """Every DICOM file of three hospitals, written again and searched as raw bytes for every value that was planted."""
-    profile = Profile(key=KEY, **options)
-    planted = cohort.identifiers
-    searched = 0
-    for case in cohort.cases:
-        for file in [*sorted((cohort.folder / case.folder).iterdir())[:3], cohort.folder / case.mask_file]:
-            source = file.read_bytes()
-            assert residual(source, case.identifiers), "the file had no identifier to begin with"
-            dataset = pydicom.dcmread(io.BytesIO(source))
-            result = deidentify(dataset, profile)
-            out = io.BytesIO()
-            result.save_as(out)
-            assert residual(out.getvalue(), planted) == []
-            assert result.PixelData == dataset.PixelData if "PixelData" in dataset else True
-            assert pydicom.dcmread(io.BytesIO(out.getvalue())).PatientID == pseudonym(case.subject, key=KEY)
-            searched += 1
-    assert searched == 24
-
-
-def test_reports_and_captures_lose_their_text_too(cohort):
-    for fault in cohort.faults:
-        if fault.code in ("not-image", "burned-in") and fault.path.name != "DICOMDIR":
-            dataset = pydicom.dcmread(cohort.folder / fault.path)
-            assert residual(dataset, cohort.identifiers)
-            assert residual(deidentify(dataset, PLAIN), cohort.identifiers) == []
-
-
-def test_a_retained_uid_is_the_only_thing_left(cohort):
-    case = cohort.cases[0]
-    file = sorted((cohort.folder / case.folder).iterdir())[0]
-    result = deidentify(pydicom.dcmread(file), Profile(key=KEY, retain_uids=True))
-    left = residual(result, case.identifiers)
-    assert left
-    assert residual(result, {i for i in case.identifiers if not re.fullmatch(r"[\d.]+\.[\d.]+", i)}) == []
-
-
-def test_masks_still_fit_after_deidentification(cohort):
-    """References and geometry survive: the mask of a de-identified object is the same."""
-    for case in cohort.cases[::2]:
-        dataset = pydicom.dcmread(cohort.folder / case.mask_file)
-        frame = replacement_uid(case.frame_uid, key=KEY)
-        import numpy as np
-
-        like = fi.Image(np.zeros(case.shape, np.uint8), case.affine, metadata={"frame_of_reference_uid": frame})
-        masks = read_masks(deidentify(dataset, PLAIN), like=like)
-        assert masks.findings == []
-        np.testing.assert_array_equal(next(iter(masks.values())).array, case.mask)
-
-
-# pixels -----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("attributes", "rule"),
-    [
-        ({"BurnedInAnnotation": "YES"}, "burned-in"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7.2"}, "secondary-capture"),
-        ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, "secondary-capture"),
-        ({"Modality": "US"}, "ultrasound"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.104.1"}, "document"),
-        ({"BodyPartExamined": "HEAD"}, "head"),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "LABEL", "NONE"]}, "label"),
-    ],
-)
-def test_pixels_that_may_tell(attributes, rule):
-    dataset = Dataset()
-    dataset.Modality, dataset.SOPClassUID, dataset.ImageType = (
-        "CT",
-        "1.2.840.10008.5.1.4.1.1.2",
-        ["ORIGINAL", "PRIMARY"],
-    )
-    dataset.BodyPartExamined = "ABDOMEN"
-    assert pixel_identity(dataset) == []
-    dataset.update(Dataset.from_json({}))
-    for keyword, value in attributes.items():
-        setattr(dataset, keyword, value)
-    found = pixel_identity(dataset)
-    assert [(f.code, f.details["rule"]) for f in found] == [("burned-in", rule)]
-    assert rule in RULES
-    assert pixel_identity(dataset, release=[rule]) == []
-
-
-def test_pixel_rules_read_the_columns_of_a_scan():
-    row = {"modality": "CT", "sop_class_uid": None, "image_type": ["DERIVED", "SCREEN SAVE"], "body_part": None}
-    assert [f.details["rule"] for f in pixel_identity(row)] == ["secondary-capture"]
-    assert pixel_identity({"modality": "MR", "body_part": "Brain"})[0].details["rule"] == "head"
-
-
-def test_keys_are_private_files(tmp_path):
-    path = tmp_path / "deep" / "site.key"
-    with pytest.raises(fi.errors.ArgumentError, match="create=True"):
-        load_key(path)
-    key = load_key(path, create=True)
-    assert len(key) == 32
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert load_key(path) == load_key(path, create=True) == key
-    assert [p.name for p in path.parent.iterdir()] == ["site.key"]
-    assert load_key(tmp_path / "other.key", create=True) != key
-    path.chmod(0o640)
-    with pytest.raises(fi.errors.RefusedError, match="chmod 600"):
-        load_key(path)
-    path.chmod(0o600)
-    (tmp_path / "link").symlink_to(path)
-    with pytest.raises(fi.errors.RefusedError, match="plain file"):
-        load_key(tmp_path / "link")
-    path.write_text("fastimg-key 2\nabc\n")
-    with pytest.raises(fi.errors.FormatError, match="newer"):
-        load_key(path)
-    for text in ("", "hello", "fastimg-key 1\n", "fastimg-key 1\n00ff\n"):
-        path.write_text(text)
-        with pytest.raises(fi.errors.FormatError, match="not a key file"):
-            load_key(path)
-
-
-def test_pseudonyms():
-    """HMAC-SHA-256, worked out with the standard library alone."""
-    import hashlib
-    import hmac
-
-    expected = hmac.new(KEY, b"fastimg pseudonym 1\x00M\xc3\xbcller", hashlib.sha256).hexdigest()[:32]
-    assert pseudonym("Müller", key=KEY) == pseudonym(" Mu\u0308ller ", key=KEY) == expected
-    assert pseudonym("Muller", key=KEY) != expected
-    assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", expected)
-    with pytest.raises(fi.errors.ArgumentError, match="key"):
-        pseudonym("x", key="text")
-
-
-def test_capture_takes_what_the_science_needs(cohort):
-    seen = {}
-    for case in cohort.cases:
-        got = capture(sorted((cohort.folder / case.folder).iterdir())[0], key=KEY)
-        assert got["age_years"] == min(case.age, 90)
-        assert (got["sex"], got["modality"]) == (case.sex, "CT")
-        assert got["subject"] == pseudonym(case.subject, key=KEY)
-        assert residual(got, cohort.identifiers) == []
-        json.dumps(got)
-        seen.setdefault(case.hospital, set()).add((got["site"], got["batch"]))
-    assert [len(v) for v in seen.values()] == [1, 1, 1]
-    assert len(set.union(*seen.values())) == 3
-    assert capture(ordinary(), key=KEY, site="north")["site"] == "north"
-
-
-def test_capture_of_pet_and_of_little(tmp_path):
-    written, _ = fi.synth.pet_series(tmp_path, slices=1, size=8)
-    got = capture(written.files[0], key=KEY)
-    assert (got["injected_dose_bq"], got["injection_to_scan_s"], got["weight_kg"]) == (3.7e8, 3600.0, 70.0)
-    assert got["suv_factor"] == pytest.approx(70000 / (3.7e8 * 2 ** (-3600 / 6586.2)))
-    assert residual(got, ["20210304", "090000"]) == []
-    empty = capture(Dataset(), key=KEY)
-    assert empty["subject"] is empty["age_years"] is empty["sex"] is None
-
-
-@pytest.mark.parametrize(
-    ("age", "birth", "years"),
-    [("007D", "", 0.02), ("018M", "", 1.5), ("064Y", "19000101", 64), ("", "19800305", 40), ("", "19800304", 41),
-     ("", "19010101", 90), ("999Y", "", None), ("x", "", None)],
-)  # fmt: skip
-def test_ages(age, birth, years):
-    dataset = Dataset()
-    dataset.StudyDate, dataset.PatientBirthDate = "20210304", birth
-    dataset.add(DataElement(0x00101010, "AS", age, validation_mode=pydicom.config.IGNORE))
-    assert capture(dataset, key=KEY)["age_years"] == years
-
-
-def test_every_file_that_pydicom_ships():
-    """Odd, old and broken files: none stops it, and nothing of their own identifiers is left."""
-    seen = 0
-    for name in sorted((Path(pydicom.__file__).parent / "data" / "test_files").glob("*.dcm")):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(name, force=True, stop_before_pixels=True)
-        result = deidentify(dataset, Profile(key=KEY, clean_descriptors=True, retain_patient_characteristics=True))
-        assert residual(result, identifiers_of(dataset)) == [], name
-        capture(dataset, key=KEY)
-        pixel_identity(dataset)
-        seen += 1
-    assert seen > 50

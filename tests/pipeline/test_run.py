@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -306,3 +307,34 @@ def test_a_wrong_table_is_an_error_with_its_line(tmp_path, text, words):
     with pytest.raises(fi.errors.FormatError, match=words):
         run(Recipe(), tmp_path / "pairs.csv", tmp_path / "out" / "c", key=KEY)
     assert not (tmp_path / "out" / "c" / "cases").exists() or not list((tmp_path / "out" / "c" / "cases").iterdir())
+
+
+def test_headers_are_deidentified_before_voxels_are_decoded_and_reported(hospitals, done):
+    path, _, _ = done
+    report = json.loads((path / "run" / "deidentification.json").read_text())
+    cohort = fi.Cohort.open(path)
+    assert report["cases"] == done[1].states
+    assert report["headers"] > len(cohort)
+    assert report["attributes"]
+    assert "pseudonymised" in report["status"]
+    for case in cohort.cases(states=("ok", "warned")):
+        header = case.provenance["header"]
+        assert header["Modality"] == "CT"
+        assert not {"PatientName", "PatientBirthDate", "StudyDate", "SeriesInstanceUID", "StationName"} & set(header)
+        assert list(case.provenance["seconds"]).index("deidentify") < list(case.provenance["seconds"]).index("read")
+
+
+def test_a_header_that_cannot_be_cleaned_sets_the_case_aside(hospitals, tmp_path, monkeypatch):
+    """Fail closed: whatever the search of the header finds, the case's voxels are not even decoded."""
+    found = [fi.findings.Finding("birth-date-left")]
+    monkeypatch.setattr(fi.dicom, "header", lambda *_, **__: ({"Modality": "CT"}, found))
+    summary = fi.ingest(hospitals.folder, tmp_path / "c", InProcess(), key=KEY)
+    assert summary.states["ok"] == summary.states["warned"] == 0
+    assert summary.findings["birth-date-left"] > 5
+    report = json.loads((tmp_path / "c" / "run" / "deidentification.json").read_text())
+    assert report["cases_with"]["birth-date-left"] > 5
+
+
+def test_a_key_inside_the_cohort_is_refused(hospitals, recipe, tmp_path):
+    with pytest.raises(fi.errors.RefusedError, match="inside the folder"):
+        run(recipe, hospitals.folder, tmp_path / "c", key=tmp_path / "c" / "key", executor=InProcess())

@@ -16,8 +16,12 @@ _NAMES = {
     "Series": "_series",
     "capture": "_capture",
     "deidentify": "_deidentify",
+    "Batch": "_batch",
     "deidentify_bytes": "_rewrite",
+    "deidentify_folder": "_batch",
+    "header": "_header",
     "identifiers_of": "_residual",
+    "leftovers": "_leftovers",
     "load_key": "_keys",
     "pixel_identity": "_pixel_identity",
     "pixels": "_pixels",
@@ -36,10 +40,14 @@ _NAMES = {
 __all__ = [*_NAMES]
 
 if TYPE_CHECKING:
+    from ._batch import Batch as Batch
+    from ._batch import deidentify_folder as deidentify_folder
     from ._capture import capture as capture
     from ._deidentify import deidentify as deidentify
+    from ._header import header as header
     from ._keys import load_key as load_key
     from ._keys import pseudonym as pseudonym
+    from ._leftovers import leftovers as leftovers
     from ._masks import read_masks as read_masks
     from ._pixel_identity import pixel_identity as pixel_identity
     from ._pixels import pixels as pixels

@@ -14,12 +14,13 @@ from fastimg.errors import ArgumentError
 from ._deidentify import OLDEST
 from ._keys import code_of, pseudonym
 from ._quiet import quiet, value_of
+from ._residual import hashed_upstream
 from ._suv import suv_inputs
 
 __all__ = ["capture"]
 
 
-def capture(series: Any, *, key: bytes, site: str | None = None) -> dict[str, Any]:
+def capture(series: Any, *, key: bytes, site: str | None = None, keep_hashed: bool = False) -> dict[str, Any]:
     """Plain values of a series that the science needs and that tell nobody who the patient is.
 
     Parameters
@@ -31,6 +32,8 @@ def capture(series: Any, *, key: bytes, site: str | None = None) -> dict[str, An
     site : str, optional
         A name for the site, used as it is. Default: a keyed code of the institution's name, so that hospitals stay
         apart without being named; where there is none, of the station.
+    keep_hashed : bool
+        `subject` is the patient's identifier itself where an upstream tool has hashed it (see `Profile.keep_hashed`).
 
     Returns
     -------
@@ -41,10 +44,10 @@ def capture(series: Any, *, key: bytes, site: str | None = None) -> dict[str, An
         injection_to_scan_s and suv_factor. None where the header does not say.
     """
     with quiet():
-        return _captured(_header(series), key, site)
+        return _captured(_header(series), key, site, keep_hashed)
 
 
-def _captured(dataset: Dataset, key: bytes, site: str | None) -> dict[str, Any]:
+def _captured(dataset: Dataset, key: bytes, site: str | None, keep_hashed: bool) -> dict[str, Any]:
     place = _text(dataset, "InstitutionName") or _text(dataset, "StationName") or "unknown"
     where = site if site is not None else code_of("site", place, key=key)
     kernel = value_of(dataset, "ConvolutionKernel")
@@ -52,8 +55,9 @@ def _captured(dataset: Dataset, key: bytes, site: str | None) -> dict[str, Any]:
     scanner = [_text(dataset, "Manufacturer"), _text(dataset, "ManufacturerModelName"), kernel]
     patient = _text(dataset, "PatientID") or _text(dataset, "PatientName")
     study = _text(dataset, "StudyInstanceUID")
+    subject = patient if keep_hashed and hashed_upstream(dataset) else pseudonym(patient, key=key) if patient else None
     values: dict[str, Any] = {
-        "subject": pseudonym(patient, key=key) if patient else None,
+        "subject": subject,
         "study": pseudonym(study, key=key) if study else None,
         "modality": _text(dataset, "Modality") or None,
         "manufacturer": scanner[0] or None,

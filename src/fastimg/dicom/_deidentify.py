@@ -19,7 +19,7 @@ from ._keys import day_shift, pseudonym, replacement_uid
 from ._matcher import Matcher
 from ._profile import Deidentified, Profile, rules
 from ._quiet import CORRUPT, quiet, value_of
-from ._residual import STANDARD, fold, matcher, own_values, ready
+from ._residual import STANDARD, fold, hashed_upstream, matcher, own_values, ready
 from ._vocabulary import WORDS
 
 __all__ = ["PIXELS", "TABLES", "Job", "deidentify", "job_of", "level", "marks_of"]
@@ -114,7 +114,9 @@ def job_of(dataset: Dataset, profile: Profile, report: Deidentified) -> Job:
     patient = next(
         (text for k in ("PatientID", "PatientName") if (text := str(value_of(dataset, k) or "").strip())), ""
     )
-    everything = own_values(dataset, skip=DEVICE if profile.retain_device_identity else frozenset())
+    skip = DEVICE if profile.retain_device_identity else frozenset()
+    everything = own_values(dataset, skip=skip, keep_hashed=profile.keep_hashed)
+    hashed = profile.keep_hashed and hashed_upstream(dataset)
     uids = {value for value in everything if UID.fullmatch(value)}
     known = everything - uids  # without UIDs the expression is the same for all slices of a patient
     return Job(
@@ -122,7 +124,7 @@ def job_of(dataset: Dataset, profile: Profile, report: Deidentified) -> Job:
         report=report,
         rules=rules(profile),
         days=dt.timedelta(days=day_shift(patient, key=profile.key)),
-        subject=pseudonym(patient, key=profile.key),
+        subject=patient if hashed else pseudonym(patient, key=profile.key),
         pattern=matcher(frozenset(known)),
         uids=frozenset() if profile.retain_uids else frozenset(uids),
     )

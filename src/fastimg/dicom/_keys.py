@@ -23,7 +23,9 @@ HEADER = "fastimg-key 1"
 LEAST = 16  # bytes of a key
 
 
-def load_key(path: str | os.PathLike[str], *, create: bool = False) -> bytes:
+def load_key(
+    path: str | os.PathLike[str], *, create: bool = False, outside: str | os.PathLike[str] | None = None
+) -> bytes:
     """The site's key: 32 random bytes from a file that only its owner can read.
 
     Parameters
@@ -32,6 +34,8 @@ def load_key(path: str | os.PathLike[str], *, create: bool = False) -> bytes:
         Keep it outside of the cohort: who has both can link cases to patients.
     create : bool
         Make the file (mode 0600) if it is absent.
+    outside : path, optional
+        A folder in which the key must not lie: the cohort or the export that is made with it.
 
     Returns
     -------
@@ -40,13 +44,15 @@ def load_key(path: str | os.PathLike[str], *, create: bool = False) -> bytes:
     Raises
     ------
     RefusedError
-        The file can be read or written by others, is a symbolic link or no plain file.
+        The file can be read or written by others, is a symbolic link or no plain file, or lies inside `outside`.
     FormatError
         Not a key file, or of a newer version.
     ArgumentError
         The file is absent and `create` is false.
     """
     path = Path(path)
+    if outside is not None and Path(outside).resolve() in path.resolve().parents:
+        raise RefusedError(f"load_key: {path} lies inside the folder whose pseudonyms it makes; keep it apart")
     if create:
         _make(path)
     try:

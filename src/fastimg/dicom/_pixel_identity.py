@@ -34,10 +34,29 @@ def pixel_identity(source: Any, *, release: Collection[str] = ()) -> list[Findin
 
     Parameters
     ----------
-    source : Dataset, or mapping with the columns of a scan
+    source : Series, Dataset, mapping with the columns of a scan, or a sequence of such mappings
+        Of a series every file is judged: one slice with burned-in annotation is enough. `details["files"]` counts those
+        that meet the rule.
     release : collection of str
         Names of `RULES` that a site rule lets pass.
     """
+    rows = getattr(source, "rows", source) if not isinstance(source, Dataset) else source
+    if not rows and hasattr(source, "attributes"):
+        rows = [source.attributes]
+    several = not isinstance(rows, Dataset | Mapping)
+    met: dict[str, int] = {}
+    for row in rows if several else [rows]:
+        for rule in _rules(row):
+            met[rule] = met.get(rule, 0) + 1
+    return [
+        Finding("burned-in", RULES[rule], details={"rule": rule, **({"files": count} if several else {})})
+        for rule in RULES
+        if (count := met.get(rule)) and rule not in release
+    ]
+
+
+def _rules(source: Any) -> list[str]:
+    """The rules that one file meets."""
     value = _reader(source)
     found = []
     kind, modality = value("SOPClassUID", "sop_class_uid"), value("Modality", "modality").upper()
@@ -55,7 +74,7 @@ def pixel_identity(source: Any, *, release: Collection[str] = ()) -> list[Findin
         found.append("head")
     if words & {"LABEL", "OVERVIEW"}:
         found.append("label")
-    return [Finding("burned-in", RULES[rule], details={"rule": rule}) for rule in found if rule not in release]
+    return found
 
 
 def _reader(source: Any) -> Any:

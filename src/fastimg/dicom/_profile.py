@@ -53,6 +53,9 @@ class Profile:
         Keep serial number, station, detector and the like.
     clean_descriptors : bool
         Keep descriptions, reduced to words of a fixed radiological vocabulary and short numbers; else they are removed.
+    keep_hashed : bool
+        Keep the patient's identifier where an upstream tool has already replaced it by a hash: PatientIdentityRemoved is
+        YES and PatientID is a long hexadecimal code or a UUID. Else it is replaced like any other.
     safe_private : sequence of (group, creator, element)
         Private elements to keep, such as `SAFE_PRIVATE`. All others are removed.
     """
@@ -63,6 +66,7 @@ class Profile:
     retain_patient_characteristics: bool = False
     retain_device_identity: bool = False
     clean_descriptors: bool = False
+    keep_hashed: bool = False
     safe_private: tuple[tuple[int, str, int], ...] = ()
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,17 +31,43 @@ class _Drop(logging.Filter):
         return False
 
 
+class _Shared:
+    """Python's filters of warnings belong to the process: the first block sets them, the last one to end restores them."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.drop = _Drop()
+        self.filters: Any = None
+
+    def enter(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                warnings.simplefilter("ignore")
+                _LOG.addFilter(self.drop)
+            self.inside += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                _LOG.removeFilter(self.drop)
+                self.filters.__exit__(None, None, None)
+
+
+_SHARED = _Shared()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No warning and no log record of pydicom leaves the block."""
-    drop = _Drop()
-    _LOG.addFilter(drop)
+    """No warning and no log record of pydicom leaves the block, in whatever thread."""
+    _SHARED.enter()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
-        _LOG.removeFilter(drop)
+        _SHARED.leave()
 
 
 def value_of(dataset: Dataset, keyword: str) -> Any:

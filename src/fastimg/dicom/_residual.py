@@ -24,9 +24,20 @@ from fastimg.errors import ArgumentError
 from fastimg.findings import Finding
 
 from ._matcher import Matcher, normal
-from ._quiet import CORRUPT, quiet
+from ._quiet import CORRUPT, quiet, value_of
 
-__all__ = ["TAGS", "TELLING", "fold", "identifiers_of", "matcher", "own_values", "ready", "residual", "scrub"]
+__all__ = [
+    "TAGS",
+    "TELLING",
+    "fold",
+    "hashed_upstream",
+    "identifiers_of",
+    "matcher",
+    "own_values",
+    "ready",
+    "residual",
+    "scrub",
+]
 
 # Attributes whose whole value identifies the patient, the people who treated him, or the place.
 IDENTIFYING = frozenset(
@@ -74,6 +85,8 @@ COMMON = frozenset(
     ["anonymous", "anonymized", "anonymised", "unknown", "none", "patient", "test", "phantom", "prof", "anon"]
 )
 STANDARD = "1.2.840.10008."  # UIDs that DICOM itself defines
+# A digest of 64 bits or more in hexadecimal digits, or a UUID; a letter must be among them: numbers alone are no hash.
+HASHED = re.compile(r"(?i)(?=.*[a-f])(?:[0-9a-f]{16,128}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
 ESCAPES = re.compile(rb"\x1b\$?[()]?[A-Z@]")  # of ISO 2022: where they stand depends on the neighbours
 ENCODINGS = (
     "iso2022_jp",
@@ -102,7 +115,7 @@ def fold(text: str) -> str:
     return "".join(c for c in decomposed if not unicodedata.combining(c)).casefold().translate(_SPECIAL)
 
 
-def identifiers_of(source: Any) -> set[str]:
+def identifiers_of(source: Any, *, keep_hashed: bool = False) -> set[str]:
     """The values by which a series or dataset can be traced to a person or a place.
 
     Parameters
@@ -110,6 +123,8 @@ def identifiers_of(source: Any) -> set[str]:
     source : Series, Dataset, path, or a sequence of them
         Of a series the first and the last file are read (without pixels): names, numbers, addresses and UIDs are
         those of the series; slices differ in their SOP instance UID, which is taken from the first and the last.
+    keep_hashed : bool
+        A patient's number that an upstream tool has hashed is no identifier (see `Profile.keep_hashed`).
 
     Returns
     -------
@@ -119,28 +134,38 @@ def identifiers_of(source: Any) -> set[str]:
         characters (two in ideographic scripts, five for plain numbers) are left out: they would be found everywhere.
     """
     if isinstance(source, Dataset):
-        return own_values(source)
+        return own_values(source, keep_hashed=keep_hashed)
     found: set[str] = set()
     if hasattr(source, "files"):
         files = list(source.files)
         for file in files[:1] + files[1:][-1:]:
-            found |= identifiers_of(file)
+            found |= identifiers_of(file, keep_hashed=keep_hashed)
     elif isinstance(source, str | bytes) or hasattr(source, "__fspath__"):
         with quiet():
-            found = own_values(pydicom.dcmread(source, stop_before_pixels=True, force=True))
+            dataset = pydicom.dcmread(source, stop_before_pixels=True, force=True)
+        found = identifiers_of(dataset, keep_hashed=keep_hashed)
     elif isinstance(source, Iterable):
         for part in source:
-            found |= identifiers_of(part)
+            found |= identifiers_of(part, keep_hashed=keep_hashed)
     else:
         raise ArgumentError(f"identifiers_of: expected a series, path or Dataset, got {type(source).__name__}")
     return found
 
 
-def own_values(dataset: Dataset, skip: frozenset[str] = frozenset()) -> set[str]:
-    """The identifiers of one dataset; attributes whose keyword is in `skip` are not taken."""
+def hashed_upstream(dataset: Dataset) -> bool:
+    """Whether PatientID is the hash of a tool that de-identified the dataset before: a code, and the dataset says so."""
+    removed, patient = value_of(dataset, "PatientIdentityRemoved"), value_of(dataset, "PatientID")
+    return str(removed or "").strip().upper() == "YES" and HASHED.fullmatch(str(patient or "").strip()) is not None
+
+
+def own_values(dataset: Dataset, skip: frozenset[str] = frozenset(), *, keep_hashed: bool = False) -> set[str]:
+    """The identifiers of one dataset; attributes whose keyword is in `skip` are not taken, nor is a hash that is kept."""
     found: set[str] = set()
     with quiet():
         _collect(dataset, found, skip)
+    if keep_hashed and hashed_upstream(dataset):  # the name is often the same code, and is taken apart
+        patient = str(dataset.PatientID).strip()
+        found = {value for value in found if value not in patient}
     return {value for value in found if _long_enough(value)}
 
 

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -29,14 +29,31 @@ from ._deidentify import PIXELS, TABLES, Job, deidentify, job_of, level, marks_o
 from ._keys import replacement_uid
 from ._profile import Deidentified, Profile, rules
 from ._quiet import CORRUPT, quiet
-from ._residual import TAGS, TELLING
+from ._residual import TAGS, TELLING, identifiers_of
 
-__all__ = ["deidentify_bytes"]
+__all__ = ["deidentify_bytes", "learning"]
 
 PROFILES = 4  # whose rewriters a thread keeps
 NUMBER = {name: number for number, name in enumerate(_native.ACTIONS)}
 
 _local = threading.local()
+
+
+@contextlib.contextmanager
+def learning() -> Iterator[set[str]]:
+    """In this thread: the identifiers of every file that `deidentify_bytes` treats inside the block."""
+    _local.rewriters = {}  # they remember patients: each is learned anew
+    _local.learned = set()
+    try:
+        yield _local.learned
+    finally:
+        _local.learned = None
+
+
+def _note(dataset: Dataset, profile: Profile) -> None:
+    learned: set[str] | None = getattr(_local, "learned", None)
+    if learned is not None:
+        learned |= identifiers_of(dataset, keep_hashed=profile.keep_hashed)
 
 
 def deidentify_bytes(data: bytes, profile: Profile, *, report: Deidentified | None = None) -> bytes:
@@ -91,6 +108,7 @@ def _by_pydicom(data: bytes, profile: Profile, report: Deidentified | None) -> b
             dataset = pydicom.dcmread(io.BytesIO(data))
             if not dataset:
                 raise ValueError("empty")
+            _note(dataset, profile)
             written = _written(deidentify(dataset, profile, report=own))
     except (InvalidDicomError, *CORRUPT) as error:  # messages would quote the file
         name = type(error).__name__
@@ -137,7 +155,9 @@ def _learn(data: bytes, uids: Sequence[str], profile: Profile) -> tuple[Any, ...
     """The patient of a file: ASCII words to look for, UIDs that stand elsewhere than in UIDs, elements to set."""
     try:
         with quiet():
-            job = job_of(pydicom.dcmread(io.BytesIO(data)), profile, Deidentified())
+            dataset = pydicom.dcmread(io.BytesIO(data))
+            job = job_of(dataset, profile, Deidentified())
+            _note(dataset, profile)
     except (InvalidDicomError, *CORRUPT):
         return None
     marks = marks_of(job)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..findings import Finding
+from ._compliance import Compliance
 from ._names import telling
 from ._plan import Plan
 from ._recipe import Recipe
@@ -42,9 +43,11 @@ def summed(cohort: Any, recipe: Recipe, plan: Plan, tell: Callable[[], None]) ->
     states: Counter[str] = Counter()
     steps: Counter[str] = Counter()
     mark = hashlib.sha256(f"{recipe.digest()}".encode())
+    compliance = Compliance()
     for case in cohort.cases():
         states[case.state] += 1
         codes.update(found.code for found in case.findings)
+        compliance.add(case.state, case.provenance.get("deidentified"), [found.code for found in case.findings])
         steps.update(case.provenance.get("seconds", {}))
         if case.has_voxels:
             summary.voxels += _count(case.shape)
@@ -55,6 +58,7 @@ def summed(cohort: Any, recipe: Recipe, plan: Plan, tell: Callable[[], None]) ->
         _features(cohort, recipe, summary, mark.hexdigest(), tell)
     codes.update(found["code"] for found in summary.run_findings)
     summary.findings = dict(codes)
+    compliance.write(cohort.path / FOLDER, recipe)
     return summary
 
 

@@ -1,7 +1,7 @@
 """One case from files to the cohort; runs in a worker process and never raises for what is wrong with the case.
 
-The order is fixed: capture what later steps need, collect what identifies the patient, decode, look at the voxels,
-resample, harmonise, measure, search everything that is about to be stored for those identifiers, store.
+The order is fixed: capture what later steps need, collect what identifies the patient, de-identify the header, decode,
+look at the voxels, resample, harmonise, measure, search everything that is about to be stored for those identifiers, store.
 """
 
 from __future__ import annotations
@@ -184,6 +184,10 @@ def _stored(
         "curves": dict(curves),
         "versions": dict(job.versions),
     }
+    if case.deidentified:
+        provenance["deidentified"] = case.deidentified
+    if case.header:
+        provenance["header"] = case.header
     case.findings = [names.finding(found, case.identifiers, case.files) for found in case.findings]
     caught = _residual(case, provenance)
     if caught:
@@ -193,7 +197,8 @@ def _stored(
             )
         ]
         case.metadata = {name: case.metadata[name] for name in ("modality", "subject", "site") if name in case.metadata}
-        provenance.pop("curves")
+        for name in ("curves", "header"):
+            provenance.pop(name, None)
         if _residual(Loaded(metadata=case.metadata, findings=case.findings, identifiers=case.identifiers), {}):
             case.metadata = {}
     outcome = Outcome(task.case_id, case.state, [f.code for f in case.findings], case.seconds, bytes_in=task.bytes_in)
@@ -242,7 +247,7 @@ def _residual(case: Loaded, provenance: Mapping[str, Any]) -> int:
     """How many of the texts that would be stored hold one of the patient's identifiers."""
     from .. import dicom
 
-    data = [str(value) for value in case.metadata.values()] + list(case.masks)
+    data = [str(value) for value in case.metadata.values()] + list(case.masks) + [provenance.get("header", {})]
     own = [json.dumps(found.to_dict(), ensure_ascii=False, default=str) for found in case.findings]
     own += [str(provenance.get("recipe", "")), str(provenance.get("versions", ""))]
     return len(dicom.residual(data, case.identifiers)) + len(dicom.residual(own, telling(case.identifiers)))

@@ -1,4 +1,4 @@
-"""A case from files to memory on the recipe's grid: captured, searched for identifiers, read, looked at, resampled."""
+"""A case from files to memory on the recipe's grid: captured, de-identified, read, looked at, resampled."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ class Loaded:
     findings: list[Finding] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)  # names that the reader's messages may hold
+    header: dict[str, Any] = field(default_factory=dict)  # de-identified
+    deidentified: dict[str, Any] = field(default_factory=dict)  # what was done to headers
 
     @property
     def state(self) -> str:
@@ -59,6 +61,9 @@ def prepared(job: Job, task: Task, names: Names, *, masks: bool = True) -> Loade
         case.files = [Path(path).name for one in (task.series, *task.masks) for path in one.files]
     try:
         _captured(case, job, task, names)
+        if not case.stopped and task.series is not None:
+            with case.step("deidentify"):
+                _deidentified(case, job, task)
         if not case.stopped:
             with case.step("read"):
                 _read(case, job, task, names, masks=masks)
@@ -122,17 +127,40 @@ def _captured(case: Loaded, job: Job, task: Task, names: Names) -> None:
 def _captured_series(case: Loaded, job: Job, task: Task) -> None:
     from .. import dicom
 
+    kept = job.recipe.deidentify.keep_hashed
     for one in (task.series, *task.masks):
-        case.identifiers |= set(dicom.identifiers_of(one))
+        case.identifiers |= set(dicom.identifiers_of(one, keep_hashed=kept))
     case.metadata |= {
         name: value
-        for name, value in dicom.capture(task.series, key=job.key).items()
+        for name, value in dicom.capture(task.series, key=job.key, keep_hashed=kept).items()
         if isinstance(value, str | int | float | bool) and value != ""
     }
-    for found in dicom.pixel_identity(task.series.attributes):
+    for found in dicom.pixel_identity(task.series):
         if found.details.get("rule") in job.recipe.input.release:
             found = Finding("tolerated", f"{found.code}: {found.message}; the recipe releases it")
         case.findings.append(found)
+
+
+def _deidentified(case: Loaded, job: Job, task: Task) -> None:
+    """After the capture, before any voxel is decoded: the header that is kept, and what forbids to keep the case."""
+    from .. import dicom
+
+    recipe = job.recipe.deidentify
+    profile = dicom.Profile(
+        key=job.key,
+        dates="remove",
+        retain_patient_characteristics=True,
+        clean_descriptors=recipe.clean_descriptors,
+        keep_hashed=recipe.keep_hashed,
+        safe_private=dicom.SAFE_PRIVATE if recipe.safe_private else (),
+    )
+    report = dicom.Deidentified()
+    for one in (task.series, *task.masks):
+        values, findings = dicom.header(one, profile, report=report)
+        if one is task.series and recipe.header:
+            case.header = values
+        case.findings += [Finding(found.code) for found in findings]
+    case.deidentified = report.to_dict()
 
 
 def _read(case: Loaded, job: Job, task: Task, names: Names, *, masks: bool) -> None:

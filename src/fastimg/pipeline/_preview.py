@@ -119,7 +119,8 @@ def key_of(key: bytes | str | Path | None, target: Path) -> bytes:
     made = (target / FOLDER / MADE_WITH).exists()
     if key is None and made and not (own := target.with_name(f"{target.name}.key")).exists():
         raise ArgumentError(f"key: this cohort exists, but not its key file {own.name}; name the file with key=")
-    return dicom.load_key(Path(key) if key is not None else target.with_name(f"{target.name}.key"), create=True)
+    place = Path(key) if key is not None else target.with_name(f"{target.name}.key")
+    return dicom.load_key(place, create=True, outside=target)
 
 
 def plan_of(source: Path, recipe: Recipe, key: bytes) -> Plan:

@@ -19,7 +19,7 @@ from ..errors import ArgumentError, FormatError
 from . import _schema as check
 from ._toml_lines import lines_of
 
-__all__ = ["Combat", "Harmonize", "Input", "Radiomics", "Recipe", "Resample", "Run", "Store"]
+__all__ = ["Combat", "Deidentify", "Harmonize", "Input", "Radiomics", "Recipe", "Resample", "Run", "Store"]
 
 FORMAT = 1
 MODALITIES = ("CT", "MR", "PT", "NM", "US", "CR", "DX", "MG", "XA", "RF", "SC", "OT")
@@ -61,6 +61,18 @@ class Input:
     )
     rename: tuple[tuple[str, str], ...] = _option(
         (), check.text_table, "mask name pattern -> common name; the first fits"
+    )
+
+
+@dataclass(frozen=True)
+class Deidentify:
+    """What is kept of headers, besides the captured metadata; names, dates, UIDs and descriptions never are."""
+
+    header: bool = _option(True, check.boolean, "keep the de-identified header of each case: how it was acquired")
+    clean_descriptors: bool = _option(False, check.boolean, "keep descriptions, reduced to harmless words")
+    safe_private: bool = _option(False, check.boolean, "keep private elements that hold physics only")
+    keep_hashed: bool = _option(
+        False, check.boolean, "patient identifiers that an upstream tool has hashed are the subjects' codes"
     )
 
 
@@ -154,6 +166,7 @@ class Run:
 
 SECTIONS: dict[str, type] = {
     "input": Input,
+    "deidentify": Deidentify,
     "resample": Resample,
     "harmonize": Harmonize,
     "radiomics": Radiomics,
@@ -179,6 +192,7 @@ class Recipe:
     name: str = "recipe"
     description: str = ""
     input: Input = field(default_factory=Input)
+    deidentify: Deidentify = field(default_factory=Deidentify)
     resample: Resample = field(default_factory=Resample)
     harmonize: Harmonize = field(default_factory=Harmonize)
     by_modality: tuple[tuple[str, Harmonize], ...] = ()
@@ -251,7 +265,7 @@ class Recipe:
     @property
     def voxel_digest(self) -> str:
         """Of what decides voxels and masks."""
-        return self.digest("input", "resample", "harmonize", "by_modality", "store", "clinical")
+        return self.digest("input", "deidentify", "resample", "harmonize", "by_modality", "store", "clinical")
 
     @property
     def feature_digest(self) -> str:
@@ -263,7 +277,8 @@ class Recipe:
         taken, grid = self.input, self.resample
         lines = [
             f"take {', '.join(taken.modalities)}"
-            + (f", tolerate {', '.join(taken.tolerate)}" if taken.tolerate else "")
+            + (f", tolerate {', '.join(taken.tolerate)}" if taken.tolerate else ""),
+            "capture what later steps need, de-identify headers",
         ]
         if grid.spacing is None:
             lines.append("keep each volume's grid")
