@@ -15,7 +15,6 @@ import pytest
 
 import fastimg as fi
 
-
 # FASTIMG_BENCH_DEVICE=host rehearses the GPU cases on a device that the CPU plays, at small sizes; its times mean nothing.
 PLAYED = os.environ.get("FASTIMG_BENCH_DEVICE") == "host"
 
