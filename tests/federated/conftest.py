@@ -48,3 +48,47 @@ def make(hospitals, tmp_path):
         return fi.federated.Federation.local(nodes)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def clinic(tmp_path_factory):
+    """([path of a cohort], pooled columns): 3 nodes of 40 patients with outcomes, times and predictors; no value missing."""
+    rng = np.random.default_rng(11)
+    folder = tmp_path_factory.mktemp("clinic")
+    pooled = {name: [] for name in ("x", "age", "sex", "site", "response", "relapse", "months", "died")}
+    paths = []
+    for site in range(3):
+        cohort = fi.Cohort.create(folder / f"clinic-{site}")
+        for i in range(40):
+            x = rng.normal(size=3) * [1, 10, 1e-3] + [5, -100, 0]
+            age, sex = float(rng.normal(60, 9)), "FM"[int(rng.integers(2))]
+            signal = x[0] - 5 + 0.1 * (x[1] + 100) + 0.03 * (age - 60) + 0.5 * (sex == "M")
+            response = float(2 * signal + rng.normal())
+            relapse = bool(rng.random() < 1 / (1 + np.exp(-signal)))
+            months = float(np.ceil(rng.exponential(24 * np.exp(-0.5 * signal)) * 4) / 4)
+            censored = float(rng.uniform(6, 60))
+            died, months = int(months <= censored), min(months, censored)
+            metadata = {"site": f"s{site}", "age": age, "sex": sex, "subject": f"p{i}", "response": response}
+            metadata |= {"relapse": relapse, "months": months, "died": died}
+            features = {"lesion": {f"x{k}": float(v) for k, v in enumerate(x)}}
+            cohort.add(f"case-{i:02}", fi.Image(np.zeros((1, 2, 2), np.int16)), metadata=metadata, features=features)
+            for name in pooled:
+                pooled[name].append(x if name == "x" else metadata[name])
+        paths.append(cohort.path)
+    return paths, {name: np.array(value) for name, value in pooled.items()}
+
+
+@pytest.fixture
+def ask(clinic, tmp_path):
+    """ask(computation, parameters, min_cases=..., ...) -> Result of the three clinics, each with a fresh log."""
+
+    def run(name, parameters, *, secure=True, **rules):
+        rules = {"min_cases": 1, "computations": [name]} | rules
+        policy = fi.federated.Policy(**rules)
+        nodes = [
+            fi.federated.Node(path, policy, log=tmp_path / f"{path.name}-{len(list(tmp_path.iterdir()))}.jsonl")
+            for path in clinic[0]
+        ]
+        return fi.federated.Federation.local(nodes).run(name, secure=secure, **parameters)
+
+    return run

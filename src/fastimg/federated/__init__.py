@@ -1,15 +1,18 @@
 """Named computations where the data is; only sums that policies allow travel."""
 
-from . import _combat, _moments, _tables  # noqa: F401  (they register the shipped computations)
+from . import _combat, _models, _moments, _quantiles, _summaries, _survival, _tables  # noqa: F401  (they register)
 from ._audit import verify as verify_log
 from ._federation import Federation, Result
+from ._learning import Family, families, family
 from ._node import Node
 from ._policy import Policy
 from ._registry import Done, Labels, Parameter, computation, registered
 from ._rows import Rows
+from ._tools import Tool, onnx_tool, tool, tools
 
 __all__ = [
     "Done",
+    "Family",
     "Federation",
     "Labels",
     "Node",
@@ -17,7 +20,13 @@ __all__ = [
     "Policy",
     "Result",
     "Rows",
+    "Tool",
     "computation",
+    "families",
+    "family",
+    "onnx_tool",
     "registered",
+    "tool",
+    "tools",
     "verify_log",
 ]

@@ -163,7 +163,7 @@ class Node:
         if what.version != q.version:
             raise RefusedError("rule computations: this version is not installed at this node")
         parameters = what.check(q.parameters)
-        rows = Rows(self.cohort, self.policy, parameters.get("where"))
+        rows = Rows(self.cohort, self.policy, parameters.get("where"), every_state=what.every_state)
         self.policy.check("patients", rows.n_patients)
         release = self.log.admit(list(rows.patient_names), self.policy.min_cases)
         found = what.local(rows, parameters, q.shared)

@@ -41,6 +41,10 @@ class Policy:
         Metadata column that names the patient (a pseudonym). A cohort without the column counts each case as a patient.
     states : sequence of str
         States of the cases that take part.
+    max_parameters_per_case : float
+        A model of more parameters a contributing patient of this node is refused.
+    tools : sequence of str
+        Tools that the computation "tool" may run: names, or "name@version".
 
     Examples
     --------
@@ -58,6 +62,8 @@ class Policy:
     disclose_batches: bool = True
     patient: str = "subject"
     states: tuple[str, ...] = ("ok", "warned")
+    max_parameters_per_case: float = 1 / 3
+    tools: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -116,9 +122,15 @@ class Policy:
             raise RefusedError("rule requesters: this requester is not allowed at this node")
         if what == "computation" and not {value[0], f"{value[0]}@{value[1]}"} & set(self.computations):
             raise RefusedError("rule computations: this computation or version is not allowed at this node")
+        if what == "tool" and not {value[0], f"{value[0]}@{value[1]}"} & set(self.tools):
+            raise RefusedError("rule tools: this tool is not allowed at this node")
         if what == "values" and value > self.max_values:
             raise RefusedError(f"rule max_values: the answer has more than {self.max_values} numbers")
         if what == "patients" and value < self.min_cases:
             raise RefusedError(f"rule min_cases: fewer than {self.min_cases} patients contribute")
+        if what == "parameters" and value[0] > self.max_parameters_per_case * value[1]:
+            raise RefusedError(
+                f"rule max_parameters_per_case: a model may have {self.max_parameters_per_case:.3g} parameters a patient"
+            )
         if what == "secure" and self.secure_only and not value:
             raise RefusedError("rule secure_only: this node answers only under secure aggregation")

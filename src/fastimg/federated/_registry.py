@@ -6,7 +6,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from ..errors import ArgumentError
 from ._rows import Rows
@@ -44,19 +47,22 @@ class Parameter:
 
     Parameters
     ----------
-    kind : "int", "float", "bool", "name", "names", "names1", "range", "levels" or "where"
-        names: a list, may be empty (names1: not); range: two rising numbers; levels: {column: [labels]}; where: {column:
-        value or list of values}.
+    kind : "int", "float", "bool", "name", "names", "names1", "range", "numbers", "choice", "arrays", "levels" or "where"
+        names: a list, may be empty (names1: not); range: two rising numbers; numbers: a rising list; choice: one of
+        `choices`; arrays: {name: numbers}; levels: {column: [labels]}; where: {column: value or list of values}.
     default : value, optional
         None makes it optional; left out, the parameter must be given.
     low, high : number, optional
-        For int and float; for lists, their most entries in `high`.
+        For int and float; for lists and arrays, their most entries in `high`.
+    choices : tuple
+        For choice.
     """
 
     kind: str
     default: Any = ...
     low: float = -1e308
     high: float = 1e308
+    choices: tuple[Any, ...] = ()
 
     def check(self, name: str, value: Any) -> Any:
         """The value in its plain form."""
@@ -67,10 +73,12 @@ class Parameter:
             raise ArgumentError(f"parameters: unknown kind {self.kind!r}")
         try:
             return checker(self, value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, AttributeError):
             raise ArgumentError(f"{name}: must be {_WORDS[self.kind]}{self._bounds()}") from None
 
     def _bounds(self) -> str:
+        if self.choices:
+            return f": {', '.join(map(str, self.choices))}"
         return f", {self.low:g} to {self.high:g}" if self.kind in ("int", "float") and self.low > -1e308 else ""
 
 
@@ -117,6 +125,31 @@ def _range(p: Parameter, value: Any) -> list[float]:
     return [low, high]
 
 
+def _numbers(p: Parameter, value: Any) -> list[float]:
+    found = [_float(Parameter("float", low=p.low), item) for item in value]
+    if not found or len(found) > p.high or any(a >= b for a, b in pairwise(found)):
+        raise ValueError
+    return found
+
+
+def _choice(p: Parameter, value: Any) -> Any:
+    if value not in p.choices:
+        raise ValueError
+    return value
+
+
+def _arrays(p: Parameter, value: Any) -> dict[str, Any]:
+    found = {}
+    for name, item in value.items():
+        array = np.asarray(item)
+        if array.dtype.kind not in "iufb" or not np.isfinite(array).all():
+            raise ValueError
+        found[_name(p, name)] = array.astype(np.float64)
+    if sum(array.size for array in found.values()) > p.high:
+        raise ValueError
+    return found
+
+
 def _levels(p: Parameter, value: Any) -> dict[str, list[str]]:
     return {_name(p, column): _names1(p, labels) for column, labels in value.items()}
 
@@ -139,6 +172,9 @@ _CHECKS: dict[str, Callable[[Parameter, Any], Any]] = {
     "names": _names,
     "names1": _names1,
     "range": _range,
+    "numbers": _numbers,
+    "choice": _choice,
+    "arrays": _arrays,
     "levels": _levels,
     "where": _where,
 }
@@ -150,6 +186,9 @@ _WORDS = {
     "names": "a list of different names",
     "names1": "a list of different names, at least one",
     "range": "two rising numbers",
+    "numbers": "a list of rising numbers",
+    "choice": "one of the values it may have",
+    "arrays": "a mapping of names to finite arrays",
     "levels": "a mapping of columns to lists of labels",
     "where": "a mapping of columns to values",
 }
@@ -169,6 +208,7 @@ class Computation:
     combine: Combine | None
     discloses: str
     doc: str = ""
+    every_state: bool = False
 
     def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters in plain form; unknown, missing and wrong ones are an ArgumentError."""
@@ -191,6 +231,7 @@ def computation(
     parameters: Mapping[str, Parameter] | None = None,
     combine: Combine | None = None,
     discloses: str = "the sums over all nodes",
+    every_state: bool = False,
 ) -> Callable[[Local], Local]:
     """Register the decorated function as what a node computes in one round.
 
@@ -207,6 +248,8 @@ def computation(
         values and arrays). Without it there is one round and its sums are the value.
     discloses : str
         One sentence: what leaves the federation. It stands in `Result.privacy`.
+    every_state : bool
+        Also the cases that were set aside take part (for questions about quality).
 
     Notes
     -----
@@ -225,7 +268,7 @@ def computation(
         if before is not None and before.local.__module__ != local.__module__:
             raise ArgumentError(f"computation: {name!r} is registered already by {before.local.__module__}")
         doc = (local.__doc__ or "").strip()
-        _REGISTRY[name] = Computation(name, version, schema, local, combine, discloses, doc)
+        _REGISTRY[name] = Computation(name, version, schema, local, combine, discloses, doc, every_state)
         return local
 
     return register

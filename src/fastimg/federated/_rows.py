@@ -30,9 +30,12 @@ class Rows:
     policy : Policy
     """
 
-    def __init__(self, cohort: Any, policy: Policy, where: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, cohort: Any, policy: Policy, where: Mapping[str, Any] | None = None, *, every_state: bool = False
+    ) -> None:
         table: pa.Table = cohort.index
-        keep = np.isin(np.array(table.column("state").to_pylist(), object).astype(str), policy.states)
+        states = np.array(table.column("state").to_pylist(), object).astype(str)
+        keep = np.full(len(states), True) if every_state else np.isin(states, policy.states)
         for column, wanted in (where or {}).items():
             values = wanted if isinstance(wanted, (list, tuple)) else [wanted]
             if column not in table.column_names:

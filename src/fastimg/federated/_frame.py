@@ -1,0 +1,126 @@
+"""Rows of numbers for models: features and covariates of a node's cases, complete rows only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import RefusedError
+from ._registry import Labels, Parameter
+from ._rows import Rows
+
+__all__ = ["PREDICTORS", "Frame", "agree", "category_labels", "check_size", "frame", "numbers", "positives"]
+
+Array = npt.NDArray[np.float64]
+
+# What every model takes to say its predictors.
+PREDICTORS: dict[str, Parameter] = {
+    "features": Parameter("names", [], high=20_000),
+    "covariates": Parameter("names", [], high=50),
+    "mask": Parameter("name", None),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Complete rows: x (rows, columns), their patients, the outcomes that were asked for, and how many were left out."""
+
+    x: Array
+    owners: npt.NDArray[np.int64]
+    outcomes: dict[str, npt.NDArray[Any]]
+    columns: list[str]
+    left_out: int
+
+    def __len__(self) -> int:
+        return len(self.owners)
+
+    @property
+    def patients(self) -> int:
+        """Distinct patients."""
+        return len(np.unique(self.owners))
+
+
+def numbers(rows: Rows, name: str) -> Array:
+    """A metadata column as float64; NaN where it is missing or no number. Booleans are 0 and 1."""
+    return np.array(
+        [float(v) if isinstance(v, (bool, int, float)) else np.nan for v in rows.column(name)], np.float64
+    ).reshape(-1)
+
+
+def positives(rows: Rows, name: str, positive: str | None) -> Array:
+    """A two-valued outcome as 1 (the label `positive`; without one, the number 1 or true), 0, NaN where missing."""
+    if positive is None:
+        values = numbers(rows, name)
+        return np.where(np.isin(values, (0.0, 1.0)), values, np.nan)
+    labels = np.array(rows.labels(name), str)
+    return np.where(labels == "", np.nan, (labels == positive).astype(np.float64))
+
+
+def category_labels(rows: Rows, columns: Sequence[str]) -> Labels:
+    """Those of the columns that hold text or booleans here, each with the labels that enough patients carry."""
+    found: dict[str, list[Any]] = {}
+    for column in columns:
+        values = rows.column(column)
+        if not any(isinstance(value, (str, bool)) for value in values if value is not None):
+            continue
+        owners: dict[str, set[int]] = {}
+        for value, patient in zip(values, rows.patients, strict=True):
+            if value is not None:
+                owners.setdefault(str(value), set()).add(int(patient))
+        found[column] = sorted(label for label, patients in owners.items() if len(patients) >= rows.minimum)
+    return Labels(found)
+
+
+def agree(answers: Sequence[Mapping[str, Sequence[str]]]) -> dict[str, list[str]]:
+    """The levels over all nodes; a column that is a number at one node and a category at another is refused."""
+    if any(answer.keys() != answers[0].keys() for answer in answers):
+        raise RefusedError("rule columns: a covariate is a number at one node and a category at another")
+    levels = {column: sorted({label for answer in answers for label in answer[column]}) for column in answers[0]}
+    if any(len(found) == 0 for found in levels.values()):
+        raise RefusedError("rule min_cases: no level of a covariate has enough patients at any node")
+    return levels
+
+
+def frame(
+    rows: Rows, parameters: Mapping[str, Any], levels: Mapping[str, list[str]], outcomes: Mapping[str, Any]
+) -> Frame:
+    """Complete rows of `parameters`' features and covariates and of the outcomes (an array over the cases each).
+
+    A categorical covariate gives a 0/1 column for each level but the first. With features a case has a row a mask.
+    """
+    features = list(parameters["features"])
+    if features:
+        values, places = rows.features(features, parameters["mask"])
+    else:
+        values, places = np.empty((len(rows), 0)), np.arange(len(rows))
+    parts, columns = [values], list(features)
+    keep = np.isfinite(values).all(axis=1)
+    for name in parameters["covariates"]:
+        if name not in levels:
+            column = numbers(rows, name)[places]
+            parts.append(column[:, None])
+            columns.append(name)
+            keep &= np.isfinite(column)
+            continue
+        labels = np.array(rows.labels(name), str)[places]
+        keep &= np.isin(labels, levels[name])
+        for level in levels[name][1:]:
+            parts.append((labels == level).astype(np.float64)[:, None])
+            columns.append(f"{name}={level}")
+    picked = {name: np.asarray(column)[places] for name, column in outcomes.items()}
+    for column in picked.values():
+        if column.dtype.kind == "f":
+            keep &= np.isfinite(column)
+    x = np.concatenate(parts, axis=1)[keep]
+    found = {name: column[keep] for name, column in picked.items()}
+    return Frame(x, rows.patients[places][keep], found, columns, int((~keep).sum()))
+
+
+def check_size(rows: Rows, data: Frame, parameters: int) -> None:
+    """Refuse a model of more parameters than the policy's share of this node's patients (a third by default)."""
+    rows.policy.check("patients", data.patients)
+    rows.policy.check("parameters", (parameters, data.patients))
