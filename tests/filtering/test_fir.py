@@ -70,7 +70,7 @@ def test_views_and_out():
         ({"sigma": -1}, "sigma: must be 0 or more"),
         ({"sigma": (1, 1)}, "expected one or three"),
         ({"sigma": float("nan")}, "sigma: must be finite"),
-        ({"sigma": 1, "mode": "constant"}, "mode: must be"),
+        ({"sigma": 1, "mode": "zero"}, "mode: must be"),
         ({"sigma": 1, "truncate": 0}, "sigma: must be"),
         ({"sigma": 1, "out": np.empty((1, 1, 1), np.float32)}, "out: expected shape"),
     ],

@@ -16,7 +16,7 @@ from ..image import Image
 __all__ = ["gaussian", "gaussian_kernel", "separable"]
 
 _SMALL = ("int8", "uint8", "int16", "uint16", "float32")
-MODES = ("nearest", "mirror", "reflect", "wrap")
+MODES = ("nearest", "mirror", "reflect", "wrap", "constant")
 
 
 def gaussian_kernel(sigma: float, *, truncate: float = 4.0) -> npt.NDArray[np.float64]:
@@ -53,8 +53,9 @@ def gaussian(
         The same in voxels; one of both must be given. 0 leaves an axis as it is.
     truncate : float
         The kernel ends after this many standard deviations, rounded to whole voxels.
-    mode : "nearest" | "mirror" | "reflect" | "wrap"
-        Samples outside the volume, by SciPy's names; "nearest" repeats the border as ITK does.
+    mode : "nearest" | "mirror" | "reflect" | "wrap" | "constant"
+        Samples outside the volume, by SciPy's names; "nearest" repeats the border as ITK does, "constant" takes zeros.
+        IBSI's names of them: nearest value, (none), mirror, periodisation, zero padding.
     out : Image or array, optional
         float32 (float64 for input of 32-bit integers and wider); must not overlap the image.
     threads : int, optional
@@ -131,6 +132,13 @@ def separable(
     array = native(array.astype(np.float32) if array.dtype == np.float16 else array)
     real = np.dtype(np.float32 if array.dtype.name in _SMALL else np.float64)
     weights = [_checked_kernel(kernel, real) for kernel in kernels]
+    if mode == "constant":
+        radii = [0] * (array.ndim - 3) + [kernel.size // 2 for kernel in weights]
+        inner = tuple(slice(r, r + n) for r, n in zip(radii, array.shape, strict=True))
+        wide = _dispatch.namespace(array).pad(array, [(r, r) for r in radii])
+        target = result(out, array.shape, real, array)
+        target[...] = separable(wide, weights, threads=threads)[inner]
+        return like(image, target)
     target = result(out, array.shape, real, array)
     sources = [_indices(size, kernel.size // 2, mode) for size, kernel in zip(array.shape[-3:], weights, strict=True)]
     if target.size:
