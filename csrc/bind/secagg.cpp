@@ -12,6 +12,7 @@
 
 #include "bind/capi.hpp"
 #include "secagg/mask.hpp"
+#include "secagg/noise.hpp"
 #include "secagg/pack.hpp"
 #include "secagg/shamir.hpp"
 
@@ -25,25 +26,26 @@ void wipe(void* memory, std::size_t bytes) {
   __asm__ __volatile__("" : : "r"(memory) : "memory");
 }
 
+void make_ready(Stream& stream, const py::bytes& text, Prg prg, bool minus) {
+  const auto seed = static_cast<std::string_view>(text);
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(seed.data());
+  std::memset(&stream, 0, sizeof stream);
+  stream.minus = minus;
+  if (prg == Prg::chacha20) {
+    if (seed.size() != 32) throw py::value_error("a ChaCha20 seed has 32 bytes");
+    std::memcpy(stream.key, bytes, 32);
+  } else {
+    if (seed.size() != 16 && seed.size() != 32) throw py::value_error("an AES-128-CTR seed has 16 or 32 bytes");
+    expand_key(bytes, stream.round_keys);
+    if (seed.size() == 32) std::memcpy(stream.nonce, bytes + 16, 12);
+  }
+}
+
 class MaskStream {
  public:
   MaskStream(const std::vector<py::bytes>& seeds, const std::vector<bool>& minus, int prg, bool portable)
       : prg_(static_cast<Prg>(prg)), portable_(portable), streams_(seeds.size()) {
-    for (std::size_t i = 0; i < seeds.size(); ++i) {
-      const auto seed = static_cast<std::string_view>(seeds[i]);
-      const auto* bytes = reinterpret_cast<const std::uint8_t*>(seed.data());
-      Stream& stream = streams_[i];
-      std::memset(&stream, 0, sizeof stream);
-      stream.minus = minus.at(i);
-      if (prg_ == Prg::chacha20) {
-        if (seed.size() != 32) throw py::value_error("a ChaCha20 seed has 32 bytes");
-        std::memcpy(stream.key, bytes, 32);
-      } else {
-        if (seed.size() != 16 && seed.size() != 32) throw py::value_error("an AES-128-CTR seed has 16 or 32 bytes");
-        expand_key(bytes, stream.round_keys);
-        if (seed.size() == 32) std::memcpy(stream.nonce, bytes + 16, 12);
-      }
-    }
+    for (std::size_t i = 0; i < seeds.size(); ++i) make_ready(streams_[i], seeds[i], prg_, minus.at(i));
   }
   ~MaskStream() {
     if (!streams_.empty()) wipe(streams_.data(), streams_.size() * sizeof(Stream));
@@ -51,9 +53,12 @@ class MaskStream {
   MaskStream(const MaskStream&) = delete;
   MaskStream& operator=(const MaskStream&) = delete;
 
-  // (clipped, not finite); values None: the masks are added to what out holds.
+  // (clipped, not finite); values None: the masks are added to what out holds. dither: a seed, or None.
   py::tuple apply(const py::object& values, const py::array& out, std::int64_t offset, double scale, double limit,
-                  double clip, int threads) const {
+                  double clip, int threads, const py::object& dither) const {
+    Stream random;
+    if (!dither.is_none()) make_ready(random, py::cast<py::bytes>(dither), prg_, false);
+    const Stream* rounding = dither.is_none() ? nullptr : &random;
     float inside = static_cast<float>(std::min(clip, static_cast<double>(std::numeric_limits<float>::max())));
     if (static_cast<double>(inside) > clip) inside = std::nextafter(inside, 0.0f);
     const Fixed fixed{scale, limit, clip, inside};
@@ -61,8 +66,9 @@ class MaskStream {
       Counts counts;
       {
         py::gil_scoped_release release;
-        counts = mask(in, words, count_, offset, streams_, prg_, portable_, fixed, threads);
+        counts = mask(in, words, count_, offset, streams_, rounding, prg_, portable_, fixed, threads);
       }
+      wipe(&random, sizeof random);
       return py::make_tuple(counts.clipped, counts.bad);
     };
     count_ = out.size();
@@ -91,32 +97,34 @@ class MaskStream {
   mutable std::int64_t count_ = 0;
 };
 
-py::bytes pack_words(const py::array& words, int width, int threads) {
+py::bytes pack_words(const py::array& words, int bits, int threads) {
   const std::int64_t count = words.size();
-  py::bytes out(nullptr, static_cast<std::size_t>(count * width));
+  if (bits < 1 || bits > 8 * static_cast<int>(words.itemsize())) throw py::value_error("bits beyond the word");
+  py::bytes out(nullptr, static_cast<std::size_t>((count * bits + 7) / 8));
   auto* bytes = reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(out.ptr()));
   const void* data = words.data();
   const bool narrow = words.itemsize() == 4;
   py::gil_scoped_release release;
   if (narrow)
-    pack(static_cast<const std::uint32_t*>(data), count, width, bytes, threads);
+    pack(static_cast<const std::uint32_t*>(data), count, bits, bytes, threads);
   else
-    pack(static_cast<const std::uint64_t*>(data), count, width, bytes, threads);
+    pack(static_cast<const std::uint64_t*>(data), count, bits, bytes, threads);
   return out;
 }
 
-void add_words(const py::buffer& packed, int width, const py::array& sum, int threads) {
+void add_words(const py::buffer& packed, int bits, const py::array& sum, int threads) {
   const py::buffer_info info = packed.request();
   const std::int64_t count = sum.size();
-  if (info.size * info.itemsize != count * width) throw py::value_error("packed words of another length");
+  if (bits < 1 || bits > 8 * static_cast<int>(sum.itemsize()) || info.size * info.itemsize != (count * bits + 7) / 8)
+    throw py::value_error("packed words of another length");
   const auto* bytes = static_cast<const std::uint8_t*>(info.ptr);
   void* data = py::array(sum).mutable_data();
   const bool narrow = sum.itemsize() == 4;
   py::gil_scoped_release release;
   if (narrow)
-    add_packed(bytes, count, width, static_cast<std::uint32_t*>(data), threads);
+    add_packed(bytes, count, bits, static_cast<std::uint32_t*>(data), threads);
   else
-    add_packed(bytes, count, width, static_cast<std::uint64_t*>(data), threads);
+    add_packed(bytes, count, bits, static_cast<std::uint64_t*>(data), threads);
 }
 
 const std::uint8_t* bytes_of(std::string_view text) { return reinterpret_cast<const std::uint8_t*>(text.data()); }
@@ -143,17 +151,34 @@ py::bytes combine(const py::bytes& shares, const std::vector<std::uint32_t>& poi
   return out;
 }
 
+py::array_t<std::int64_t> noise(const py::bytes& seed, std::uint64_t variance, std::int64_t count) {
+  if (variance < 1 || variance > std::uint64_t{1} << 48 || count < 0)
+    throw py::value_error("a variance from 1 to 2^48");
+  Stream stream;
+  make_ready(stream, seed, Prg::chacha20, false);
+  py::array_t<std::int64_t> out(count);
+  std::int64_t* to = out.mutable_data();
+  {
+    py::gil_scoped_release release;
+    discrete_gaussian(stream, variance, count, to);
+  }
+  wipe(&stream, sizeof stream);
+  return out;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, module) {
   if (fastimg_import_core()) throw py::error_already_set();
   py::class_<MaskStream>(module, "MaskStream")
       .def(py::init<const std::vector<py::bytes>&, const std::vector<bool>&, int, bool>())
-      .def("apply", &MaskStream::apply);
+      .def("apply", &MaskStream::apply, py::arg(), py::arg(), py::arg(), py::arg(), py::arg(), py::arg(), py::arg(),
+           py::arg("dither") = py::none());
   module.def("pack", &pack_words);
   module.def("add_packed", &add_words);
   module.def("split", &split);
   module.def("combine", &combine);
+  module.def("noise", &noise);
   module.def("has_aes", &has_aes);
   module.def("has_vaes", &has_vaes);
 }

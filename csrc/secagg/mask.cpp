@@ -19,6 +19,11 @@ AddStream<W> adder(const MaskTable& t, Prg prg, bool portable) {
     return prg == Prg::chacha20 ? t.chacha64 : portable ? t.sliced64 : t.aes64;
 }
 
+auto ditherer(const MaskTable& t, const float*, std::uint32_t*) { return t.dither_f32_u32; }
+auto ditherer(const MaskTable& t, const float*, std::uint64_t*) { return t.dither_f32_u64; }
+auto ditherer(const MaskTable& t, const double*, std::uint32_t*) { return t.dither_f64_u32; }
+auto ditherer(const MaskTable& t, const double*, std::uint64_t*) { return t.dither_f64_u64; }
+
 auto quantiser(const MaskTable& t, const float*, std::uint32_t*) { return t.f32_u32; }
 auto quantiser(const MaskTable& t, const float*, std::uint64_t*) { return t.f32_u64; }
 auto quantiser(const MaskTable& t, const double*, std::uint32_t*) { return t.f64_u32; }
@@ -44,8 +49,8 @@ bool has_vaes() { return false; }
 #endif
 
 template <class T, class W>
-Counts mask(const T* in, W* out, std::int64_t count, std::int64_t offset, const std::vector<Stream>& streams, Prg prg,
-            bool portable, const Fixed& fixed, int threads) {
+Counts mask(const T* in, W* out, std::int64_t count, std::int64_t offset, const std::vector<Stream>& streams,
+            const Stream* dither, Prg prg, bool portable, const Fixed& fixed, int threads) {
   constexpr std::int64_t kWords = kTile / static_cast<std::int64_t>(sizeof(W));
   const MaskTable& table = FASTIMG_PICK(mask_table);
   const auto add = adder<W>(table, prg, portable);
@@ -59,12 +64,26 @@ Counts mask(const T* in, W* out, std::int64_t count, std::int64_t offset, const 
       const std::int64_t tile = (first + t) * kWords;  // word of the keystream
       const std::int64_t from = std::max(tile, offset), to = std::min(tile + kWords, offset + count);
       W* words = out + (from - offset);
+      const std::uint32_t at = static_cast<std::uint32_t>(tile * static_cast<std::int64_t>(sizeof(W)) / block);
       if (in) {
-        const Counts here = convert(in + (from - offset), words, to - from, fixed);
+        Counts here{0, 0};
+        if constexpr (std::is_floating_point_v<T>) {
+          if (dither) {
+            alignas(64) W random[kWords];
+            std::memset(random, 0, sizeof random);
+            add(random, to - tile, *dither, at);
+            here = ditherer(table, in, out)(in + (from - offset), random + (from - tile), words, to - from, fixed);
+            std::memset(random, 0, sizeof random);
+            __asm__ __volatile__("" : : "r"(random) : "memory");
+          } else {
+            here = convert(in + (from - offset), words, to - from, fixed);
+          }
+        } else {
+          here = convert(in + (from - offset), words, to - from, fixed);
+        }
         sum.clipped += here.clipped;
         sum.bad += here.bad;
       }
-      const std::uint32_t at = static_cast<std::uint32_t>(tile * static_cast<std::int64_t>(sizeof(W)) / block);
       if (from == tile) {
         for (const Stream& stream : streams) add(words, to - from, stream, at);
       } else {  // the vector starts inside a tile: the masks' sum is made beside it
@@ -82,9 +101,9 @@ Counts mask(const T* in, W* out, std::int64_t count, std::int64_t offset, const 
   return {clipped, bad};
 }
 
-#define FASTIMG_MASK(T, W)                                                                                            \
-  template Counts mask(const T*, W*, std::int64_t, std::int64_t, const std::vector<Stream>&, Prg, bool, const Fixed&, \
-                       int);
+#define FASTIMG_MASK(T, W)                                                                                             \
+  template Counts mask(const T*, W*, std::int64_t, std::int64_t, const std::vector<Stream>&, const Stream*, Prg, bool, \
+                       const Fixed&, int);
 FASTIMG_MASK(float, std::uint32_t)
 FASTIMG_MASK(float, std::uint64_t)
 FASTIMG_MASK(double, std::uint32_t)

@@ -33,6 +33,9 @@ struct Counts {
 };
 template <class T, class W>
 using Quantise = Counts (*)(const T* in, W* out, std::int64_t count, const Fixed& fixed);
+// random: a word of keystream a value; its low 32 bits decide which way a value is rounded.
+template <class T, class W>
+using Dither = Counts (*)(const T* in, const W* random, W* out, std::int64_t count, const Fixed& fixed);
 
 struct MaskTable {
   AddStream<std::uint32_t> aes32, sliced32, chacha32;
@@ -44,6 +47,10 @@ struct MaskTable {
   Quantise<std::uint32_t, std::uint32_t> u32_u32;
   Quantise<std::uint32_t, std::uint64_t> u32_u64;
   Quantise<std::uint64_t, std::uint64_t> u64_u64;
+  Dither<float, std::uint32_t> dither_f32_u32;
+  Dither<float, std::uint64_t> dither_f32_u64;
+  Dither<double, std::uint32_t> dither_f64_u32;
+  Dither<double, std::uint64_t> dither_f64_u64;
 };
 FASTIMG_DECLARE_TABLE(MaskTable, mask_table)
 
@@ -55,9 +62,9 @@ bool has_vaes();
 void expand_key(const std::uint8_t* key, std::uint8_t* round_keys);
 
 // out = fixed(in) + sum of masks, or (in == nullptr) out += sum of masks. `offset`: the word of the keystream at
-// out[0].
+// out[0]. dither: the stream that rounds floats at random, or nullptr for halves to even.
 template <class T, class W>
-Counts mask(const T* in, W* out, std::int64_t count, std::int64_t offset, const std::vector<Stream>& streams, Prg prg,
-            bool portable, const Fixed& fixed, int threads);
+Counts mask(const T* in, W* out, std::int64_t count, std::int64_t offset, const std::vector<Stream>& streams,
+            const Stream* dither, Prg prg, bool portable, const Fixed& fixed, int threads);
 
 }  // namespace fastimg::secagg

@@ -197,6 +197,20 @@ Counts quantise(const T* __restrict in, W* __restrict out, std::int64_t count, c
 }
 
 template <class T, class W>
+Counts dither(const T* __restrict in, const W* __restrict random, W* __restrict out, std::int64_t count,
+              const Fixed& fixed) {
+  const double scale = fixed.scale, limit = fixed.limit, clip = fixed.clip;
+  std::int64_t clipped = 0, bad = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double x = static_cast<double>(in[i]);
+    clipped += (x > clip) | (x < -clip);
+    bad += !fastimg::is_finite(x);
+    out[i] = static_cast<W>(fastimg::fixed_point_stochastic(x, scale, limit, static_cast<std::uint32_t>(random[i])));
+  }
+  return {clipped, bad};
+}
+
+template <class T, class W>
 Counts widen(const T* __restrict in, W* __restrict out, std::int64_t count, const Fixed&) {
   for (std::int64_t i = 0; i < count; ++i) out[i] = static_cast<W>(in[i]);
   return {0, 0};
@@ -222,6 +236,10 @@ const MaskTable mask_table = {
     widen<u32, u32>,
     widen<u32, u64>,
     widen<u64, u64>,
+    dither<float, u32>,
+    dither<float, u64>,
+    dither<double, u32>,
+    dither<double, u64>,
 };
 
 }  // namespace fastimg::secagg::FASTIMG_LEVEL

@@ -28,6 +28,6 @@ def test_version_1(recorded):
 
 def test_a_newer_version_is_refused():
     message = bytearray.fromhex(RECORDED[0]["steps"][0][0])
-    message[4] = 2
-    with pytest.raises(fi.errors.FormatError, match="version 2"):
+    message[4] = 3
+    with pytest.raises(fi.errors.FormatError, match="version 3"):
         fi.secagg.Server(n=4, threshold=3, length=3).receive(bytes(message))

@@ -2,6 +2,7 @@
 
 from ._client import Client
 from ._mask import mask
+from ._privacy import Privacy
 from ._server import Server
 
-__all__ = ["Client", "Server", "mask"]
+__all__ = ["Client", "Privacy", "Server", "mask"]

@@ -7,13 +7,12 @@ import os
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-import numpy as np
-
-from .._arrays import native
 from ..errors import ArgumentError, FormatError, RefusedError
-from . import _keys, _native, _shamir
-from ._mask import Prg, apply, whole
-from ._terms import LEAST, Advert, NumberKind, Terms, default_threshold, read_advert, transcript
+from . import _graph, _keys, _native, _shamir
+from ._mask import Prg, Rounding, whole
+from ._privacy import Privacy
+from ._terms import LARGEST, LEAST, Advert, read_advert, transcript
+from ._values import Values, graph_of, terms_of
 from ._wire import Kind, NodeId, Reader, id_bytes, pack, unpack
 
 __all__ = ["Client"]
@@ -33,17 +32,33 @@ class Client:
         One axis. float32 or float64: `bits` and `clip` as in `mask`; int64: magnitudes below 2**(bits-1); uint32 or
         uint64: values below 2**bits. NumPy.
     n : int
-        Nodes invited, at least 3.
+        Nodes invited, 3 to 4,096.
     threshold : int, optional
-        Nodes needed to open the sum. Default: for a third of the nodes colluding; 20 of 30.
+        Shares needed to open a secret; with the complete graph, nodes needed to open the sum. Default: for a third of the
+        nodes colluding (20 of 30); above 64 nodes from the bounds of the sparse graph.
     bits, clip
-        Of the values. Whole numbers take no clip; default bits: 32 for uint32, else what n leaves of 64.
+        Of the values. clip is a number, or an array with a range for each value: public, the same at all nodes, from
+        knowledge or from a secure first round (`secagg.Ranges`). Whole numbers take no clip; default bits: 32 for uint32,
+        else what n leaves of 64.
+    rounding : {"nearest", "stochastic"}
+        Of floats. The error of a sum of n values is at most n / 2 steps, stochastic n steps but without bias; a step is
+        clip / (2**(bits-1) - 1).
+    modular : bool
+        uint32 and uint64: sum modulo 2**bits (default 32 or 64); nothing is checked.
+    privacy : Privacy, optional
+        The vector then has two axes, a row a patient, and the sum is differentially private.
     identity : Ed25519PrivateKey or bytes, optional
     roster : mapping, optional
         node -> Ed25519 public key, pinned beforehand. Both or neither: without them the server is believed to be honest
         (the passive model), which is for rounds inside one machine.
     colluding : int, optional
-        Nodes that may collude with a lying server: the active model insists on 2 threshold > n + colluding.
+        Nodes that may collude with the server. On the complete graph the threshold must be above it, in the active model
+        2 threshold > n + colluding. Default: a third, above 64 nodes a tenth; 0 where a threshold is given.
+    neighbours : int, optional
+        Nodes with which this one shares masks and secrets: n - 1 for the complete graph (the default up to 64 nodes),
+        else an even number. Default above 64 nodes: the fewest that hide enough, but for 2**-40.
+    dropout : float
+        Share of the nodes that may fall silent, for the sparse graph's default.
     request : bytes
         What this round is for, at most 64 bytes; the same at all nodes.
     prg : {"aes128-ctr", "chacha20"}
@@ -52,8 +67,9 @@ class Client:
     Notes
     -----
     A client is of one round: it makes new keys, answers each message once, and refuses what is out of order, damaged,
-    of another round, or names fewer than max(threshold, 3) survivors. A refused message changes nothing. The protocol is
-    Bonawitz et al., CCS 2017 (complete graph); docs/design/threat-model.md says what it hides from whom.
+    of another round, or names too few survivors. A refused message changes nothing. The protocol is
+    Bonawitz et al., CCS 2017, on the graph of Bell et al., CCS 2020; docs/design/threat-model.md says what it hides from
+    whom.
     """
 
     def __init__(
@@ -64,10 +80,15 @@ class Client:
         n: int,
         threshold: int | None = None,
         bits: int | None = None,
-        clip: float | None = None,
+        clip: Any = None,
+        rounding: Rounding = "nearest",
+        modular: bool = False,
+        privacy: Privacy | None = None,
         identity: Any = None,
         roster: Any = None,
         colluding: int | None = None,
+        neighbours: int | None = None,
+        dropout: float = 0.3,
         request: bytes = b"",
         prg: Prg = "aes128-ctr",
         threads: int | None = None,
@@ -76,7 +97,21 @@ class Client:
             raise ArgumentError("identity and roster: give both (active model) or neither (passive model)")
         self._signer = None if identity is None else _keys.identity_of(identity)
         self._roster = None if roster is None else _keys.roster_of(roster)
-        self._terms = terms_of(vector, n, threshold, colluding, bits, clip, request, prg, roster is not None)
+        active = roster is not None
+        whole("n", n, LEAST, LARGEST)
+        self._terms = terms_of(
+            vector,
+            n,
+            graph=graph_of(n, threshold, colluding, neighbours, dropout, active),
+            bits=bits,
+            clip=clip,
+            rounding=rounding,
+            modular=modular,
+            privacy=privacy,
+            request=request,
+            prg=prg,
+            active=active,
+        )
         try:
             id_bytes(node_id)
         except FormatError as error:
@@ -89,8 +124,7 @@ class Client:
             raise ArgumentError("identity: its public key is not the roster's for this node")
         self._node = node_id
         self._threads = threads
-        self._clipped = 0
-        self._words = self._prepare(vector)
+        self._values = Values(vector, self._terms, clip, privacy)
         self._wants: tuple[Kind, ...] = ()
         self._started = False
         self._share_key, self._mask_key, self._own = (os.urandom(_SECRET) for _ in range(3))
@@ -100,6 +134,7 @@ class Client:
         self._kept: dict[int, tuple[bytes, bytes]] = {}  # sender's place -> shares of its mask key and of its self mask
         self._agreed: dict[int, bytes] = {}  # place -> what was agreed with that node, for shares
         self._survivors: list[int] = []
+        self._least = 0
 
     def __repr__(self) -> str:
         return f"Client({self._node!r}, n={self._terms.n}, threshold={self._terms.threshold})"
@@ -109,8 +144,11 @@ class Client:
 
     @property
     def clipped(self) -> int:
-        """How many values of the vector lay outside [-clip, clip]."""
-        return self._clipped
+        """How many values lay outside [-clip, clip] (with `privacy`: rows too long, and sums outside); local knowledge.
+
+        Complete when the masked vector is made.
+        """
+        return self._values.clipped
 
     @property
     def done(self) -> bool:
@@ -164,10 +202,9 @@ class Client:
         names = [id_bytes(advert.node) for advert in adverts]
         if names != sorted(set(names)):
             raise RefusedError("secagg: the roster names a node twice or is not in order")
-        if not max(terms.threshold, LEAST) <= len(adverts) <= terms.n:
-            raise RefusedError(
-                f"secagg: {len(adverts)} nodes; between {max(terms.threshold, LEAST)} and {terms.n} are needed"
-            )
+        count = len(adverts)
+        if not max(terms.threshold, LEAST) <= count <= terms.n:
+            raise RefusedError(f"secagg: {count} nodes; between {max(terms.threshold, LEAST)} and {terms.n} are needed")
         if self._advert not in blobs:
             raise RefusedError("secagg: the roster does not hold this node's own keys")
         keys = [key for advert in adverts for key in (advert.share_key, advert.mask_key)]
@@ -178,31 +215,34 @@ class Client:
                 _keys.verify(self._roster, advert.node, advert.signature, advert.signed)
         if session != transcript(terms, adverts):
             raise RefusedError("secagg: the message's session is not that of its roster")
-        points = range(1, len(adverts) + 1)
+        graph, least = _graph.Graph(session, count, terms.neighbours), terms.least(count)
+        if least > count:
+            raise RefusedError(f"secagg: {count} nodes are too few for {terms.colluding} that collude")
+        _graph.check(graph, terms.threshold, terms.colluding, terms.active, [])
+        place = names.index(id_bytes(self._node))
+        neighbours = graph.neighbours(place)
+        points = [i + 1 for i in sorted([place, *neighbours])]
         mask_shares = _shamir.split(self._mask_key, points, terms.threshold)
         own_shares = _shamir.split(self._own, points, terms.threshold)
-        place = names.index(id_bytes(self._node))
-        body = [id_bytes(self._node), len(adverts).to_bytes(2, "little")]
+        body = [id_bytes(self._node), len(neighbours).to_bytes(2, "little")]
         private, agreed = _keys.private_key(self._share_key), dict[int, bytes]()
-        for i, advert in enumerate(adverts):
+        for i in neighbours:
+            agreed[i] = _keys.shared(private, adverts[i].share_key)
             text = mask_shares[i + 1] + own_shares[i + 1]
-            if i == place:
-                body.append(bytes(4))
-                continue
-            agreed[i] = _keys.shared(private, advert.share_key)
-            sealed = _keys.seal(agreed[i], session, self._node, advert.node, text)
-            body.append(len(sealed).to_bytes(4, "little") + sealed)
+            sealed = _keys.seal(agreed[i], session, self._node, adverts[i].node, text)
+            body.append(i.to_bytes(2, "little") + len(sealed).to_bytes(4, "little") + sealed)
         self._adverts, self._session, self._place = adverts, session, place
+        self._graph, self._least = graph, least
         self._kept = {place: (mask_shares[place + 1], own_shares[place + 1])}
         self._agreed, self._share_key, self._wants = agreed, b"", (Kind.DELIVERY,)
         return pack(Kind.SHARES, session, *body, signer=self._signer)
 
     def _on_delivery(self, reader: Reader) -> bytes:
-        """The others' shares -> the masked vector."""
+        """The neighbours' shares -> the masked vector."""
         terms, kept = self._terms, dict(self._kept)
         for _ in range(reader.u16()):
             i, sealed = reader.u16(), reader.blob()
-            if i >= len(self._adverts) or i in kept:
+            if i not in self._agreed or i in kept:
                 raise RefusedError("secagg: a share of a stranger, or twice of one node")
             other = self._adverts[i]
             text = _keys.open_box(self._agreed[i], self._session, other.node, self._node, sealed)
@@ -210,8 +250,9 @@ class Client:
                 raise FormatError("secagg: a share has a wrong length")
             kept[i] = (text[:_SHARE], text[_SHARE:])
         reader.end()
-        if len(kept) < max(terms.threshold, LEAST):
-            raise RefusedError(f"secagg: only {len(kept)} nodes sent shares; {max(terms.threshold, LEAST)} are needed")
+        least = max(terms.threshold, LEAST)
+        if len(kept) < least:
+            raise RefusedError(f"secagg: only {len(kept)} nodes sent shares; {least} are needed")
         seeds, signs = [_keys.self_seed(self._own, self._session)], [1]
         private = _keys.private_key(self._mask_key)
         for i in sorted(kept):
@@ -220,9 +261,9 @@ class Client:
             other = self._adverts[i]
             seeds.append(_keys.pair_seed(private, other.mask_key, self._session, self._node, other.node))
             signs.append(1 if self._place < i else -1)
-        words = self._masked(seeds, signs)
-        packed = _native.pack(words, terms.width, 0)
-        self._kept, self._words, self._agreed, self._mask_key = kept, None, {}, b""
+        words = self._values.masked(seeds, signs, len(self._adverts), self._threads)
+        packed = _native.pack(words, terms.packed_bits, 0)
+        self._kept, self._agreed, self._mask_key = kept, {}, b""
         self._wants = (Kind.SURVIVORS,)
         return pack(Kind.MASKED, self._session, id_bytes(self._node), packed, signer=self._signer)
 
@@ -230,11 +271,12 @@ class Client:
         """Who sent a vector -> in the active model a signature over them, else the shares."""
         text = bytes(reader.rest())
         survivors = read_places(Reader(memoryview(text)), len(self._adverts))
-        least = max(self._terms.threshold, LEAST)
-        if len(survivors) < least:
-            raise RefusedError(f"secagg: {len(survivors)} survivors; below {least} no sum is opened")
-        if self._place not in survivors or not set(survivors) <= self._kept.keys():
+        if len(survivors) < self._least:
+            raise RefusedError(f"secagg: {len(survivors)} survivors; below {self._least} no sum is opened")
+        beside = set(survivors) & set(self._graph.neighbours(self._place))
+        if self._place not in survivors or not beside <= self._kept.keys():
             raise RefusedError("secagg: the survivors leave out this node, or name one that sent no shares")
+        _graph.check(self._graph, self._terms.threshold, self._terms.colluding, self._terms.active, survivors)
         if self._signer is None:
             return self._unmask(survivors)
         self._survivors, self._wants = survivors, (Kind.CONFIRMED,)
@@ -242,104 +284,32 @@ class Client:
         return pack(Kind.AGREED, self._session, id_bytes(self._node), signature, signer=self._signer)
 
     def _on_confirmed(self, reader: Reader) -> bytes:
-        """At least threshold signatures over the same survivors -> the shares."""
+        """Signatures of a quorum over the same survivors -> the shares."""
         assert self._roster is not None
         text = _keys.agreed(self._session, places(self._survivors))
-        seen = set()
+        seen, alive = set(), set(self._survivors)
         for _ in range(reader.u16()):
             i, signature = reader.u16(), bytes(reader.take(64))
-            if i not in self._survivors or i in seen:
+            if i not in alive or i in seen:
                 raise RefusedError("secagg: a signature of a stranger, or twice of one node")
             _keys.verify(self._roster, self._adverts[i].node, signature, text)
             seen.add(i)
         reader.end()
-        if len(seen) < self._terms.threshold:
-            raise RefusedError(f"secagg: {len(seen)} nodes agree on the survivors; {self._terms.threshold} are needed")
+        quorum = self._terms.quorum(len(self._adverts))
+        if len(seen) < quorum:
+            raise RefusedError(f"secagg: {len(seen)} nodes agree on the survivors; {quorum} are needed")
         return self._unmask(self._survivors)
 
     def _unmask(self, survivors: list[int]) -> bytes:
         """Of each node one share: of its self mask if it survived, of its mask key if it dropped out. Once."""
+        among = set(survivors)
         body = [id_bytes(self._node), len(self._kept).to_bytes(2, "little")]
         for i in sorted(self._kept):
             mask_share, own_share = self._kept[i]
-            alive = i in survivors
+            alive = i in among
             body.append(i.to_bytes(2, "little") + bytes([alive]) + (own_share if alive else mask_share))
         self._kept, self._own, self._wants = {}, b"", ()
         return pack(Kind.UNMASK, self._session, *body, signer=self._signer)
-
-    # -- the vector ---------------------------------------------------------------------------------------------------
-
-    def _prepare(self, vector: Any) -> Any:
-        """Range checks before anything is sent; whole numbers become words."""
-        terms = self._terms
-        array = native(np.asarray(vector))
-        if terms.kind == "float":
-            if not np.isfinite(array).all():
-                raise ArgumentError("vector: holds NaN or infinite values")
-            return array.copy()
-        bound = terms.bound()
-        low = -bound if terms.kind == "int" else 0
-        if int(array.max()) > bound or int(array.min()) < low:
-            raise ArgumentError(f"vector: values lie outside [{low}, {bound}], which {terms.bits} bits hold")
-        return array.astype(np.int64).view(np.uint64).astype(terms.word) if low else array.astype(terms.word)
-
-    def _masked(self, seeds: list[bytes], signs: list[int]) -> Any:
-        terms = self._terms
-        out = np.empty(terms.length, terms.word)
-        real = terms.kind == "float"
-        options: dict[str, Any] = {"bits": terms.bits, "clip": terms.clip} if real else {"bits": None, "clip": None}
-        threads = self._threads
-        words, self._clipped = apply(self._words, seeds, signs, out=out, prg=terms.prg, threads=threads, **options)
-        return words
-
-
-def terms_of(
-    vector: Any,
-    n: int,
-    threshold: int | None,
-    colluding: int | None,
-    bits: int | None,
-    clip: float | None,
-    request: bytes,
-    prg: Prg,
-    active: bool,
-) -> Terms:
-    """The terms that a vector and a client's options stand for."""
-    array = np.asarray(vector)
-    if array.ndim != 1 or not array.size:
-        raise ArgumentError(f"vector: one axis with at least one value, got shape {array.shape}")
-    kinds: dict[str, NumberKind] = {
-        "float32": "float",
-        "float64": "float",
-        "int64": "int",
-        "uint32": "uint",
-        "uint64": "uint",
-    }
-    kind = kinds.get(array.dtype.name)
-    if kind is None:
-        raise ArgumentError(f"vector: dtype must be float32, float64, int64, uint32 or uint64, got {array.dtype}")
-    whole("n", n, LEAST, 4096)
-    usual = default_threshold(n)
-    if kind == "float":
-        if bits is None or clip is None:
-            raise ArgumentError("bits and clip: a vector of floats needs both")
-        clip = float(clip)
-    elif clip is not None:
-        raise ArgumentError("clip: only for vectors of floats")
-    if bits is None:
-        bits = 32 if array.dtype == np.uint32 else 64 - (n - 1).bit_length()
-    return Terms(
-        request,
-        n,
-        usual[0] if threshold is None else threshold,
-        usual[1] if colluding is None and active and threshold is None else colluding or 0,
-        array.size,
-        kind,
-        whole("bits", bits, 1, 64),
-        clip or 0.0,
-        prg,
-        active,
-    )
 
 
 def places(survivors: list[int]) -> bytes:
@@ -356,8 +326,8 @@ def read_places(reader: Reader, count: int) -> list[int]:
     return found
 
 
-def roster_message(session: bytes, adverts: Mapping[NodeId, Advert]) -> bytes:
+def roster_message(session: bytes, adverts: Mapping[NodeId, Advert], version: int) -> bytes:
     """ROSTER: all adverts in the order of names."""
     ordered = sorted(adverts.values(), key=lambda a: id_bytes(a.node))
     blobs = [len(a.message).to_bytes(4, "little") + a.message for a in ordered]
-    return pack(Kind.ROSTER, session, len(blobs).to_bytes(2, "little"), *blobs)
+    return pack(Kind.ROSTER, session, len(blobs).to_bytes(2, "little"), *blobs, version=version)

@@ -22,6 +22,7 @@ def mask(
     prg: str,
     offset: int,
     fixed: tuple[float, float, float],
+    dither: bytes | None,
     threads: int,
 ) -> tuple[int, int]:
     """out = fixed point of values + sum of signs * masks; `threads` is of the CPU only."""
@@ -33,6 +34,7 @@ def mask(
     backend = _gpu.backend()
     keys = backend.to_device(np.frombuffer(b"".join(seeds) or bytes(32), "<u4").copy())
     directions = backend.to_device(np.array(list(signs) or [1], np.int8))
+    rounding = backend.to_device(np.frombuffer(dither or bytes(32), "<u4").copy())
     counts = backend.xp.zeros(2, np.uint64)
     blocks = -(-out.size // words)
     if blocks:
@@ -49,6 +51,8 @@ def mask(
             directions,
             np.int32(len(seeds)),
             *map(np.float64, fixed),
+            rounding,
+            np.int32(dither is not None),
             counts,
         )
     clipped, bad = backend.to_host(counts)

@@ -11,10 +11,12 @@ from .. import _dispatch
 from .._arrays import array_of, choice, finite, native, result, thread_count
 from ..errors import ArgumentError
 
-__all__ = ["PRGS", "Prg", "apply", "mask", "scale_of", "unmask", "whole"]
+__all__ = ["PRGS", "ROUNDINGS", "Prg", "Rounding", "apply", "mask", "scale_of", "unmask", "whole"]
 
 Prg = Literal["aes128-ctr", "chacha20"]
 PRGS: tuple[Prg, ...] = ("aes128-ctr", "chacha20")
+Rounding = Literal["nearest", "stochastic"]
+ROUNDINGS: tuple[Rounding, ...] = ("nearest", "stochastic")
 _LENGTHS = {"aes128-ctr": (16, 32), "chacha20": (32,)}
 _LONGEST = {"aes128-ctr": 1 << 36, "chacha20": 1 << 38}  # bytes of keystream that a counter of 32 bits reaches
 
@@ -29,6 +31,7 @@ def mask(
     out: Any = None,
     prg: Prg = "aes128-ctr",
     offset: int = 0,
+    dither: bytes | None = None,
     threads: int | None = None,
 ) -> Any:
     """Quantise a vector and add all masks, in one pass.
@@ -53,6 +56,10 @@ def mask(
         On a GPU "chacha20".
     offset : int
         Words of the keystream before the vector's first one: parts of a long vector can be masked apart.
+    dither : bytes, optional
+        Floats only: a secret seed as in `seeds`, and none of them. Values are then rounded up or down at random, without
+        bias (to 2**-32 of a step); default: to the nearest, halves to even. Either way the error of a sum of n values
+        is bounded: n / 2 steps nearest, n steps stochastic.
     threads : int, optional
         Default: `config.threads()`. The result does not depend on it.
 
@@ -76,7 +83,8 @@ def mask(
     >>> int((a + b).view(np.int32)[0])  # in steps of 1: 2 - 4
     -2
     """
-    target, _ = apply(vector, seeds, signs, bits=bits, clip=clip, out=out, prg=prg, offset=offset, threads=threads)
+    options: dict[str, Any] = {"prg": prg, "offset": offset, "dither": dither, "threads": threads}
+    target, _ = apply(vector, seeds, signs, bits=bits, clip=clip, out=out, **options)
     return target
 
 
@@ -90,11 +98,16 @@ def apply(
     out: Any,
     prg: Prg,
     offset: int = 0,
+    dither: bytes | None = None,
     threads: int | None,
 ) -> tuple[Any, int]:
     """As `mask`; also the number of clipped values."""
     array = native(array_of(vector, "vector"))
     _check_seeds(seeds, signs, prg)
+    if dither is not None:
+        _check_seeds([dither], [1], prg)
+        if dither in seeds:
+            raise ArgumentError("dither: must not be one of the seeds")
     if array.dtype in (np.float32, np.float64):
         if bits is None or clip is None:
             raise ArgumentError("mask: a vector of floats needs bits= and clip=")
@@ -104,7 +117,7 @@ def apply(
             raise ArgumentError(f"out: values of {bits} bits do not fit uint32")
         fixed = (scale, limit, float(clip))
     elif array.dtype in (np.uint32, np.uint64):
-        if bits is not None or clip is not None:
+        if bits is not None or clip is not None or dither is not None:
             raise ArgumentError("mask: bits and clip are for vectors of floats; whole numbers are taken as they are")
         word, fixed = array.dtype, (0.0, 0.0, 0.0)
     else:
@@ -116,7 +129,8 @@ def apply(
         raise ArgumentError(f"mask: {prg} reaches {_LONGEST[prg]} bytes of keystream; this vector ends beyond them")
     target = result(out, array.shape, word, array)
     leaf = _dispatch.pick(array, leaf="secagg")
-    options: dict[str, Any] = {"prg": prg, "offset": int(offset), "fixed": fixed, "threads": thread_count(threads)}
+    options: dict[str, Any] = {"prg": prg, "offset": int(offset), "fixed": fixed, "dither": dither}
+    options["threads"] = thread_count(threads)
     clipped, bad = leaf.mask(array, target, seeds, signs, **options)
     if bad:
         target[...] = 0

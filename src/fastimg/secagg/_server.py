@@ -9,10 +9,11 @@ import numpy as np
 
 from .._arrays import choice
 from ..errors import ArgumentError, FormatError, RefusedError
-from . import _keys, _native, _shamir
+from . import _graph, _keys, _native, _shamir
 from ._client import places, roster_message
 from ._mask import unmask, whole
-from ._terms import LEAST, Advert, Terms, read_advert, transcript
+from ._terms import LARGEST, LEAST, Advert, Terms, read_advert, transcript
+from ._values import digest_of, ranges_of
 from ._wire import Kind, NodeId, Reader, id_bytes, id_from, pack, unpack
 
 __all__ = ["Server"]
@@ -30,7 +31,8 @@ class Server:
     roster : mapping, optional
         node -> Ed25519 public key: strangers and wrong signatures are refused on arrival (active model).
     request, bits, clip, prg : optional
-        Where given, adverts must state the same; where not, all must agree with the first one.
+        Where given, adverts must state the same; where not, all must agree with the first one. Ranges of columns (an
+        array as clip) must be given: only their digest travels.
     threads : int, optional
 
     Examples
@@ -58,27 +60,33 @@ class Server:
         roster: Any = None,
         request: bytes | None = None,
         bits: int | None = None,
-        clip: float | None = None,
+        clip: Any = None,
         prg: str | None = None,
         threads: int | None = None,
     ) -> None:
-        self._n = whole("n", n, LEAST, 4096)
-        self._fixed = {"n": n, "threshold": threshold, "length": whole("length", length, 1, 1 << 32)}
+        self._n = whole("n", n, LEAST, LARGEST)
+        self._fixed: dict[str, Any] = {"n": n, "threshold": threshold, "length": whole("length", length, 1, 1 << 32)}
         if threshold is not None:
             whole("threshold", threshold, 2, n)
         if prg is not None:
             choice("prg", prg, ("aes128-ctr", "chacha20"))
-        self._fixed |= {"request": request, "bits": bits, "clip": clip, "prg": prg}  # type: ignore[dict-item]
+        self._ranges = ranges_of(clip, length)
+        one = 1.0 if self._ranges is not None else clip
+        self._fixed |= {"request": request, "bits": bits, "clip": one, "prg": prg}
+        self._fixed["ranges"] = digest_of(self._ranges)
         self._roster = None if roster is None else _keys.roster_of(roster)
         self._threads = threads or 0
         self._terms: Terms | None = None
         self._wants: Kind | None = Kind.ADVERTISE
         self._adverts: dict[NodeId, Advert] = {}
         self._order: list[Advert] = []
+        self._places: dict[NodeId, int] = {}
+        self._beside: list[list[int]] = []  # each place's neighbours
         self._session = b""
-        self._shares: dict[int, list[bytes]] = {}
+        self._shares: dict[int, dict[int, bytes]] = {}  # sender -> receiver -> sealed
         self._sum: Any = None
         self._survivors: list[int] = []
+        self._alive: set[int] = set()
         self._arrived: set[int] = set()
         self._agreed: dict[int, bytes] = {}
         self._opened: dict[int, dict[int, bytes]] = {}
@@ -102,14 +110,14 @@ class Server:
             raise RefusedError("secagg: the round is over")
         if self._wants is Kind.ADVERTISE:
             return self._on_advert(message)
-        kind, session, reader, signed, signature = unpack(message, (self._wants,))
+        assert self._terms is not None
+        kind, session, reader, signed, signature = unpack(message, (self._wants,), (self._terms.version,))
         if session != self._session:
             raise RefusedError("secagg: the message is of another round")
         node = id_from(reader)
-        place = next((i for i, advert in enumerate(self._order) if advert.node == node), None)
+        place = self._places.get(node)
         if place is None:
             raise RefusedError("secagg: the message is of a stranger")
-        assert self._terms is not None
         if self._roster is not None:
             _keys.verify(self._roster, node, signature, signed)
         elif (signature is None) == self._terms.active:
@@ -132,7 +140,7 @@ class Server:
         Raises
         ------
         RefusedError
-            Fewer than max(threshold, 3) nodes are left: the round ends without a sum.
+            Too few nodes are left (threshold, 3, or what the sparse graph asks): the round ends without a sum.
         """
         if self._wants is None:
             if self._value is None:
@@ -162,7 +170,7 @@ class Server:
     def _on_advert(self, message: bytes) -> None:
         terms, advert = read_advert(message, self._terms)
         for name, value in self._fixed.items():
-            if value is not None and getattr(terms, name) != value:
+            if value is not None and getattr(terms, name) != value:  # ranges: also where there must be none
                 raise RefusedError(f"secagg: a node states another {name}")
         if self._roster is not None:
             if not terms.active:
@@ -176,11 +184,21 @@ class Server:
         self._adverts[advert.node] = advert
 
     def _on_shares(self, place: int, reader: Reader) -> None:
-        sealed = [reader.blob() for _ in range(reader.u16())]
+        assert self._terms is not None
+        sealed = {}
+        if self._terms.version == 1:  # a blob for every place, an empty one for itself
+            blobs = [reader.blob() for _ in range(reader.u16())]
+            sealed = {i: text for i, text in enumerate(blobs) if text or i != place}
+        else:
+            for _ in range(reader.u16()):
+                i = reader.u16()
+                if i in sealed:
+                    raise FormatError("secagg: one share for each neighbour is needed")
+                sealed[i] = reader.blob()
         reader.end()
-        if len(sealed) != len(self._order) or any(bool(text) == (i == place) for i, text in enumerate(sealed)):
-            raise FormatError("secagg: one share for each other node is needed")
-        if any(len(text) > 256 for text in sealed):
+        if sorted(sealed) != self._beside[place] or not all(sealed.values()):
+            raise FormatError("secagg: one share for each neighbour is needed")
+        if any(len(text) > 256 for text in sealed.values()):
             raise FormatError("secagg: a share has a wrong length")
         self._shares[place] = sealed
 
@@ -189,12 +207,13 @@ class Server:
         if place not in self._shares:
             raise RefusedError("secagg: this node dropped out")
         packed = reader.rest()
-        if len(packed) != self._terms.length * self._terms.width:
+        bits = self._terms.packed_bits
+        if len(packed) != self._terms.packed_size or packed[-1] >> (self._terms.length * bits % 8 or 8):
             raise FormatError("secagg: the masked vector has a wrong length")
-        _native.add_packed(packed, self._terms.width, self._sum, self._threads)
+        _native.add_packed(packed, bits, self._sum, self._threads)
 
     def _on_agreed(self, place: int, reader: Reader) -> None:
-        if place not in self._survivors:
+        if place not in self._alive:
             raise RefusedError("secagg: this node dropped out")
         signature = bytes(reader.take(64))
         reader.end()
@@ -204,16 +223,18 @@ class Server:
         self._agreed[place] = signature
 
     def _on_unmask(self, place: int, reader: Reader) -> None:
-        if place not in self._survivors:
+        if place not in self._alive:
             raise RefusedError("secagg: this node dropped out")
         found = {}
+        known = {i for i in (place, *self._beside[place]) if i in self._shares}
+        alive_ones = self._alive
         for _ in range(reader.u16()):
             i, alive, share = reader.u16(), reader.u8(), bytes(reader.take(48))
-            if i not in self._shares or i in found or alive != (i in self._survivors):
+            if i not in known or i in found or alive != (i in alive_ones):
                 raise FormatError("secagg: shares of the wrong nodes")
             found[i] = share
         reader.end()
-        if found.keys() != self._shares.keys():
+        if found.keys() != known:
             raise FormatError("secagg: shares of the wrong nodes")
         for i, share in found.items():
             self._opened.setdefault(i, {})[place + 1] = share
@@ -234,7 +255,10 @@ class Server:
         assert self._terms is not None
         self._order = sorted(self._adverts.values(), key=lambda a: id_bytes(a.node))
         self._session = transcript(self._terms, self._order)
-        message = roster_message(self._session, self._adverts)
+        graph = _graph.Graph(self._session, len(self._order), self._terms.neighbours)
+        self._beside = [graph.neighbours(i) for i in range(len(self._order))]
+        self._places = {advert.node: i for i, advert in enumerate(self._order)}
+        message = roster_message(self._session, self._adverts, self._terms.version)
         self._next(Kind.SHARES)
         return {advert.node: message for advert in self._order}
 
@@ -246,29 +270,35 @@ class Server:
         self._next(Kind.MASKED)
         messages = {}
         for to in self._shares:
-            parts = [(len(self._shares) - 1).to_bytes(2, "little")]
-            for i, sealed in self._shares.items():
-                if i != to:
-                    parts.append(i.to_bytes(2, "little") + len(sealed[to]).to_bytes(4, "little") + sealed[to])
-            messages[self._order[to].node] = pack(Kind.DELIVERY, self._session, *parts)
+            senders = [i for i in self._beside[to] if i in self._shares]
+            parts = [len(senders).to_bytes(2, "little")]
+            for i in senders:
+                sealed = self._shares[i][to]
+                parts.append(i.to_bytes(2, "little") + len(sealed).to_bytes(4, "little") + sealed)
+            messages[self._order[to].node] = self._pack(Kind.DELIVERY, *parts)
         return messages
+
+    def _pack(self, kind: Kind, *parts: bytes) -> bytes:
+        assert self._terms is not None
+        return pack(kind, self._session, *parts, version=self._terms.version)
 
     def _send_survivors(self) -> dict[NodeId, bytes]:
         assert self._terms is not None
-        self._enough(len(self._arrived), max(self._terms.threshold, LEAST), "sent a vector")
-        self._survivors = sorted(self._arrived)
+        self._enough(len(self._arrived), self._terms.least(len(self._order)), "sent a vector")
+        self._survivors, self._alive = sorted(self._arrived), set(self._arrived)
         self._next(Kind.AGREED if self._terms.active else Kind.UNMASK)
-        message = pack(Kind.SURVIVORS, self._session, places(self._survivors))
+        message = self._pack(Kind.SURVIVORS, places(self._survivors))
         return {self._order[i].node: message for i in self._survivors}
 
     def _send_confirmations(self) -> dict[NodeId, bytes]:
         assert self._terms is not None
-        self._enough(len(self._agreed), self._terms.threshold, "agreed on the survivors")
-        parts = [len(self._agreed).to_bytes(2, "little")]
-        parts += [i.to_bytes(2, "little") + signature for i, signature in sorted(self._agreed.items())]
+        quorum = self._terms.quorum(len(self._order))
+        self._enough(len(self._agreed), quorum, "agreed on the survivors")
+        parts = [quorum.to_bytes(2, "little")]  # more would only have to be verified
+        parts += [i.to_bytes(2, "little") + signature for i, signature in sorted(self._agreed.items())[:quorum]]
         agreed = sorted(self._agreed)
         self._next(Kind.UNMASK)
-        message = pack(Kind.CONFIRMED, self._session, *parts)
+        message = self._pack(Kind.CONFIRMED, *parts)
         return {self._order[i].node: message for i in agreed}
 
     # -- the sum ------------------------------------------------------------------------------------------------------
@@ -281,26 +311,28 @@ class Server:
         seeds, signs = [], []
         for i in sorted(self._shares):
             advert = self._order[i]
-            if i in self._survivors:
+            if i in self._alive:
                 secret = self._recover(i, lambda s, a=advert: _keys.commit(s, a.node) == a.commitment)
                 seeds.append(_keys.self_seed(secret, self._session))
                 signs.append(1)
                 continue
             secret = self._recover(i, lambda s, a=advert: _keys.public_key(s) == a.mask_key)
             private = _keys.private_key(secret)
-            for j in self._survivors:  # a survivor's mask with the one that dropped out
+            for j in self._beside[i]:  # a survivor's mask with the one that dropped out
+                if j not in self._alive:
+                    continue
                 other = self._order[j]
                 seeds.append(_keys.pair_seed(private, other.mask_key, self._session, advert.node, other.node))
                 signs.append(1 if j < i else -1)
         unmask(self._sum, seeds, signs, prg=terms.prg, threads=self._threads or None)
-        self._value = terms.decode(self._sum)
+        self._value = terms.decode(self._sum, self._ranges)
         self._sum = None
         self._opened = {}
 
     def _recover(self, place: int, right: Any) -> bytes:
         """A secret that fits what the node published; where a share is wrong, other subsets are tried."""
         assert self._terms is not None
-        shares = self._opened[place]
+        shares = self._opened.get(place, {})
         for chosen in islice(combinations(sorted(shares), self._terms.threshold), _TRIES):
             try:
                 secret = _shamir.combine({point: shares[point] for point in chosen}, 32)

@@ -13,10 +13,23 @@ from enum import IntEnum
 
 from ..errors import FormatError, RefusedError
 
-__all__ = ["DIGEST", "VERSION", "Kind", "NodeId", "Reader", "id_bytes", "id_from", "pack", "unpack"]
+__all__ = [
+    "DIGEST",
+    "READ",
+    "VERSION",
+    "Kind",
+    "NodeId",
+    "Reader",
+    "id_bytes",
+    "id_from",
+    "pack",
+    "unpack",
+    "version_of",
+]
 
 MAGIC = b"FISA"
-VERSION = 1
+VERSION = 2
+READ = (1, 2)  # a server still plays rounds of version 1; a client speaks its own version
 DIGEST = 32
 SIGNATURE = 64
 _HEAD = struct.Struct("<4sHBB32s")
@@ -39,9 +52,9 @@ class Kind(IntEnum):
     UNMASK = 9
 
 
-def pack(kind: Kind, session: bytes, *body: bytes, signer: object = None) -> bytes:
+def pack(kind: Kind, session: bytes, *body: bytes, signer: object = None, version: int = VERSION) -> bytes:
     """A message; `signer` is an Ed25519 private key."""
-    head = _HEAD.pack(MAGIC, VERSION, kind, _SIGNED if signer is not None else 0, session)
+    head = _HEAD.pack(MAGIC, version, kind, _SIGNED if signer is not None else 0, session)
     digest = hashlib.sha256(head)
     for part in body:
         digest.update(part)
@@ -51,7 +64,9 @@ def pack(kind: Kind, session: bytes, *body: bytes, signer: object = None) -> byt
     return b"".join(sealed)
 
 
-def unpack(message: object, wanted: tuple[Kind, ...]) -> tuple[Kind, bytes, Reader, bytes, bytes | None]:
+def unpack(
+    message: object, wanted: tuple[Kind, ...], versions: tuple[int, ...] = (VERSION,)
+) -> tuple[Kind, bytes, Reader, bytes, bytes | None]:
     """(kind, session, body, text that the signature covers, signature or None) of a whole, undamaged message."""
     if not isinstance(message, (bytes, bytearray, memoryview)):
         raise FormatError(f"secagg: a message is bytes, got {type(message).__name__}")
@@ -61,8 +76,10 @@ def unpack(message: object, wanted: tuple[Kind, ...]) -> tuple[Kind, bytes, Read
     magic, version, kind, flags, session = _HEAD.unpack_from(view)
     if magic != MAGIC:
         raise FormatError("secagg: not a message of secure aggregation")
-    if version != VERSION:
-        raise FormatError(f"secagg: the message has version {version}; this fastimg reads version {VERSION}")
+    if version not in READ:
+        raise FormatError(f"secagg: the message has version {version}; this fastimg reads version 1 to {VERSION}")
+    if version not in versions:
+        raise FormatError(f"secagg: the message has version {version}; this round has another")
     if flags not in (0, _SIGNED):
         raise FormatError("secagg: unknown flags")
     end = len(view) - (SIGNATURE if flags else 0) - DIGEST
@@ -78,6 +95,11 @@ def unpack(message: object, wanted: tuple[Kind, ...]) -> tuple[Kind, bytes, Read
         raise RefusedError(f"secagg: out of order: expected {expected}, got {Kind(kind).name}")
     signature = bytes(view[end + DIGEST :]) if flags else None
     return Kind(kind), session, Reader(view[_HEAD.size : end]), _signed_text(digest), signature
+
+
+def version_of(message: bytes) -> int:
+    """The version that a checked message states."""
+    return int.from_bytes(memoryview(message)[4:6], "little")
 
 
 def _signed_text(digest: bytes) -> bytes:
@@ -96,6 +118,10 @@ class Reader:
             raise FormatError("secagg: the message is cut short")
         taken, self._view = self._view[:count], self._view[count:]
         return taken
+
+    def peek(self, count: int) -> memoryview:
+        """The next bytes, at most `count`, which stay."""
+        return self._view[:count]
 
     def u8(self) -> int:
         """A byte."""
