@@ -1,68 +1,134 @@
 #include "radiomics/runs.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <limits>
 #include <mutex>
 #include <vector>
 
-#include "fastimg/texture.cuh"
+#include "radiomics/rows.hpp"
 
 namespace fastimg::radiomics {
+namespace {
 
-// Only runs of two or more are walked: a voxel opens one when the voxel before it differs and the one after it does
-// not. That test is one branch-free pass over a row; runs of one are what is left of the level's voxels.
+// A voxel's run is as long as that of the voxel before it, plus one, if their levels are equal: whole rows at once,
+// from the lengths of the row before. A run of two or more is counted where it ends; only those longer than T holds are
+// walked.
+template <class T>
+class Lengths {
+ public:
+  explicit Lengths(const Volume<T>& volume)
+      : volume_(volume), wide_(volume.nx + 2), slices_(2 * volume.ny * wide_), ends_(volume.nx / 64 + 2) {}
+
+  // Counts the runs that end in slices [begin, end); those may begin in slices from z_first on.
+  void count(const Offset& direction, std::int64_t begin, std::int64_t end, std::int64_t z_first, std::int64_t longest,
+             std::uint32_t* table) {
+    const std::int64_t step = volume_.shift(direction);
+    if (direction.z && begin > z_first)
+      for (std::int64_t y = 0; y < volume_.ny; ++y) walk(begin - 1, y, step);
+    for (std::int64_t z = begin; z < end; ++z)
+      for (std::int64_t y = 0; y < volume_.ny; ++y) {
+        const T* at = volume_.row(z, y);
+        std::int64_t first, last;
+        extent(at, volume_.nx, first, last);
+        if (first == last) continue;
+        at += first;
+        if (direction.z == 0 && direction.y == 0) {
+          along(at, last - first, longest, table);
+          continue;
+        }
+        // The row before: outside the box no level is equal, so any lengths will do.
+        const std::int64_t from = y - direction.y;
+        const T* before = lengths(z - direction.z, from < 0 || from >= volume_.ny ? y : from) - direction.x + first;
+        T* now = lengths(z, y) + first;
+        extend_(at, step, before, now, ends_.data(), last - first);
+        for (std::int64_t word = 0; word * 64 < last - first; ++word)
+          for (std::uint64_t bits = ends_[word]; bits; bits &= bits - 1) {
+            const std::int64_t x = 64 * word + __builtin_ctzll(bits);
+            std::int64_t length = now[x];
+            if (length == std::numeric_limits<T>::max()) length = back(at + x, step);
+            ++table[(at[x] - 1) * longest + length - 1];
+          }
+      }
+  }
+
+ private:
+  T* lengths(std::int64_t z, std::int64_t y) { return slices_.data() + ((z & 1) * volume_.ny + y) * wide_ + 1; }
+
+  static std::int64_t back(const T* at, std::int64_t step) {
+    std::int64_t length = 1;
+    for (const T* p = at - step; *p == *at; p -= step) ++length;
+    return length;
+  }
+
+  void along(const T* at, std::int64_t count, std::int64_t longest, std::uint32_t* table) {
+    for (std::int64_t x = 0; x < count;) {
+      const T level = at[x];
+      const std::int64_t begin = x;
+      do ++x;
+      while (at[x] == level && x < count);
+      if (level && x - begin > 1) ++table[(level - 1) * longest + x - begin - 1];
+    }
+  }
+
+  // The lengths of a row whose row before is not known.
+  void walk(std::int64_t z, std::int64_t y, std::int64_t step) {
+    const T* at = volume_.row(z, y);
+    T* now = lengths(z, y);
+    for (std::int64_t x = 0; x < volume_.nx; ++x)
+      if (at[x]) now[x] = static_cast<T>(std::min<std::int64_t>(back(at + x, step), std::numeric_limits<T>::max()));
+  }
+
+  const Volume<T>& volume_;
+  void (*extend_)(const T*, std::int64_t, const T*, T*, std::uint64_t*, std::int64_t) = row_table<T>().extend;
+  std::int64_t wide_;
+  std::vector<T> slices_;
+  std::vector<std::uint64_t> ends_;
+};
+
+}  // namespace
+
 template <class T>
 void glrlm(const Volume<T>& volume, const Offset* directions, std::int64_t direction_count, std::int64_t z_begin,
            std::int64_t z_end, std::int64_t levels, std::int64_t longest, std::int64_t* counts, int threads) {
-  const std::int64_t cells = levels * longest;
+  const std::int64_t cells = levels * longest, nz = z_end - z_begin;
+  const std::int64_t grain = slabs(nz, nz * volume.ny * volume.nx, cells, threads);
+  std::vector<std::int64_t> voxels(levels + 1);
   std::mutex adding;
-  cpu::parallel_for(z_end - z_begin, slabs(z_end - z_begin, (z_end - z_begin) * volume.ny * volume.nx, cells), threads,
-                    [&](std::int64_t begin, std::int64_t end) {
-                      std::vector<std::uint32_t> table(cells);
-                      std::vector<std::int64_t> voxels(levels + 1);
-                      std::vector<std::uint8_t> opens(volume.nx + 8);
-                      for (std::int64_t k = 0; k < direction_count; ++k) {
-                        std::fill(table.begin(), table.end(), 0);
-                        const std::int64_t step = volume.shift(directions[k]);
-                        for (std::int64_t z = z_begin + begin; z < z_begin + end; ++z)
-                          for (std::int64_t y = 0; y < volume.ny; ++y) {
-                            const T* row = volume.row(z, y);
-                            std::int64_t first, last;
-                            extent(row, volume.nx, first, last);
-                            if (first == last) continue;
-                            if (k == 0)
-                              for (std::int64_t x = first; x < last; ++x) ++voxels[row[x]];
-                            const std::int64_t count = last - first;
-                            const T *at = row + first, *before = at - step, *after = at + step;
-                            std::uint8_t* __restrict open = opens.data();
-                            for (std::int64_t x = 0; x < count; ++x)
-                              open[x] = static_cast<std::uint8_t>(opens_run(before[x], at[x], after[x]));
-                            std::memset(opens.data() + count, 0, 8);
-                            for (std::int64_t x = 0; x < count; x += 8) {
-                              std::uint64_t eight;
-                              std::memcpy(&eight, opens.data() + x, 8);
-                              for (; eight; eight &= eight - 1) {
-                                const T* voxel = at + x + __builtin_ctzll(eight) / 8;
-                                const T level = *voxel;
-                                std::int64_t length = 2;
-                                for (const T* p = voxel + 2 * step; *p == level; p += step) ++length;
-                                ++table[(level - 1) * longest + length - 1];
-                              }
-                            }
-                          }
-                        std::lock_guard<std::mutex> lock(adding);
-                        std::int64_t* to = counts + k * cells;
-                        for (std::int64_t level = 0; level < levels; ++level) {
-                          std::int64_t left = voxels[level + 1];
-                          for (std::int64_t length = 1; length < longest; ++length)
-                            if (const std::int64_t runs = table[level * longest + length]) {
-                              to[level * longest + length] += runs;
-                              left -= runs * (length + 1);
-                            }
-                          to[level * longest] += left;
-                        }
-                      }
-                    });
+  cpu::parallel_for(nz, grain, threads, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<std::uint32_t> even(levels + 1), odd(levels + 1);
+    for (std::int64_t z = z_begin + begin; z < z_begin + end; ++z)
+      for (std::int64_t y = 0; y < volume.ny; ++y) {
+        const T* row = volume.row(z, y);
+        std::int64_t x, last;
+        extent(row, volume.nx, x, last);
+        for (; x + 1 < last; x += 2) {
+          ++even[row[x]];
+          ++odd[row[x + 1]];
+        }
+        if (x < last) ++even[row[x]];
+      }
+    {
+      std::lock_guard<std::mutex> lock(adding);
+      for (std::int64_t level = 1; level <= levels; ++level) voxels[level] += std::int64_t{even[level]} + odd[level];
+    }
+    std::vector<std::uint32_t> table(cells);
+    Lengths<T> lengths(volume);
+    for (std::int64_t k = 0; k < direction_count; ++k) {
+      std::fill(table.begin(), table.end(), 0);
+      lengths.count(directions[k], z_begin + begin, z_begin + end, z_begin, longest, table.data());
+      std::lock_guard<std::mutex> lock(adding);
+      std::int64_t* to = counts + k * cells;
+      for (std::int64_t cell = 0; cell < cells; ++cell) to[cell] += table[cell];
+    }
+  });
+  // Runs of one are what is left of a level's voxels.
+  for (std::int64_t k = 0; k < direction_count; ++k)
+    for (std::int64_t level = 0; level < levels; ++level) {
+      std::int64_t* of = counts + k * cells + level * longest;
+      std::int64_t left = voxels[level + 1];
+      for (std::int64_t length = 1; length < longest; ++length) left -= of[length] * (length + 1);
+      of[0] += left;
+    }
 }
 
 template void glrlm(const Volume<std::uint8_t>&, const Offset*, std::int64_t, std::int64_t, std::int64_t, std::int64_t,

@@ -37,12 +37,16 @@ inline void extent(const T* row, std::int64_t count, std::int64_t& begin, std::i
   while (end > begin && row[end - 1] == 0) --end;
 }
 
-// Slices a chunk: from sizes alone, and so many voxels that clearing and adding a table of `table` cells is little
-// work.
-inline std::int64_t slabs(std::int64_t nz, std::int64_t voxels, std::int64_t table) {
-  const std::int64_t wanted = voxels / (table > (1 << 16) ? table : (1 << 16));
-  const std::int64_t parts = wanted < 1 ? 1 : wanted > 16 ? 16 : wanted;
-  return (nz + parts - 1) / parts;
+// Slices a chunk of integer counts: enough chunks for the threads, chunks of about a million voxels (so that a second
+// sweep finds them in the cache), and clearing and adding a table of `table` cells little work.
+inline std::int64_t slabs(std::int64_t nz, std::int64_t voxels, std::int64_t table, int threads) {
+  if (threads <= 0) threads = cpu::api().threads();
+  std::int64_t parts = threads == 1 ? voxels >> 20 : 4 * threads;
+  const std::int64_t most = voxels / (4 * table + (1 << 14));
+  if (parts < voxels >> 20) parts = voxels >> 20;
+  if (parts > most) parts = most;
+  if (parts < 1) parts = 1;
+  return nz > parts ? (nz + parts - 1) / parts : 1;
 }
 
 }  // namespace fastimg::radiomics

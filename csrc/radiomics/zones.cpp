@@ -4,45 +4,32 @@
 #include <limits>
 #include <stdexcept>
 
+#include "radiomics/rows.hpp"
+
 namespace fastimg::radiomics {
 namespace {
 
-// Stretches of one level along x stand for their voxels: far fewer things to join.
-struct Stretch {
-  std::int32_t length, level;
+// A provisional zone. Stretches of one level along x take the zone of the first equal neighbour that came before, so
+// that most need no zone of their own; where two zones meet, the younger one's parent is the older one.
+struct Label {
+  std::int32_t parent, level, size, nearest;
 };
 
-class Forest {
- public:
-  std::int32_t add() {
-    const auto id = static_cast<std::int32_t>(parent.size());
-    parent.push_back(id);
-    return id;
-  }
-  std::int32_t root(std::int32_t id) {
-    while (parent[id] != id) id = parent[id] = parent[parent[id]];
-    return id;
-  }
-  void join(std::int32_t a, std::int32_t b) {
-    a = root(a);
-    b = root(b);
-    if (a < b)  // the older one stays root, so that one forward pass flattens the forest
-      parent[b] = a;
-    else
-      parent[a] = b;
-  }
-  std::vector<std::int32_t> parent;
-};
+std::int32_t root(std::vector<Label>& labels, std::int32_t id) {
+  while (labels[id].parent != id) id = labels[id].parent = labels[labels[id].parent].parent;
+  return id;
+}
 
 }  // namespace
 
 template <class T>
 Zones zones(const Volume<T>& volume, bool flat, std::int64_t z_begin, std::int64_t z_end,
             const std::uint16_t* distances) {
-  std::vector<Stretch> stretches;
-  std::vector<std::int32_t> nearest;
-  Forest forest;
-  // The stretch of each voxel of the last two slices, with a border on each side of a row; read only where the level is
+  if (volume.nz * volume.ny * volume.nx > std::numeric_limits<std::int32_t>::max())
+    throw std::length_error("zones: the box has more than 2^31 - 1 voxels");
+  const RowTable<T>& table = row_table<T>();
+  std::vector<Label> labels;
+  // The zone of each voxel of the last two slices, with a border on each side of a row; read only where the level is
   // equal, so never where it was not written.
   const std::int64_t wide = volume.nx + 2, slice = volume.ny * wide;
   std::vector<std::int32_t> ids(2 * slice);
@@ -54,66 +41,75 @@ Zones zones(const Volume<T>& volume, bool flat, std::int64_t z_begin, std::int64
       std::int64_t x, last;
       extent(at, volume.nx, x, last);
       if (x == last) continue;
-      // The rows that come before this one and touch it, and the stretches of their voxels.
+      // The rows that come before this one and touch it, and the zones of their voxels.
       const T* rows[4];
       const std::int32_t* owners[4];
       int before = 0;
       const auto look = [&](std::int64_t dz, std::int64_t dy) {
         if (y + dy < 0 || y + dy >= volume.ny || z + dz < z_begin) return;
-        rows[before] = at + dz * volume.step_z() + dy * volume.step_y();
-        owners[before++] = ids.data() + ((z + dz) % 2) * slice + (y + dy) * wide + 1;
+        rows[before] = at + dz * volume.step_z() + dy * volume.step_y() + x;
+        owners[before++] = ids.data() + ((z + dz) % 2) * slice + (y + dy) * wide + 1 + x;
       };
       look(0, -1);
       if (!flat)
         for (std::int64_t dy = -1; dy <= 1; ++dy) look(-1, dy);
-      // In which of those rows a voxel meets its level, a bit a row: one pass over bytes tells.
-      std::uint8_t* __restrict meet = meets.data();
-      std::fill(meets.begin(), meets.end(), 0);
-      for (int r = 0; r < before; ++r) {
-        const T* row = rows[r];
-        for (std::int64_t i = x; i < last; ++i)
-          meet[i] = static_cast<std::uint8_t>(meet[i] |
-                                              ((row[i - 1] == at[i]) | (row[i] == at[i]) | (row[i + 1] == at[i])) << r);
-      }
-      std::int32_t* own = ids.data() + (z % 2) * slice + y * wide + 1;
-      const std::uint16_t* far = distances ? distances + (z * volume.ny + y) * volume.nx : nullptr;
+      table.meet(at + x, rows, before, meets.data(), last - x);
+      std::int32_t* own = ids.data() + (z % 2) * slice + y * wide + 1 + x;
+      const std::uint16_t* far = distances ? distances + (z * volume.ny + y) * volume.nx + x : nullptr;
+      at += x;
+      last -= x;
+      x = 0;
       while (x < last) {
         const T level = at[x];
         const std::int64_t begin = x;
-        do ++x;
-        while (at[x] == level);  // the border ends the last one
-        if (level == 0) continue;
-        if (stretches.size() == std::numeric_limits<std::int32_t>::max()) throw std::length_error("too many zones");
-        stretches.push_back({static_cast<std::int32_t>(x - begin), level});
-        const std::int32_t id = forest.add();
-        if (far) nearest.push_back(*std::min_element(far + begin, far + x));
-        for (std::int64_t i = begin; i < x; ++i) {
-          own[i] = id;
-          for (unsigned bits = meet[i]; bits; bits &= bits - 1) {
-            const int r = __builtin_ctz(bits);
-            std::int32_t joined = -1;
-            for (std::int64_t n = i - 1; n <= i + 1; ++n)
-              if (rows[r][n] == level && owners[r][n] != joined) forest.join(joined = owners[r][n], id);
-          }
+        std::int32_t zone = -1;
+        if (level == 0) {
+          do ++x;
+          while (at[x] == 0);  // the last voxel of the row is not 0
+          continue;
         }
+        do {
+          for (unsigned bits = meets[x]; bits; bits &= bits - 1) {
+            const int bit = __builtin_ctz(bits), r = bit & 3;
+            const std::int64_t n = bit >= 4 ? x + 1 : x - (rows[r][x - 1] == level);
+            std::int32_t other = owners[r][n];
+            if (other == zone) continue;
+            other = root(labels, other);
+            if (zone < 0) {
+              zone = other;
+            } else if (other != zone) {  // the older one stays root, so that one forward pass flattens the forest
+              labels[std::max(zone, other)].parent = std::min(zone, other);
+              zone = std::min(zone, other);
+            }
+          }
+          ++x;
+        } while (at[x] == level);  // the border ends the last one
+        if (zone < 0) {
+          zone = static_cast<std::int32_t>(labels.size());
+          labels.push_back({zone, level, 0, std::numeric_limits<std::int32_t>::max()});
+        }
+        labels[zone].size += static_cast<std::int32_t>(x - begin);
+        if (far)
+          labels[zone].nearest = std::min(labels[zone].nearest, std::int32_t{*std::min_element(far + begin, far + x)});
+        for (std::int64_t i = begin; i < x; ++i) own[i] = zone;
       }
     }
 
-  // Older stretches are roots of younger ones: in order, each parent is already the number of its zone (kept as ~zone).
+  // Older zones are roots of younger ones: in order, each parent is already the number of its zone (kept as ~number).
   Zones found;
-  for (std::size_t i = 0; i < stretches.size(); ++i) {
-    std::int32_t& parent = forest.parent[i];
-    if (parent == static_cast<std::int32_t>(i)) {
-      parent = ~static_cast<std::int32_t>(found.level.size());
-      found.level.push_back(stretches[i].level);
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    Label& label = labels[i];
+    if (label.parent == static_cast<std::int32_t>(i)) {
+      label.parent = ~static_cast<std::int32_t>(found.level.size());
+      found.level.push_back(label.level);
       found.size.push_back(0);
       if (distances) found.distance.push_back(std::numeric_limits<std::int32_t>::max());
     } else {
-      parent = forest.parent[parent];
+      label.parent = labels[label.parent].parent;
     }
-    const std::int32_t zone = ~parent;
-    found.size[zone] += stretches[i].length;
-    if (distances) found.distance[zone] = std::min(found.distance[zone], nearest[i]);
+    const std::int32_t zone = ~label.parent;
+    found.size[zone] += label.size;
+    if (distances) found.distance[zone] = std::min(found.distance[zone], label.nearest);
   }
   return found;
 }
