@@ -6,7 +6,7 @@ Levels arrive in a box with a border of `pad` zeros on every side (csrc/radiomic
 
 import numpy as np
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
 cdef extern from "bind/capi.hpp":
@@ -76,6 +76,25 @@ cdef extern from "radiomics/statistics.hpp" namespace "fastimg::radiomics" nogil
 
     vector[Counted] _counted "fastimg::radiomics::counted"(const double*, int64_t) except +
     void _statistics "fastimg::radiomics::statistics"(const vector[Counted]&, double*) except +
+
+cdef extern from "radiomics/region.hpp" namespace "fastimg::radiomics" nogil:
+    cdef cppclass Found:
+        int64_t count, z_begin, z_end, y_begin, y_end, x_begin, x_end, label
+        bint several
+
+    cdef cppclass Crop[V]:
+        const V* data
+        int64_t step_z, step_y
+        const uint8_t* inside
+        int64_t nz, ny, nx
+
+    Found _find_region "fastimg::radiomics::find_region"[T](
+        const T*, int64_t, int64_t, int64_t, bint, int64_t, int) except +
+    void _range_inside "fastimg::radiomics::range_inside"[V](const Crop[V]&, int64_t*, int64_t*) except +
+    void _count_inside "fastimg::radiomics::count_inside"[V](
+        const Crop[V]&, int64_t, int64_t, int64_t*, int) except +
+    void _look_up_inside "fastimg::radiomics::look_up_inside"[V, T](
+        const Crop[V]&, int64_t, const T*, int64_t, T*, int) except +
 
 fastimg_import_core()
 
@@ -269,20 +288,94 @@ def diameter_in_planes(const int32_t[:, ::1] points, const double[::1] spacing):
     return _diameter_in_planes(&points[0, 0], points.shape[0], &spacing[0])
 
 
-def statistics(const double[::1] values):
-    """18 features of the values themselves, and their (value, count) histogram."""
+def counted(const double[::1] ordered):
+    """(distinct values, how often each occurs) of values in order."""
     cdef vector[Counted] histogram
-    cdef double[::1] out = np.empty(18)
     with nogil:
-        histogram = _counted(&values[0], values.shape[0])
-        _statistics(histogram, &out[0])
+        histogram = _counted(&ordered[0], ordered.shape[0])
     cdef double[::1] distinct = np.empty(histogram.size())
     cdef int64_t[::1] counts = np.empty(histogram.size(), np.int64)
     cdef Py_ssize_t i
     for i in range(<Py_ssize_t>histogram.size()):
         distinct[i] = histogram[i].value
         counts[i] = histogram[i].count
-    return np.asarray(out), np.asarray(distinct), np.asarray(counts)
+    return np.asarray(distinct), np.asarray(counts)
+
+
+def statistics(const double[::1] distinct, const int64_t[::1] counts):
+    """18 features of a histogram: distinct values in order and how often each occurs (at least once)."""
+    cdef vector[Counted] histogram
+    cdef double[::1] out = np.empty(18)
+    cdef Py_ssize_t i
+    with nogil:
+        histogram.resize(distinct.shape[0])
+        for i in range(distinct.shape[0]):
+            histogram[i].value = distinct[i]
+            histogram[i].count = counts[i]
+        _statistics(histogram, &out[0])
+    return np.asarray(out)
+
+
+ctypedef fused label_type:
+    uint8_t
+    int8_t
+    uint16_t
+    int16_t
+    uint32_t
+    int32_t
+    uint64_t
+    int64_t
+
+
+def find_region(const label_type[:, :, ::1] labels, bint any_label, int64_t label, int threads):
+    """(voxels, (z, y, x begins and ends), label, whether there are others) of a label, or of all that are not 0."""
+    cdef Found found
+    with nogil:
+        found = _find_region(&labels[0, 0, 0], labels.shape[0], labels.shape[1], labels.shape[2], any_label, label, threads)
+    box = (found.z_begin, found.z_end, found.y_begin, found.y_end, found.x_begin, found.x_end)
+    return found.count, box, found.label, found.several
+
+
+ctypedef fused whole:
+    uint8_t
+    uint16_t
+    int16_t
+    int32_t
+
+
+cdef Crop[whole] _crop(const whole[:, :, :] image, const uint8_t[:, :, ::1] inside) except *:
+    if image.strides[2] != sizeof(whole):
+        raise ValueError("rows of the image must be contiguous")
+    cdef Crop[whole] crop
+    crop.data = &image[0, 0, 0]
+    crop.step_z, crop.step_y = image.strides[0] // <Py_ssize_t>sizeof(whole), image.strides[1] // <Py_ssize_t>sizeof(whole)
+    crop.inside = &inside[0, 0, 0]
+    crop.nz, crop.ny, crop.nx = inside.shape[0], inside.shape[1], inside.shape[2]
+    return crop
+
+
+def range_inside(const whole[:, :, :] image, const uint8_t[:, :, ::1] inside):
+    """Least and largest value inside."""
+    cdef Crop[whole] crop = _crop[whole](image, inside)
+    cdef int64_t least = 0, largest = 0
+    with nogil:
+        _range_inside(crop, &least, &largest)
+    return least, largest
+
+
+def count_inside(const whole[:, :, :] image, const uint8_t[:, :, ::1] inside, int64_t low, int64_t[::1] counts, int threads):
+    """counts[v - low] += how often v occurs inside."""
+    cdef Crop[whole] crop = _crop[whole](image, inside)
+    with nogil:
+        _count_inside(crop, low, counts.shape[0], &counts[0], threads)
+
+
+def look_up_inside(const whole[:, :, :] image, const uint8_t[:, :, ::1] inside, int64_t low, const level[::1] table,
+                   int64_t pad, level[:, :, ::1] levels, int threads):
+    """levels (with its border of zeros) = table[v - low] inside."""
+    cdef Crop[whole] crop = _crop[whole](image, inside)
+    with nogil:
+        _look_up_inside(crop, low, &table[0], pad, &levels[0, 0, 0], threads)
 
 
 ctypedef fused voxel:

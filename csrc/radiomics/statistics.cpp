@@ -6,8 +6,6 @@
 namespace fastimg::radiomics {
 namespace {
 
-constexpr double kWidest = 1 << 22;  // bins of a counted histogram: 32 MB
-
 double at_rank(const std::vector<Counted>& histogram, double rank) {
   const auto whole = static_cast<std::int64_t>(std::floor(rank));
   const double part = rank - static_cast<double>(whole);
@@ -25,29 +23,10 @@ double at_rank(const std::vector<Counted>& histogram, double rank) {
 
 }  // namespace
 
-std::vector<Counted> counted(const double* values, std::int64_t count) {
+std::vector<Counted> counted(const double* sorted, std::int64_t count) {
   std::vector<Counted> histogram;
-  if (count == 0) return histogram;
-  double low = values[0], high = values[0];
-  bool whole = true;
   for (std::int64_t i = 0; i < count; ++i) {
-    const double v = values[i];
-    low = v < low ? v : low;
-    high = v > high ? v : high;
-    // Far out of range a double is cut to 32 bits; it then differs from itself, as a fraction does.
-    whole &= v == static_cast<double>(static_cast<std::int32_t>(v < -2e9 ? -2e9 : v > 2e9 ? 2e9 : v));
-  }
-  if (whole && high - low < kWidest) {
-    std::vector<std::int64_t> bins(static_cast<std::size_t>(high - low) + 1);
-    for (std::int64_t i = 0; i < count; ++i) ++bins[static_cast<std::size_t>(values[i] - low)];
-    for (std::size_t b = 0; b < bins.size(); ++b)
-      if (bins[b]) histogram.push_back({low + static_cast<double>(b), bins[b]});
-    return histogram;
-  }
-  std::vector<double> sorted(values, values + count);
-  std::sort(sorted.begin(), sorted.end());
-  for (double v : sorted) {
-    if (histogram.empty() || histogram.back().value != v) histogram.push_back({v, 0});
+    if (histogram.empty() || histogram.back().value != sorted[i]) histogram.push_back({sorted[i], 0});
     ++histogram.back().count;
   }
   return histogram;

@@ -11,8 +11,8 @@ struct Counted {
   std::int64_t count;
 };
 
-// Of `count` finite values: sorted, each once. Whole numbers in a narrow range are counted, anything else is sorted.
-std::vector<Counted> counted(const double* values, std::int64_t count);
+// Of `count` finite values in order: each once.
+std::vector<Counted> counted(const double* sorted, std::int64_t count);
 
 constexpr int kStatistics = 18;
 

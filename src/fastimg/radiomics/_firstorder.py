@@ -25,16 +25,16 @@ def entropy_of(counts: Any, epsilon: float) -> tuple[float, float]:
 
 def statistics(region: Region, levels: Levels, settings: Settings) -> dict[str, float]:
     """All features of the family, by their key."""
-    row, _, _ = _native.statistics(region.values)
+    distinct, counts = region.counted
+    row = _native.statistics(distinct, counts)
     found = {tag: float(value) for tag, value in zip(_TAGS, row, strict=True)}
     peer = settings.compat == "pyradiomics"
     if peer:
         # PyRadiomics does not subtract 3; its constant region has kurtosis 0.
         found["stat_kurt"] += 3 if found["stat_var"] > 0 else 0
     if settings.shift:
-        shifted = region.values + settings.shift
-        found["stat_energy"] = float((shifted**2).sum())
-        found["stat_rms"] = math.sqrt(found["stat_energy"] / shifted.size)
+        found["stat_energy"] = float((counts * (distinct + settings.shift) ** 2).sum())
+        found["stat_rms"] = math.sqrt(found["stat_energy"] / counts.sum())
     found["firstorder_TotalEnergy"] = found["stat_energy"] * float(np.prod(region.spacing))
     entropy, uniformity = entropy_of(levels.voxels, float(np.spacing(1)) if peer else 0.0)
     found["firstorder_Entropy"], found["firstorder_Uniformity"] = entropy, uniformity
@@ -45,7 +45,7 @@ def histogram(levels: Levels) -> dict[str, float]:
     """Features of the grey levels; the histogram has a bin for every level from 1 to the highest."""
     counts = levels.voxels
     level = np.arange(1.0, len(counts) + 1)
-    row, _, _ = _native.statistics(np.repeat(level, counts))
+    row = _native.statistics(level[counts > 0], counts[counts > 0])
     found = {tag.replace("stat_", "ih_"): float(value) for tag, value in zip(_TAGS, row, strict=True)}
     mean = found["ih_mean"]
     modes = level[counts == counts.max()]

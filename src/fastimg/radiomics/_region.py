@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ __all__ = ["Levels", "Region", "region_of"]
 
 Array = npt.NDArray[Any]
 _MOST_LEVELS = 65535
+_WIDEST = 1 << 22  # bins of a histogram of intensities: 32 MB
 
 
 @dataclass
@@ -40,36 +42,68 @@ class Region:
     mask: npt.NDArray[np.bool_]  # morphological mask in the box
     inside: npt.NDArray[np.bool_]  # intensity mask in the box
     spacing: tuple[float, float, float]
-    values: npt.NDArray[np.float64]  # of the intensity mask
 
     @property
     def crop(self) -> Array:
         """The image in the box."""
         return self.image[self.box]
 
+    @cached_property
+    def values(self) -> npt.NDArray[np.float64]:
+        """Of the intensity mask, in order of place."""
+        values = np.empty(int(np.count_nonzero(self.inside)))
+        _native.gather(self.crop, self.inside.view(np.uint8), values)
+        return values
+
+    @cached_property
+    def histogram(self) -> tuple[int, npt.NDArray[np.int64]] | None:
+        """Least whole number inside and the counts of it and those after it; None for fractions and wide ranges."""
+        if self.image.dtype.kind not in "iu":
+            return None
+        crop, inside = self.crop, self.inside.view(np.uint8)
+        low, high = _native.range_inside(crop, inside)
+        if high - low >= _WIDEST:
+            return None
+        counts = np.zeros(high - low + 1, np.int64)
+        _native.count_inside(crop, inside, low, counts, 0)
+        return low, counts
+
+    @cached_property
+    def counted(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """The distinct intensities in order, and how often each occurs."""
+        if self.histogram is None:
+            return _native.counted(np.sort(self.values))
+        low, counts = self.histogram
+        some = np.flatnonzero(counts)
+        return (some + low).astype(np.float64), counts[some]
+
 
 def region_of(image: Image, mask: Any, settings: Settings) -> Region:
     """Check everything and make the region; errors come before work."""
-    image, array, selected = _checked(image, mask, settings)
+    image, array, box, selected = _checked(image, mask, settings)
     if settings.normalize:
         image, array = _normalised(image, settings)
     if settings.spacing is not None:
-        image, selected = _resampled(image, selected, settings)
+        whole = np.zeros(array.shape, np.bool_)
+        whole[box] = selected
+        image, whole = _resampled(image, whole, settings)
         array = image.array
+        box = bounding_box(whole)
+        selected = np.ascontiguousarray(whole[box])
     spacing = image.spacing
     if settings.slice_axis and settings.dimension != "3D":
         order = (settings.slice_axis, *(axis for axis in range(3) if axis != settings.slice_axis))
-        array, selected = array.transpose(order), selected.transpose(order)
-        spacing = tuple(spacing[axis] for axis in order)  # type: ignore[assignment]
-    box = bounding_box(selected)
-    selected = np.ascontiguousarray(selected[box])
+        # Rows of voxels lie together in what follows.
+        array, selected = (np.ascontiguousarray(each.transpose(order)) for each in (array, selected))
+        spacing, box = (tuple(each[axis] for axis in order) for each in (spacing, box))  # type: ignore[assignment]
     inside = np.ascontiguousarray(_resegmented(array[box], selected, settings))
-    values = np.empty(int(np.count_nonzero(inside)))
-    _native.gather(array[box], inside.view(np.uint8), values)
-    return Region(array, box, inside if settings.resegment_shape else selected, inside, spacing, values)
+    return Region(array, box, inside if settings.resegment_shape else selected, inside, spacing)
 
 
-def _checked(image: Any, mask: Any, settings: Settings) -> tuple[Image, Array, npt.NDArray[np.bool_]]:
+def _checked(
+    image: Any, mask: Any, settings: Settings
+) -> tuple[Image, Array, tuple[slice, slice, slice], npt.NDArray[np.bool_]]:
+    """The image, its array, the region's box and the mask in it."""
     if not isinstance(image, Image):
         raise ArgumentError("radiomics: image must be an Image, because features need its spacing in mm")
     if image.device != "cpu":
@@ -94,28 +128,31 @@ def _checked(image: Any, mask: Any, settings: Settings) -> tuple[Image, Array, n
     elif tuple(labels.shape) != tuple(array.shape):
         raise GeometryError(f"radiomics: mask has shape {tuple(labels.shape)}, image {tuple(array.shape)}")
     _dispatch.namespace(array, labels)  # raises where the mask lives elsewhere
-    selected = _labelled(labels, settings.label)
-    count = int(selected.sum())
+    count, box, selected = _labelled(labels, settings.label)
     if count < settings.minimum_size:
         raise ArgumentError(
             f"radiomics: the region has {count} voxels, fewer than minimum_size={settings.minimum_size}"
         )
-    box = bounding_box(selected)
     long = sum(edge.stop - edge.start > 1 for edge in box)
     if long < settings.minimum_dimensions:
         raise ArgumentError(
             f"radiomics: the region is longer than one voxel in {long} axes, fewer than "
             f"minimum_dimensions={settings.minimum_dimensions}"
         )
-    if array.dtype.kind == "f" and not np.isfinite(array[box][selected[box]]).all():
+    if array.dtype.kind == "f" and not np.isfinite(array[box][selected]).all():
         raise ArgumentError(
             "radiomics: the region holds NaN or infinite intensities; fill them or leave them out of the mask"
         )
     if image.padding is not None:
-        selected = selected & ~image.padding
+        selected = selected & ~image.padding[box]
         if not selected.any():
             raise ArgumentError("radiomics: all voxels of the region are padding")
-    return image, array, selected
+        inner = bounding_box(selected)
+        selected = np.ascontiguousarray(selected[inner])
+        box = tuple(  # type: ignore[assignment]
+            slice(outer.start + edge.start, outer.start + edge.stop) for outer, edge in zip(box, inner, strict=True)
+        )
+    return image, array, box, selected
 
 
 def _grids(image: Image, mask: Image) -> str:
@@ -126,33 +163,39 @@ def _grids(image: Image, mask: Image) -> str:
     return f"image {told(image)}; mask {told(mask)}; resample one, or allow it with resample_mask=True"
 
 
-def _labelled(labels: Array, label: int | None) -> npt.NDArray[np.bool_]:
-    """Where the mask has the label."""
-    if labels.dtype == np.bool_:
-        if label not in (None, 1):
-            raise ArgumentError(f"radiomics: a mask of booleans has only the label 1, not {label}")
-        selected = labels
-    elif label is not None:
-        selected = labels == label
-    else:
-        selected = labels != 0
+def _labelled(labels: Array, label: int | None) -> tuple[int, tuple[slice, slice, slice], npt.NDArray[np.bool_]]:
+    """How many voxels have the label, their box, and where in it."""
+    if labels.dtype == np.bool_ and label not in (None, 1):
+        raise ArgumentError(f"radiomics: a mask of booleans has only the label 1, not {label}")
+    kept = labels
+    if labels.dtype.kind == "f":  # NaN is a label as good as any; none but whole ones can be asked for
+        kept = labels != 0 if label is None else labels == label
         highest = labels.max() or labels.min()
-        if highest and np.count_nonzero(selected) != np.count_nonzero(labels == highest):
-            found = ", ".join(f"{value:g}" for value in np.unique(labels[selected])[:10])
-            raise ArgumentError(f"radiomics: the mask holds the labels {found}; choose one with Settings(label=...)")
-    if not selected.any():
-        found = ", ".join(f"{value:g}" for value in np.unique(labels)[:10] if value)
+        if label is None and np.count_nonzero(kept) != np.count_nonzero(labels == highest):
+            _several(labels)
+        label = None
+    count, (z, z_end, y, y_end, x, x_end), found, several = _native.find_region(
+        native(kept), label is None, label or 0, 0
+    )
+    if label is None and several:
+        _several(labels)
+    if count == 0:
+        present = ", ".join(f"{value:g}" for value in np.unique(labels)[:10] if value)
         wanted = "" if label is None else f" with label {label}"
-        raise ArgumentError(f"radiomics: the mask has no voxel{wanted}; labels in it: {found or 'none'}")
-    return selected
+        raise ArgumentError(f"radiomics: the mask has no voxel{wanted}; labels in it: {present or 'none'}")
+    box = (slice(z, z_end), slice(y, y_end), slice(x, x_end))
+    return count, box, np.ascontiguousarray(kept[box] == found)
+
+
+def _several(labels: Array) -> NoReturn:
+    found = ", ".join(f"{value:g}" for value in np.unique(labels[labels != 0])[:10])
+    raise ArgumentError(f"radiomics: the mask holds the labels {found}; choose one with Settings(label=...)")
 
 
 def bounding_box(selected: Array) -> tuple[slice, slice, slice]:
     """The smallest box around the True voxels, of which there is at least one."""
-    z = np.flatnonzero(selected.reshape(len(selected), -1).any(axis=1))
-    plane: Array = np.any(selected[z[0] : z[-1] + 1], axis=0)
-    y, x = np.flatnonzero(np.any(plane, axis=1)), np.flatnonzero(np.any(plane, axis=0))
-    return slice(int(z[0]), int(z[-1]) + 1), slice(int(y[0]), int(y[-1]) + 1), slice(int(x[0]), int(x[-1]) + 1)
+    _, (z, z_end, y, y_end, x, x_end), _, _ = _native.find_region(native(selected), True, 0, 0)
+    return slice(z, z_end), slice(y, y_end), slice(x, x_end)
 
 
 def _normalised(image: Image, settings: Settings) -> tuple[Image, Array]:
@@ -229,15 +272,22 @@ def levels_of(region: Region, settings: Settings) -> Levels:
     pad = max(settings.distances)
     shape = tuple(n + 2 * pad for n in region.inside.shape)
     levels = np.zeros(shape, np.uint8 if len(edges) <= 255 else np.uint16)
-    voxels = np.zeros(len(edges), np.int64)
-    _native.discretise(region.values, region.inside.view(np.uint8), edges, pad, levels, voxels)
+    inside = region.inside.view(np.uint8)
+    if region.histogram is None:
+        voxels = np.zeros(len(edges), np.int64)
+        _native.discretise(region.values, inside, edges, pad, levels, voxels)
+    else:
+        low, counts = region.histogram
+        level = np.searchsorted(edges, np.arange(low, low + len(counts)), "right")
+        voxels = np.bincount(level, counts, len(edges) + 1)[1:].astype(np.int64)  # exact below 2^53
+        _native.look_up_inside(region.crop, inside, low, level.astype(levels.dtype), pad, levels, 0)
     count = len(edges) if settings.bin_number is not None else int(np.flatnonzero(voxels)[-1]) + 1
     return Levels(levels, pad, count, voxels[:count])
 
 
 def _edges(region: Region, settings: Settings) -> npt.NDArray[np.float64]:
     """The lower edges of the levels."""
-    low, high = float(region.values.min()), float(region.values.max())
+    low, high = float(region.counted[0][0]), float(region.counted[0][-1])
     width = 25.0 if settings.bin_width is None else settings.bin_width
     if settings.bin_number is not None:
         _allowed(settings.bin_number)
