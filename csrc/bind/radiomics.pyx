@@ -62,9 +62,13 @@ cdef extern from "radiomics/shape.hpp" namespace "fastimg::radiomics" nogil:
         const uint8_t* data
         int64_t nz, ny, nx
 
-    void _shape_sums "fastimg::radiomics::shape_sums"(const Mask&, int64_t*, int64_t*, int) except +
+    cdef cppclass ShapeSums:
+        int64_t moments[10]
+        int64_t cubes[256][4]
+        vector[int32_t] hulls[3]
+
+    ShapeSums _shape_sums "fastimg::radiomics::shape_sums"(const Mask&, int) except +
     void _mesh_measures "fastimg::radiomics::mesh_measures"(const int64_t*, const double*, double*, double*)
-    vector[int32_t] _plane_hulls "fastimg::radiomics::plane_hulls"(const Mask&, int) except +
     vector[int32_t] _fewer "fastimg::radiomics::fewer"(const int32_t*, int64_t) except +
     double _diameter "fastimg::radiomics::diameter"(vector[int32_t], const double*) except +
     double _diameter_in_planes "fastimg::radiomics::diameter_in_planes"(const int32_t*, int64_t, const double*)
@@ -231,23 +235,6 @@ cdef Mask _mask(const uint8_t[:, :, ::1] mask) noexcept:
     return result
 
 
-def shape_sums(const uint8_t[:, :, ::1] mask, int threads):
-    """(10 moments, (256, 4) sums of marching-cubes cases) of a mask with a border of zeros."""
-    cdef int64_t[::1] moments = np.zeros(10, np.int64)
-    cdef int64_t[:, ::1] cubes = np.zeros((256, 4), np.int64)
-    cdef Mask view = _mask(mask)
-    with nogil:
-        _shape_sums(view, &moments[0], &cubes[0, 0], threads)
-    return np.asarray(moments), np.asarray(cubes)
-
-
-def mesh_measures(const int64_t[:, ::1] cubes, const double[::1] spacing):
-    """(volume, area) in mm3 and mm2."""
-    cdef double volume, area
-    _mesh_measures(&cubes[0, 0], &spacing[0], &volume, &area)
-    return volume, area
-
-
 cdef _triples(const vector[int32_t]& points):
     cdef Py_ssize_t count = points.size() // 3, i
     cdef int32_t[:, ::1] out = np.empty((count, 3), np.int32)
@@ -256,13 +243,29 @@ cdef _triples(const vector[int32_t]& points):
     return np.asarray(out)
 
 
-def plane_hulls(const uint8_t[:, :, ::1] mask, int threads):
-    """(n, 3) int32: corners of each plane's hull in half voxels."""
-    cdef vector[int32_t] points
+def shape_sums(const uint8_t[:, :, ::1] mask, int threads):
+    """Of a mask: 10 moments, (256, 4) sums of marching-cubes cases, and for z, y and x the (n, 3) corners of the hulls of
+    its planes in half voxels (csrc/radiomics/shape.hpp)."""
+    cdef int64_t[::1] moments = np.empty(10, np.int64)
+    cdef int64_t[:, ::1] cubes = np.empty((256, 4), np.int64)
     cdef Mask view = _mask(mask)
+    cdef ShapeSums sums
+    cdef int i
     with nogil:
-        points = _plane_hulls(view, threads)
-    return _triples(points)
+        sums = _shape_sums(view, threads)
+        for i in range(10):
+            moments[i] = sums.moments[i]
+        for i in range(1024):
+            cubes[i // 4, i % 4] = sums.cubes[i // 4][i % 4]
+    hulls = tuple(_triples(sums.hulls[i]) for i in range(3))
+    return np.asarray(moments), np.asarray(cubes), hulls
+
+
+def mesh_measures(const int64_t[:, ::1] cubes, const double[::1] spacing):
+    """(volume, area) in mm3 and mm2."""
+    cdef double volume, area
+    _mesh_measures(&cubes[0, 0], &spacing[0], &volume, &area)
+    return volume, area
 
 
 def fewer(const int32_t[:, ::1] points):

@@ -1,4 +1,4 @@
-// A plane of a mask with one bit a voxel; each row ends with a spare word of zeros.
+// A mask with one bit a voxel and a border of one voxel of zeros around it; each row ends with a spare word of zeros.
 #pragma once
 
 #include <cstring>
@@ -8,34 +8,53 @@
 
 namespace fastimg::radiomics {
 
-struct BitPlane {
-  std::int64_t ny, words;
+struct Bits {
+  std::int64_t nz, ny, nx, words;  // with the border
   std::vector<std::uint64_t> bits;
 
-  BitPlane(const Mask& mask, std::int64_t z) : ny(mask.ny), words((mask.nx + 63) / 64), bits(ny * (words + 1)) {
-    load(mask, z);
+  Bits(const Mask& mask, int threads)
+      : nz(mask.nz + 2),
+        ny(mask.ny + 2),
+        nx(mask.nx + 2),
+        words((nx + 63) / 64),
+        bits(static_cast<std::size_t>(nz * ny * (words + 1))) {
+    cpu::parallel_for(mask.nz, (mask.nz + 15) / 16, threads, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t z = begin; z < end; ++z)
+        for (std::int64_t y = 0; y < mask.ny; ++y)
+          pack(mask.data + (z * mask.ny + y) * mask.nx, mask.nx, row(z + 1, y + 1));
+    });
   }
-  const std::uint64_t* row(std::int64_t y) const { return bits.data() + y * (words + 1); }
+  std::uint64_t* row(std::int64_t z, std::int64_t y) { return bits.data() + (z * ny + y) * (words + 1); }
+  const std::uint64_t* row(std::int64_t z, std::int64_t y) const { return bits.data() + (z * ny + y) * (words + 1); }
 
-  void load(const Mask& mask, std::int64_t z) {
-    for (std::int64_t y = 0; y < ny; ++y) {
-      const std::uint8_t* from = mask.data + (z * ny + y) * mask.nx;
-      std::uint64_t* to = bits.data() + y * (words + 1);
-      for (std::int64_t w = 0; w < words; ++w) {
-        const std::int64_t count = mask.nx - 64 * w < 64 ? mask.nx - 64 * w : 64;
-        std::uint64_t word = 0;
-        std::int64_t x = 0;
-        for (; x + 8 <= count; x += 8) {
-          std::uint64_t eight;
-          std::memcpy(&eight, from + 64 * w + x, 8);
-          // Eight bytes of 0 or 1 to eight bits (little endian): byte i moves to bit i of the top byte.
-          word |= (eight * 0x0102040810204080ull) >> 56 << x;
-        }
-        for (; x < count; ++x) word |= std::uint64_t{from[64 * w + x]} << x;
-        to[w] = word;
+ private:
+  static void pack(const std::uint8_t* from, std::int64_t count, std::uint64_t* to) {
+    std::uint64_t carried = 0;
+    std::int64_t w = 0;
+    for (std::int64_t x = 0; x < count; x += 64, ++w) {
+      const std::int64_t part = count - x < 64 ? count - x : 64;
+      std::uint64_t word = 0;
+      std::int64_t i = 0;
+#ifdef __SSE2__
+      typedef char Sixteen __attribute__((vector_size(16)));
+      for (; i + 16 <= part; i += 16) {
+        Sixteen bytes;
+        std::memcpy(&bytes, from + x + i, 16);
+        const auto found = static_cast<std::uint16_t>(__builtin_ia32_pmovmskb128(bytes > 0));
+        word |= std::uint64_t{found} << i;
       }
-      to[words] = 0;
+#endif
+      for (; i + 8 <= part; i += 8) {
+        std::uint64_t eight;
+        std::memcpy(&eight, from + x + i, 8);
+        // Eight bytes of 0 or 1 to eight bits (little endian): byte i moves to bit i of the top byte.
+        word |= (eight * 0x0102040810204080ull) >> 56 << i;
+      }
+      for (; i < part; ++i) word |= std::uint64_t{from[x + i]} << i;
+      to[w] = word << 1 | carried;  // one place on, for the border
+      carried = word >> 63;
     }
+    if (carried) to[w] = carried;
   }
 };
 

@@ -53,38 +53,121 @@ class Outline {
 
 }  // namespace
 
-std::vector<std::int32_t> plane_hulls(const Mask& mask, int threads) {
-  const std::int64_t grain = (mask.nz + 15) / 16;
-  std::vector<std::vector<std::int32_t>> parts((mask.nz + grain - 1) / grain);
-  cpu::parallel_for(mask.nz, grain, threads, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<std::int32_t>& out = parts[begin / grain];
-    BitPlane plane(mask, begin), above(mask, begin);
-    std::vector<std::uint64_t> change(plane.words);
-    Outline outline;
-    std::int64_t first, last;
-    const auto changed = [&](const std::uint64_t* a, const std::uint64_t* b) {
-      for (std::int64_t w = 0; w < plane.words; ++w) change[w] = a[w] ^ b[w];
-      return ends(change.data(), plane.words, first, last);
-    };
-    for (std::int64_t z = begin; z < end; ++z) {
-      outline.clear();
-      for (std::int64_t y = 0; y < mask.ny; ++y) {
-        if (ends(plane.row(y), plane.words, first, last)) outline.add(2 * y, 2 * first - 1, 2 * last + 1);
-        if (y + 1 < mask.ny && changed(plane.row(y), plane.row(y + 1))) outline.add(2 * y + 1, 2 * first, 2 * last);
-      }
-      outline.emit(2 * z, out);
-      if (z + 1 == mask.nz) break;
-      above.load(mask, z + 1);
-      outline.clear();
-      for (std::int64_t y = 0; y < mask.ny; ++y)
-        if (changed(plane.row(y), above.row(y))) outline.add(2 * y, 2 * first, 2 * last);
-      outline.emit(2 * z + 1, out);
-      std::swap(plane.bits, above.bits);
-    }
-  });
+namespace {
+
+std::vector<std::int32_t> joined(const std::vector<std::vector<std::int32_t>>& parts) {
   std::vector<std::int32_t> all;
   for (const auto& part : parts) all.insert(all.end(), part.begin(), part.end());
   return all;
+}
+
+// Of planes whose rows along x are row(plane, 0 .. rows).
+template <class Row>
+std::vector<std::int32_t> hulls_of_rows(std::int64_t planes, std::int64_t rows, std::int64_t words, int threads,
+                                        const Row& row) {
+  const std::int64_t grain = (planes + 15) / 16;
+  std::vector<std::vector<std::int32_t>> parts((planes + grain - 1) / grain);
+  cpu::parallel_for(planes, grain, threads, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<std::int32_t>& out = parts[begin / grain];
+    std::vector<std::uint64_t> change(words);
+    Outline outline;
+    std::int64_t first, last;
+    const auto changed = [&](const std::uint64_t* a, const std::uint64_t* b) {
+      for (std::int64_t w = 0; w < words; ++w) change[w] = a[w] ^ b[w];
+      return ends(change.data(), words, first, last);
+    };
+    for (std::int64_t p = begin; p < end; ++p) {
+      outline.clear();
+      for (std::int64_t r = 0; r < rows; ++r) {
+        if (ends(row(p, r), words, first, last)) outline.add(2 * r, 2 * first - 1, 2 * last + 1);
+        if (r + 1 < rows && changed(row(p, r), row(p, r + 1))) outline.add(2 * r + 1, 2 * first, 2 * last);
+      }
+      outline.emit(2 * p, out);
+      if (p + 1 == planes) break;
+      outline.clear();
+      for (std::int64_t r = 0; r < rows; ++r)
+        if (changed(row(p, r), row(p + 1, r))) outline.add(2 * r, 2 * first, 2 * last);
+      outline.emit(2 * p + 1, out);
+    }
+  });
+  return joined(parts);
+}
+
+// Planes of constant x lie across the words: for each (y, x), the first and the last z of a voxel, of a change to y + 1
+// and of a change to x + 1, all bits of a word at once.
+class Columns {
+ public:
+  Columns(const Bits& bits, int threads) : bits_(bits) {
+    for (auto& table : places_) table.assign(bits.ny * bits.words * 64, -1);
+    cpu::parallel_for(bits.ny, (bits.ny + 15) / 16, threads, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t y = begin; y < end; ++y)
+        for (std::int64_t w = 0; w < bits.words; ++w)
+          for (int kind = 0; kind < 3; ++kind) fill(kind, y, w);
+    });
+  }
+
+  std::vector<std::int32_t> hulls(int threads) const {
+    const std::int64_t grain = (bits_.nx + 15) / 16;
+    std::vector<std::vector<std::int32_t>> parts((bits_.nx + grain - 1) / grain);
+    cpu::parallel_for(bits_.nx, grain, threads, [&](std::int64_t begin, std::int64_t end) {
+      std::vector<std::int32_t>& out = parts[begin / grain];
+      Outline outline;
+      for (std::int64_t x = begin; x < end; ++x) {
+        outline.clear();
+        for (std::int64_t y = 0; y < bits_.ny; ++y) {
+          const std::int64_t at = y * bits_.words * 64 + x;
+          if (places_[0][at] >= 0) outline.add(2 * y, 2 * places_[0][at] - 1, 2 * places_[1][at] + 1);
+          if (places_[2][at] >= 0) outline.add(2 * y + 1, 2 * places_[2][at], 2 * places_[3][at]);
+        }
+        outline.emit(2 * x, out);
+        outline.clear();
+        for (std::int64_t y = 0; y < bits_.ny; ++y) {
+          const std::int64_t at = y * bits_.words * 64 + x;
+          if (places_[4][at] >= 0) outline.add(2 * y, 2 * places_[4][at], 2 * places_[5][at]);
+        }
+        outline.emit(2 * x + 1, out);
+      }
+    });
+    return joined(parts);
+  }
+
+ private:
+  void fill(int kind, std::int64_t y, std::int64_t w) {
+    const auto word = [&](std::int64_t z) {
+      const std::uint64_t* row = bits_.row(z, y);
+      if (kind == 0) return row[w];
+      if (kind == 1) return y + 1 < bits_.ny ? row[w] ^ bits_.row(z, y + 1)[w] : std::uint64_t{0};
+      return row[w] ^ (row[w] >> 1 | row[w + 1] << 63);
+    };
+    const auto note = [&](int table, std::int64_t z, std::uint64_t fresh) {
+      std::int32_t* to = places_[table].data() + (y * bits_.words + w) * 64;
+      for (; fresh; fresh &= fresh - 1) to[__builtin_ctzll(fresh)] = static_cast<std::int32_t>(z);
+    };
+    std::uint64_t seen = 0;
+    for (std::int64_t z = 0; z < bits_.nz; ++z) {
+      const std::uint64_t now = word(z);
+      if (const std::uint64_t fresh = now & ~seen) note(2 * kind, z, fresh);
+      seen |= now;
+    }
+    for (std::int64_t z = bits_.nz - 1; seen; --z) {
+      const std::uint64_t now = word(z);
+      if (const std::uint64_t fresh = now & seen) note(2 * kind + 1, z, fresh);
+      seen &= ~now;
+    }
+  }
+
+  const Bits& bits_;
+  std::vector<std::int32_t> places_[6];
+};
+
+}  // namespace
+
+void find_hulls(const Bits& bits, ShapeSums& sums, int threads) {
+  sums.hulls[0] = hulls_of_rows(bits.nz, bits.ny, bits.words, threads,
+                                [&](std::int64_t z, std::int64_t y) { return bits.row(z, y); });
+  sums.hulls[1] = hulls_of_rows(bits.ny, bits.nz, bits.words, threads,
+                                [&](std::int64_t y, std::int64_t z) { return bits.row(z, y); });
+  sums.hulls[2] = Columns(bits, threads).hulls(threads);
 }
 
 namespace {

@@ -8,11 +8,6 @@
 namespace fastimg::radiomics {
 namespace {
 
-struct Sums {
-  std::int64_t moments[10] = {};
-  std::int64_t cubes[256][4] = {};
-};
-
 void row_moments(const std::uint64_t* row, std::int64_t words, std::int64_t z, std::int64_t y, std::int64_t* m) {
   std::int64_t n = 0, x1 = 0, x2 = 0;
   for (std::int64_t w = 0; w < words; ++w)
@@ -54,25 +49,28 @@ void row_cubes(const std::uint64_t* a, const std::uint64_t* b, const std::uint64
 
 }  // namespace
 
-void shape_sums(const Mask& mask, std::int64_t* moments, std::int64_t* cubes, int threads) {
+void sum_cubes(const Bits& bits, ShapeSums& sums, int threads) {
   std::mutex adding;
-  const std::int64_t grain = (mask.nz + 15) / 16;
-  cpu::parallel_for(mask.nz, grain, threads, [&](std::int64_t begin, std::int64_t end) {
-    Sums sums;
-    BitPlane plane(mask, begin), above(mask, begin + 1 < mask.nz ? begin + 1 : begin);
-    for (std::int64_t z = begin; z < end; ++z) {
-      for (std::int64_t y = 0; y < mask.ny; ++y) row_moments(plane.row(y), plane.words, z, y, sums.moments);
-      if (z + 1 < mask.nz) {
-        if (z > begin) above.load(mask, z + 1);
-        for (std::int64_t y = 0; y + 1 < mask.ny; ++y)
-          row_cubes(plane.row(y), plane.row(y + 1), above.row(y), above.row(y + 1), plane.words, z, y, sums.cubes);
-        std::swap(plane.bits, above.bits);
+  cpu::parallel_for(bits.nz - 1, (bits.nz + 14) / 16, threads, [&](std::int64_t begin, std::int64_t end) {
+    ShapeSums own;
+    for (std::int64_t z = begin; z < end; ++z)
+      for (std::int64_t y = 0; y + 1 < bits.ny; ++y) {
+        row_moments(bits.row(z, y), bits.words, z, y, own.moments);
+        row_cubes(bits.row(z, y), bits.row(z, y + 1), bits.row(z + 1, y), bits.row(z + 1, y + 1), bits.words, z, y,
+                  own.cubes);
       }
-    }
     std::lock_guard<std::mutex> lock(adding);
-    for (int i = 0; i < 10; ++i) moments[i] += sums.moments[i];
-    for (int i = 0; i < 1024; ++i) cubes[i] += sums.cubes[i / 4][i % 4];
+    for (int i = 0; i < 10; ++i) sums.moments[i] += own.moments[i];
+    for (int i = 0; i < 1024; ++i) sums.cubes[i / 4][i % 4] += own.cubes[i / 4][i % 4];
   });
+}
+
+ShapeSums shape_sums(const Mask& mask, int threads) {
+  const Bits bits(mask, threads);
+  ShapeSums sums;
+  sum_cubes(bits, sums, threads);
+  find_hulls(bits, sums, threads);
+  return sums;
 }
 
 void mesh_measures(const std::int64_t* cubes, const double* spacing, double* volume, double* area) {

@@ -17,15 +17,12 @@ __all__ = ["morphology"]
 
 def morphology(region: Region, settings: Settings, *, threads: int) -> dict[str, float]:
     """All features of the family, by their key."""
-    mask = np.zeros(tuple(n + 2 for n in region.mask.shape), np.uint8)
-    mask[1:-1, 1:-1, 1:-1] = region.mask
     spacing = np.array(region.spacing)
     peer = settings.compat == "pyradiomics"
-    moments, cubes = _native.shape_sums(mask, threads)
+    moments, cubes, hulls = _native.shape_sums(region.mask.view(np.uint8), threads)
     volume, area = _native.mesh_measures(cubes, spacing)
     voxels = int(moments[0])
-    points = _native.plane_hulls(mask, threads)
-    corners = _native.fewer(points)
+    corners = _native.fewer(hulls[0])
     lengths = 4 * np.sqrt(_eigenvalues(moments, spacing, voxels if peer else max(voxels - 1, 1)))
     least, minor, major = (float(length) for length in lengths)
     sphere = (36 * math.pi * volume**2) ** (1 / 3)
@@ -45,9 +42,9 @@ def morphology(region: Region, settings: Settings, *, threads: int) -> dict[str,
         "morph_pca_least_axis": least,
         "morph_pca_elongation": minor / major if major > 0 else math.nan,
         "morph_pca_flatness": least / major if major > 0 else math.nan,
-        "shape_Maximum2DDiameterSlice": _native.diameter_in_planes(points, spacing),
-        "shape_Maximum2DDiameterColumn": _in_planes(mask, spacing, (1, 0, 2), threads),
-        "shape_Maximum2DDiameterRow": _in_planes(mask, spacing, (2, 1, 0), threads),
+        "shape_Maximum2DDiameterSlice": _native.diameter_in_planes(hulls[0], spacing),
+        "shape_Maximum2DDiameterColumn": _native.diameter_in_planes(hulls[1], spacing[[1, 0, 2]]),
+        "shape_Maximum2DDiameterRow": _native.diameter_in_planes(hulls[2], spacing[::-1].copy()),
     }
     if not peer:
         found.update(_densities(corners, spacing, volume, area, (major / 2, minor / 2, least / 2)))
@@ -69,11 +66,6 @@ def _eigenvalues(moments: npt.NDArray[np.int64], spacing: npt.NDArray[np.float64
     for (a, b), product in zip(((0, 1), (0, 2), (1, 2)), cross, strict=True):
         matrix[a, b] = matrix[b, a] = (n * product - first[a] * first[b]) / n / divisor * spacing[a] * spacing[b]
     return np.maximum(np.linalg.eigvalsh(matrix), 0)
-
-
-def _in_planes(mask: Any, spacing: npt.NDArray[np.float64], order: tuple[int, int, int], threads: int) -> float:
-    turned = np.ascontiguousarray(mask.transpose(order))
-    return _native.diameter_in_planes(_native.plane_hulls(turned, threads), np.ascontiguousarray(spacing[list(order)]))
 
 
 def _centre_shift(region: Region, moments: npt.NDArray[np.int64], spacing: npt.NDArray[np.float64]) -> float:
