@@ -1,6 +1,7 @@
 #pragma once
 
 #include <limits>
+#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -8,6 +9,7 @@
 #include "cpu/pool.hpp"
 #include "dicom/decode.hpp"
 #include "dicom/inflate.hpp"
+#include "dicom/jpeg_lossless.hpp"
 #include "dicom/rle.hpp"
 
 namespace fastimg::dicom {
@@ -31,13 +33,13 @@ inline std::uint64_t product(std::initializer_list<std::uint64_t> factors) {
 // Frames to decode, filled one call a frame and run at once.
 class Plan {
  public:
-  void add(const std::string& path, std::uint64_t pixels, std::uint32_t samples, const py::dtype& type, int packing,
+  void add(const std::string& path, std::uint64_t pixels, std::uint32_t columns, std::uint32_t samples, const py::dtype& type, int packing,
            bool planar, bool swap, bool swap_pairs, std::uint64_t index, std::uint64_t offset, std::uint64_t length,
            std::uint64_t deflated_at, const std::vector<std::pair<std::uint64_t, std::uint64_t>>& spans, int left,
            int right, double slope, double intercept, std::uint64_t slice) {
     Frame frame;
     frame.path = path;
-    frame.layout = {pixels, samples, type_of(type), static_cast<Packing>(packing), planar, swap, swap_pairs};
+    frame.layout = {pixels, columns, samples, type_of(type), static_cast<Packing>(packing), planar, swap, swap_pairs};
     frame.index = index;
     frame.offset = offset;
     frame.length = length;
@@ -132,6 +134,33 @@ inline py::bytes rle_bytes(const py::bytes& data, std::uint64_t pixels, unsigned
   return py::bytes(reinterpret_cast<const char*>(out.data()), size);
 }
 
+// One frame of lossless JPEG, sample-interleaved, in 16-bit words or (precision up to 8) bytes.
+inline py::bytes jpeg_lossless_bytes(const py::bytes& data, std::uint32_t rows, std::uint32_t columns,
+                                     std::uint32_t samples) {
+  const std::string_view in = data;
+  std::string out;
+  {
+    py::gil_scoped_release release;
+    auto decoder = std::make_unique<JpegLossless>();
+    const char* problem =
+        decoder->open(reinterpret_cast<const Byte*>(in.data()), in.size(), rows, columns, samples);
+    if (problem) throw std::runtime_error(problem);
+    JpegLossless::Rows part;
+    std::uint64_t done = 0;
+    const std::uint64_t values = product({rows, columns, samples});
+    while (done < values && decoder->next(part)) {
+      if (decoder->width() == 2) {
+        out.append(reinterpret_cast<const char*>(part.values), 2 * part.count);
+      } else {
+        for (std::uint64_t i = 0; i < part.count; ++i) out.push_back(static_cast<char>(part.values[i]));
+      }
+      done += part.count;
+    }
+    if (decoder->problem()) throw std::runtime_error(decoder->problem());
+  }
+  return py::bytes(out);
+}
+
 // At most `limit` bytes of a raw DEFLATE stream.
 inline py::bytes inflated_bytes(const py::bytes& data, std::uint64_t limit) {
   const std::string_view in = data;
@@ -144,7 +173,7 @@ inline py::bytes inflated_bytes(const py::bytes& data, std::uint64_t limit) {
 inline void register_decode(py::module_& module) {
   py::class_<Plan>(module, "Plan")
       .def(py::init<>())
-      .def("add", &Plan::add, py::kw_only(), py::arg("path"), py::arg("pixels"), py::arg("samples"), py::arg("dtype"),
+      .def("add", &Plan::add, py::kw_only(), py::arg("path"), py::arg("pixels"), py::arg("columns"), py::arg("samples"), py::arg("dtype"),
            py::arg("packing"), py::arg("planar"), py::arg("swap"), py::arg("swap_pairs"), py::arg("index"),
            py::arg("offset"), py::arg("length"), py::arg("deflated_at"), py::arg("spans"), py::arg("left"),
            py::arg("right"), py::arg("slope"), py::arg("intercept"), py::arg("slice"))
@@ -155,6 +184,8 @@ inline void register_decode(py::module_& module) {
              py::arg("slope"), py::arg("intercept"), py::arg("threads"));
   module.def("spans", &spans_of, py::arg("path"), py::arg("offset"), py::arg("big"), py::arg("frames"),
              py::arg("extended_offsets"), py::arg("extended_lengths"));
+  module.def("jpeg_lossless", &jpeg_lossless_bytes, py::arg("data"), py::arg("rows"), py::arg("columns"),
+             py::arg("samples"));
   module.def("inflate", &inflated_bytes, py::arg("data"), py::arg("limit"));
   module.def("rle_decode", &rle_bytes, py::arg("data"), py::arg("pixels"), py::arg("samples"), py::arg("sample_bytes"));
 }

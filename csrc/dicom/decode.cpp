@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 
 #include "cpu/pool.hpp"
 #include "dicom/inflate.hpp"
+#include "dicom/jpeg_lossless.hpp"
 #include "dicom/rle.hpp"
 
 namespace fastimg::dicom {
@@ -160,6 +162,8 @@ void decode_one(const Frame& frame, void* out, Type to) {
       stored = room.stored.data();
       break;
     }
+    case Packing::jpeg_lossless:
+      fail("not one frame alone");
     case Packing::rle: {
       collect(frame, room.packed);
       // A PackBits byte yields at most 128: a header that claims more than that is not believed.
@@ -177,6 +181,96 @@ void decode_one(const Frame& frame, void* out, Type to) {
   room.drop_if_large();
 }
 
+// Up to kTogether frames of lossless JPEG. Those of one size are decoded in turns.
+class LosslessGroup {
+ public:
+  void run(const Frame* const* frames, int count, void* out, Type to, const char** problems) {
+    JpegLossless* alike[JpegLossless::kTogether];
+    int places[JpegLossless::kTogether], n = 0;
+    for (int i = 0; i < count; ++i) {
+      problems[i] = open(*frames[i], i);
+      if (problems[i]) continue;
+      if (n && !decoders_[places[0]].fits(decoders_[i])) {
+        problems[i] = alone(*frames[i], i, out, to);
+        continue;
+      }
+      places[n] = i;
+      alike[n++] = &decoders_[i];
+    }
+    if (n == 1) {
+      problems[places[0]] = alone(*frames[places[0]], places[0], out, to);
+    } else if (n > 1) {
+      bool alive[JpegLossless::kTogether] = {true, true, true, true};
+      JpegLossless::Rows rows[JpegLossless::kTogether];
+      for (bool more = true; more;) {
+        JpegLossless::next(alike, n, rows, alive);
+        more = false;
+        for (int k = 0; k < n; ++k) {
+          if (alive[k]) place(*frames[places[k]], rows[k], out, to);
+          more |= alive[k];
+        }
+      }
+      for (int k = 0; k < n; ++k) problems[places[k]] = alike[k]->problem();
+    }
+    for (std::vector<Byte>& bytes : packed_)
+      if (bytes.capacity() > Room::kKeep) bytes = {};
+  }
+
+ private:
+  const char* open(const Frame& frame, int i) {
+    const Layout& layout = frame.layout;
+    const unsigned width = size_of(layout.type);
+    if (layout.columns == 0 || layout.pixels % layout.columns || width > 2)
+      return "not an image of lossless JPEG";
+    try {
+      collect(frame, packed_[i]);
+    } catch (const std::runtime_error&) {
+      return "the compressed frame cannot be read";
+    }
+    const char* problem =
+        decoders_[i].open(packed_[i].data(), packed_[i].size(),
+                          static_cast<std::uint32_t>(layout.pixels / layout.columns), layout.columns, layout.samples);
+    if (!problem && decoders_[i].width() != width && (width == 1 || layout.type == Type::i16))
+      return "the JPEG codestream's samples are not those that are allocated";
+    return problem;
+  }
+
+  const char* alone(const Frame& frame, int i, void* out, Type to) {
+    JpegLossless::Rows rows;
+    while (decoders_[i].next(rows)) {
+      place(frame, rows, out, to);
+      if (frame.layout.samples > 1) break;
+    }
+    return decoders_[i].problem();
+  }
+
+  void place(const Frame& frame, const JpegLossless::Rows& rows, void* out, Type to) {
+    const Layout& layout = frame.layout;
+    const void* stored = rows.values;
+    const bool is_signed = layout.type == Type::i8 || layout.type == Type::i16;
+    Type type = is_signed ? Type::i16 : Type::u16;
+    if (size_of(layout.type) == 1) {  // samples of at most 8 bits, their sign in the eighth
+      narrow_.resize(rows.count);
+      for (std::uint64_t i = 0; i < rows.count; ++i) narrow_[i] = static_cast<Byte>(rows.values[i]);
+      stored = narrow_.data();
+      type = is_signed ? Type::i8 : Type::u8;
+    }
+    Byte* target = static_cast<Byte*>(out) +
+                   (frame.slice * layout.pixels * layout.samples + rows.first) * size_of(to);
+    rescale(stored, type, target, to, static_cast<std::int64_t>(rows.count), frame.rescale);
+  }
+
+  JpegLossless decoders_[JpegLossless::kTogether];
+  std::vector<Byte> packed_[JpegLossless::kTogether];
+  std::vector<Byte> narrow_;
+};
+
+LosslessGroup& lossless_of_thread() {
+  static thread_local std::unique_ptr<LosslessGroup> group;
+  if (!group) group = std::make_unique<LosslessGroup>();
+  return *group;
+}
+
 }  // namespace
 
 std::vector<Byte> frame_bytes(const Frame& frame) {
@@ -188,16 +282,42 @@ std::vector<Byte> frame_bytes(const Frame& frame) {
 std::vector<Failure> decode(const std::vector<Frame>& frames, void* out, Type to, int threads) {
   std::vector<Failure> failures;
   std::mutex mutex;
-  cpu::parallel_for(static_cast<std::int64_t>(frames.size()), 1, threads, [&](std::int64_t begin, std::int64_t end) {
+  const auto failed = [&](std::size_t frame, const char* message) {
+    std::lock_guard<std::mutex> lock(mutex);
+    failures.push_back({frame, message});
+  };
+  std::vector<std::size_t> lossless, others;
+  for (std::size_t i = 0; i < frames.size(); ++i)
+    (frames[i].layout.packing == Packing::jpeg_lossless ? lossless : others).push_back(i);
+  cpu::parallel_for(static_cast<std::int64_t>(others.size()), 1, threads, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
+      const std::size_t frame = others[static_cast<std::size_t>(i)];
       try {
-        decode_one(frames[static_cast<std::size_t>(i)], out, to);
+        decode_one(frames[frame], out, to);
       } catch (const std::exception& error) {
-        std::lock_guard<std::mutex> lock(mutex);
-        failures.push_back({static_cast<std::uint64_t>(i), error.what()});
+        failed(frame, error.what());
       }
     }
   });
+  if (!lossless.empty()) {
+    const auto workers = static_cast<std::size_t>(std::max(1, threads > 0 ? threads : cpu::api().threads()));
+    const auto count = static_cast<std::int64_t>(lossless.size());
+    const std::int64_t group =
+        std::clamp<std::int64_t>(count / static_cast<std::int64_t>(workers), 1, JpegLossless::kTogether);
+    cpu::parallel_for(count, group, threads, [&](std::int64_t begin, std::int64_t end) {
+      const Frame* list[JpegLossless::kTogether];
+      const char* problems[JpegLossless::kTogether] = {nullptr};
+      const int n = static_cast<int>(end - begin);
+      for (int k = 0; k < n; ++k) list[k] = &frames[lossless[static_cast<std::size_t>(begin + k)]];
+      try {
+        lossless_of_thread().run(list, n, out, to, problems);
+      } catch (const std::exception& error) {
+        for (const char*& problem : problems) problem = "the frames do not fit into memory";
+      }
+      for (int k = 0; k < n; ++k)
+        if (problems[k]) failed(lossless[static_cast<std::size_t>(begin + k)], problems[k]);
+    });
+  }
   std::sort(failures.begin(), failures.end(), [](const Failure& a, const Failure& b) { return a.frame < b.frame; });
   return failures;
 }

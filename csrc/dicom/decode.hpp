@@ -15,12 +15,14 @@ enum class Packing : std::int32_t {
   native,
   bits,
   rle,
-  ybr422
+  ybr422,
+  jpeg_lossless
 };  // bits: 1 bit allocated; ybr422: native, two pixels share colour
 
 // How one frame's pixels are stored.
 struct Layout {
   std::uint64_t pixels = 0;  // rows * columns
+  std::uint32_t columns = 0;
   std::uint32_t samples = 1;
   Type type = Type::u16;  // of a stored sample
   Packing packing = Packing::native;

@@ -31,6 +31,7 @@ def decode_slices(
     plan = _native.Plan()
     tables: list[int] = []
     codecs: list[int] = []
+    lossless: list[int] = []  # those of the plan that a codec takes where the native decoder refuses them
     spans: dict[str, Any] = {}
     for place, (layout, index, one) in enumerate(zip(layouts, frames, maps, strict=True)):
         if not layout.encapsulated and layout.syntax not in ("", *NATIVE):
@@ -39,9 +40,11 @@ def decode_slices(
             raise FormatError(f"unsupported-syntax: no decoder for transfer syntax {layout.syntax}")
         if one.table is not None:
             tables.append(place)
-        elif not layout.native:
+        elif not layout.native and not layout.lossless_jpeg:
             codecs.append(place)
         else:
+            if layout.lossless_jpeg:
+                lossless.append(place)
             layout.add(
                 plan,
                 index=index,
@@ -50,7 +53,7 @@ def decode_slices(
                 intercept=one.intercept,
                 spans=_spans(layout, index, spans),
             )
-    _run(plan, out, threads)
+    codecs += _run(plan, out, threads, lossless)
     _through_codecs(layouts, frames, maps, out, codecs, spans, threads)
     for place in tables:
         _through_table(layouts[place], frames[place], maps[place], out[place], spans)
@@ -71,11 +74,16 @@ def _spans(layout: Layout, index: int, known: dict[str, Any]) -> list[tuple[int,
     return list(frames[index])
 
 
-def _run(plan: Any, out: Any, threads: int) -> None:
-    if len(plan):
-        failed = plan.run(out, threads)
-        if failed:
-            raise FormatError(f"decode-failed: slice {failed[0][0]}: {failed[0][1]}")
+def _run(plan: Any, out: Any, threads: int, tried: Sequence[int] = ()) -> list[int]:
+    """Run the plan; the slices among `tried` that it refused."""
+    if not len(plan):
+        return []
+    second = set(tried)
+    failed = plan.run(out, threads)
+    for place, problem in failed:
+        if place not in second:
+            raise FormatError(f"decode-failed: slice {place}: {problem}")
+    return [place for place, _ in failed]
 
 
 def _through_codecs(

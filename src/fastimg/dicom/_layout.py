@@ -15,7 +15,8 @@ __all__ = ["Layout", "layout_of"]
 
 NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
 RLE = "1.2.840.10008.1.2.5"
-_PLAIN, _BITS, _RLE, _YBR422 = range(4)
+LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
+_PLAIN, _BITS, _RLE, _YBR422, _LOSSLESS = range(5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,11 @@ class Layout:
         return not self.encapsulated or self.syntax == RLE
 
     @property
+    def lossless_jpeg(self) -> bool:
+        """Whether the native decoder of lossless JPEG may take the frames; a codec takes those that it refuses."""
+        return self.encapsulated and self.syntax in LOSSLESS and self.bits_allocated in (8, 16)
+
+    @property
     def encapsulated(self) -> bool:
         """Whether the pixels are in fragments."""
         return self.length < 0
@@ -85,15 +91,18 @@ class Layout:
         """Put `frames` frames from `index` into a native plan; they go to `slice` and after it."""
         packing = _PLAIN
         if self.encapsulated:
-            packing = _RLE
+            packing = _LOSSLESS if self.syntax in LOSSLESS else _RLE
         elif self.bits_allocated == 1:
             packing = _BITS
         elif self.photometric == "YBR_FULL_422" and self.samples == 3 and self.dtype.itemsize == 1:
             packing = _YBR422
         left, right = shifts or (self.left, self.right)
+        if packing == _LOSSLESS:  # the codestream has the stored bits in its lowest ones
+            left = right = self.bits_allocated - self.bits_stored
         plan.add(
             path=os.fsencode(self.path),
             pixels=self.rows * self.columns * frames,
+            columns=self.columns,
             samples=self.samples,
             dtype=self.dtype,
             packing=packing,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -121,17 +122,20 @@ def compressed_frames(layout: Layout, *, threads: int | None = None, frames: Any
     shape += (layout.samples,) if layout.samples > 1 else ()
     array = _arrays.empty(shape, layout.dtype, np.empty(0))
     plan = _native.Plan()
-    for index in wanted:
-        layout.add(plan, index=index, slice=0, spans=spans[index])
+    for place, index in enumerate(wanted):
+        layout.add(plan, index=index, slice=place, spans=spans[index])
+    left: Sequence[int] = range(len(wanted))
+    if layout.lossless_jpeg:  # what the native decoder refuses goes to the codec
+        left = [place for place, _ in plan.run(array, thread_count(threads))]
 
     def one(place: int) -> None:
         array[place] = decode(plan.bytes(place), layout)
 
-    workers = min(threads or config.threads(), len(wanted))
+    workers = min(threads or config.threads(), len(left))
     if workers <= 1:
-        for place in range(len(wanted)):
+        for place in left:
             one(place)
     else:
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(one, range(len(wanted))))
+            list(pool.map(one, left))
     return array
