@@ -100,10 +100,10 @@ void plain(JpegStream* const* streams, std::int64_t values) {
   state.load(streams, values);
   const JpegTable::Plain* tables[N];
   for (int i = 0; i < N; ++i) tables[i] = streams[i]->table->plain;
-  for (std::int64_t done = 0; done + 2 <= values; done += 2) {
+  for (std::int64_t done = 0; done + 3 <= values; done += 3) {
     for (int i = 0; i < N; ++i) state.refill(i);
-#pragma GCC unroll 2
-    for (int turn = 0; turn < 2; ++turn) {  // at most 11 + 15 bits each
+#pragma GCC unroll 3
+    for (int turn = 0; turn < 3; ++turn) {
 #pragma GCC unroll 4
       for (int i = 0; i < N; ++i) {
         const JpegTable::Plain cell = tables[i][state.bits[i] >> (64 - JpegTable::kBits)];
@@ -111,10 +111,8 @@ void plain(JpegStream* const* streams, std::int64_t values) {
           state.slow(streams[i], i);
           continue;
         }
-        const std::uint64_t rest = state.bits[i] << cell.length;
-        const auto value = static_cast<std::int64_t>(rest >> 1 >> (63 - (cell.total - cell.length)));
-        const std::int64_t positive = static_cast<std::int64_t>(rest) >> 63;
-        *state.out[i]++ = static_cast<std::int16_t>(value + (cell.offset & ~positive));
+        const std::uint64_t low = state.bits[i] >> (64 - cell.total) & ((std::uint64_t{1} << cell.size) - 1);
+        *state.out[i]++ = static_cast<std::int16_t>(static_cast<int>(low) + cell.base);
         state.bits[i] <<= cell.total;
         state.count[i] -= cell.total;
       }

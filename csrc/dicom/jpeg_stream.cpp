@@ -15,11 +15,12 @@ bool JpegTable::build(const Byte* code_counts, const Byte* code_sizes, unsigned 
       const unsigned size = code_sizes[index];
       if (size > 16 || code >= 1u << length) return false;
       bits += static_cast<double>(static_cast<unsigned>(length) + size) / (1u << length);
-      if (length > kBits || size == 16) continue;  // size 16 has no further bits
-      const Plain cell{static_cast<std::uint8_t>(length + static_cast<int>(size)), static_cast<std::uint8_t>(length),
-                       static_cast<std::int16_t>(1 - (1 << size))};
-      const unsigned begin = code << (kBits - length), end = (code + 1) << (kBits - length);
-      for (unsigned at = begin; at < end; ++at) plain[at] = cell;
+      const int total = length + static_cast<int>(size);
+      if (length + (size > 0) > kBits || total > kMost || size == 16) continue;  // size 16 has no further bits
+      const unsigned begin = code << (kBits - length), half = 1u << (kBits - length) >> 1;
+      for (unsigned at = 0; at < 2 * half + (half == 0); ++at)
+        plain[begin + at] = {static_cast<std::uint8_t>(total), static_cast<std::uint8_t>(size),
+                             static_cast<std::int16_t>(at < half ? 1 - (1 << size) : 0)};
     }
     bound[length] = code << (16 - length);
     code <<= 1;
@@ -31,10 +32,8 @@ bool JpegTable::build(const Byte* code_counts, const Byte* code_sizes, unsigned 
     const Plain cell = plain[at];
     taken[at] = cell.total && cell.total <= kBits ? cell.total : 0;
     if (!taken[at]) continue;
-    const unsigned size = cell.total - cell.length;
-    const unsigned low = at >> (kBits - cell.total) & ((1u << size) - 1);
-    value[at] = static_cast<std::int16_t>(size && !(low >> (size - 1)) ? static_cast<int>(low) + cell.offset
-                                                                       : static_cast<int>(low));
+    value[at] = static_cast<std::int16_t>((at >> (kBits - cell.total) & ((1u << cell.size) - 1)) +
+                                          static_cast<unsigned>(cell.base));
   }
   for (unsigned at = 0; at < kCells; ++at) {
     Multi cell = 0;

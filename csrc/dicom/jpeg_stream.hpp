@@ -14,11 +14,12 @@ struct JpegTable {
   static constexpr int kBits = 11;
   static constexpr unsigned kCells = 1u << kBits;
 
-  // A code whose bits fit the index: `offset` is 1 - 2^size, what is added to a difference whose first bit is 0.
+  // A code that fits the index, its difference's first bit too: the difference is its other bits plus `base`.
   struct Plain {
-    std::uint8_t total, length;  // bits of code and difference; of the code. total 0: look it up slowly
-    std::int16_t offset;
+    std::uint8_t total, size;  // bits of code and difference; of the difference. total 0: look it up slowly
+    std::int16_t base;
   };
+  static constexpr int kMost = 18;  // bits of such a code and difference: one refill serves three
   // Up to three whole differences: 3 x 16 bits, then their number, then their bits (0: look it up slowly).
   using Multi = std::uint64_t;
 
