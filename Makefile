@@ -20,15 +20,19 @@ soak: $(VENV)/test
 soak-short: $(VENV)/test
 	FASTIMG_SOAK_MINUTES=1 $(BIN)/python -m pytest -n 2 -m soak
 
-# libFuzzer under AddressSanitizer and UBSan over everything that walks a stranger's DICOM; needs clang.
-FUZZ_SECONDS ?= 600
-FUZZ_PARTS := walk source part10 inflate fragments rle groups values columns scan
-fuzz: $(VENV)/core
-	mkdir -p out/corpus
-	cp -n $$($(BIN)/python -c 'import pydicom; print(pydicom.__path__[0])')/data/test_files/*.dcm out/corpus || true
-	$(CLANG) -std=c++17 -O2 -g1 -fsanitize=fuzzer,address,undefined -Icsrc -Ikernels \
-	    $(FUZZ_PARTS:%=csrc/dicom/%.cpp) csrc/dicom/fuzz/target.cpp -o out/fuzz
-	out/fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -rss_limit_mb=2048 out/corpus
+# libFuzzer under AddressSanitizer and UBSan over everything that walks a stranger's DICOM, target by target; needs clang.
+# FUZZ_SECONDS each, or FUZZ_RUNS executions each.
+FUZZ_SECONDS ?= 90
+FUZZ_RUNS ?= -1
+FUZZ_FLAGS := -std=c++17 -O2 -g1 -fsanitize=fuzzer,address,undefined -fno-sanitize=shift-base -fno-sanitize-recover=undefined
+fuzz: $(VENV)/test
+	mkdir -p out/corpus out/fuzz
+	$(BIN)/python tests/dicom/fuzz_corpus.py out/corpus > out/fuzz/targets
+	set -e; while read target sources; do \
+	    $(CLANG) $(FUZZ_FLAGS) -Icsrc -Ikernels $$sources csrc/dicom/fuzz/$$target.cpp -o out/fuzz/$$target; \
+	    out/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -runs=$(FUZZ_RUNS) -max_len=65536 -rss_limit_mb=2048 \
+	        -artifact_prefix=out/fuzz/ -print_final_stats=1 out/corpus/$$target; \
+	done < out/fuzz/targets
 
 bench: $(VENV)/test
 	mkdir -p out

@@ -33,10 +33,11 @@ inline std::uint64_t product(std::initializer_list<std::uint64_t> factors) {
 // Frames to decode, filled one call a frame and run at once.
 class Plan {
  public:
-  void add(const std::string& path, std::uint64_t pixels, std::uint32_t columns, std::uint32_t samples, const py::dtype& type, int packing,
-           bool planar, bool swap, bool swap_pairs, std::uint64_t index, std::uint64_t offset, std::uint64_t length,
-           std::uint64_t deflated_at, const std::vector<std::pair<std::uint64_t, std::uint64_t>>& spans, int left,
-           int right, double slope, double intercept, std::uint64_t slice) {
+  void add(const std::string& path, std::uint64_t pixels, std::uint32_t columns, std::uint32_t samples,
+           const py::dtype& type, int packing, bool planar, bool swap, bool swap_pairs, std::uint64_t index,
+           std::uint64_t offset, std::uint64_t length, std::uint64_t deflated_at,
+           const std::vector<std::pair<std::uint64_t, std::uint64_t>>& spans, int left, int right, double slope,
+           double intercept, std::uint64_t slice) {
     Frame frame;
     frame.path = path;
     frame.layout = {pixels, columns, samples, type_of(type), static_cast<Packing>(packing), planar, swap, swap_pairs};
@@ -142,8 +143,7 @@ inline py::bytes jpeg_lossless_bytes(const py::bytes& data, std::uint32_t rows, 
   {
     py::gil_scoped_release release;
     auto decoder = std::make_unique<JpegLossless>();
-    const char* problem =
-        decoder->open(reinterpret_cast<const Byte*>(in.data()), in.size(), rows, columns, samples);
+    const char* problem = decoder->open(reinterpret_cast<const Byte*>(in.data()), in.size(), rows, columns, samples);
     if (problem) throw std::runtime_error(problem);
     JpegLossless::Rows part;
     std::uint64_t done = 0;
@@ -173,10 +173,10 @@ inline py::bytes inflated_bytes(const py::bytes& data, std::uint64_t limit) {
 inline void register_decode(py::module_& module) {
   py::class_<Plan>(module, "Plan")
       .def(py::init<>())
-      .def("add", &Plan::add, py::kw_only(), py::arg("path"), py::arg("pixels"), py::arg("columns"), py::arg("samples"), py::arg("dtype"),
-           py::arg("packing"), py::arg("planar"), py::arg("swap"), py::arg("swap_pairs"), py::arg("index"),
-           py::arg("offset"), py::arg("length"), py::arg("deflated_at"), py::arg("spans"), py::arg("left"),
-           py::arg("right"), py::arg("slope"), py::arg("intercept"), py::arg("slice"))
+      .def("add", &Plan::add, py::kw_only(), py::arg("path"), py::arg("pixels"), py::arg("columns"), py::arg("samples"),
+           py::arg("dtype"), py::arg("packing"), py::arg("planar"), py::arg("swap"), py::arg("swap_pairs"),
+           py::arg("index"), py::arg("offset"), py::arg("length"), py::arg("deflated_at"), py::arg("spans"),
+           py::arg("left"), py::arg("right"), py::arg("slope"), py::arg("intercept"), py::arg("slice"))
       .def("run", &Plan::run, py::arg("out"), py::arg("threads"))
       .def("bytes", &Plan::bytes, py::arg("index"))
       .def("__len__", &Plan::size);
@@ -184,6 +184,7 @@ inline void register_decode(py::module_& module) {
              py::arg("slope"), py::arg("intercept"), py::arg("threads"));
   module.def("spans", &spans_of, py::arg("path"), py::arg("offset"), py::arg("big"), py::arg("frames"),
              py::arg("extended_offsets"), py::arg("extended_lengths"));
+  module.attr("JPEG_CUT") = JpegLossless::kCut;
   module.def("jpeg_lossless", &jpeg_lossless_bytes, py::arg("data"), py::arg("rows"), py::arg("columns"),
              py::arg("samples"));
   module.def("inflate", &inflated_bytes, py::arg("data"), py::arg("limit"));

@@ -220,8 +220,7 @@ class LosslessGroup {
   const char* open(const Frame& frame, int i) {
     const Layout& layout = frame.layout;
     const unsigned width = size_of(layout.type);
-    if (layout.columns == 0 || layout.pixels % layout.columns || width > 2)
-      return "not an image of lossless JPEG";
+    if (layout.columns == 0 || layout.pixels % layout.columns || width > 2) return "not an image of lossless JPEG";
     try {
       collect(frame, packed_[i]);
     } catch (const std::runtime_error&) {
@@ -255,8 +254,7 @@ class LosslessGroup {
       stored = narrow_.data();
       type = is_signed ? Type::i8 : Type::u8;
     }
-    Byte* target = static_cast<Byte*>(out) +
-                   (frame.slice * layout.pixels * layout.samples + rows.first) * size_of(to);
+    Byte* target = static_cast<Byte*>(out) + (frame.slice * layout.pixels * layout.samples + rows.first) * size_of(to);
     rescale(stored, type, target, to, static_cast<std::int64_t>(rows.count), frame.rescale);
   }
 

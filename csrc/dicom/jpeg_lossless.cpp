@@ -11,8 +11,10 @@
 namespace fastimg::dicom {
 namespace {
 
-constexpr std::uint64_t kBand = 4096;  // values decoded before their rows are predicted: all of it stays in the L1 cache
+constexpr std::uint64_t kBand =
+    4096;  // values decoded before their rows are predicted: all of it stays in the L1 cache
 constexpr const char* kDamaged = "the JPEG codestream is damaged";
+constexpr const char* kCut = JpegLossless::kCut;
 constexpr const char* kUnusual = "the JPEG codestream is not a plain lossless one";
 
 std::uint32_t big16(const Byte* p) { return static_cast<std::uint32_t>(p[0] << 8 | p[1]); }
@@ -161,8 +163,8 @@ bool JpegLossless::begin_segment() {
     restart_ = (restart_ + 1) & 7;
     at_ += 2;
   }
-  segment_end_ = interval_ ? static_cast<std::uint32_t>(std::min<std::uint64_t>(std::uint64_t{row_} + interval_, rows_))
-                           : rows_;
+  segment_end_ =
+      interval_ ? static_cast<std::uint32_t>(std::min<std::uint64_t>(std::uint64_t{row_} + interval_, rows_)) : rows_;
   const std::uint64_t wide = std::uint64_t{columns_} * static_cast<unsigned>(scan_count_);
   // A segment ends at its marker at the latest: with restarts, do not make room for all that is left each time.
   const std::uint64_t left = static_cast<std::uint64_t>(end_ - at_);
@@ -170,7 +172,7 @@ bool JpegLossless::begin_segment() {
   const std::uint64_t room = most + 32 + jpeg_padding(band_rows_ * wide);
   if (packed_.size() < room) packed_.resize(room);
   const std::uint64_t size = unstuff(at_, at_ + most, packed_.data());
-  if ((segment_end_ - row_) * wide > 8 * size) return fail(kDamaged);  // a difference takes a bit at least
+  if ((segment_end_ - row_) * wide > 8 * size) return fail(kCut);  // a difference takes a bit at least
   stream_.start(packed_.data(), packed_.data() + size);
   first_ = true;
   return true;
@@ -221,7 +223,7 @@ void JpegLossless::next(JpegLossless* const* frames, int count, Rows* rows, bool
 }
 
 bool JpegLossless::finish_rows(Rows& rows) {
-  if (stream_.bad || stream_.overrun()) return fail(kDamaged);
+  if (stream_.bad || stream_.overrun()) return fail(kCut);
   const JpegLoops& loops = FASTIMG_PICK(jpeg_loops);
   std::uint16_t* out = band_.data() + columns_;
   if (row_ && !first_) std::copy_n(band_.data() + std::uint64_t{last_} * columns_, columns_, band_.data());
@@ -259,8 +261,7 @@ bool JpegLossless::whole_frame(Rows& rows) {
     while (row_ < rows_) {
       if (!begin_rows()) return false;
       bool same = true;
-      for (unsigned i = 1; i < several; ++i)
-        same &= components_[scan_[i]].table == components_[scan_[0]].table;
+      for (unsigned i = 1; i < several; ++i) same &= components_[scan_[i]].table == components_[scan_[0]].table;
       const std::uint64_t values = std::uint64_t{now_} * columns_ * several;
       if (same) {
         JpegStream* stream = &stream_;
@@ -272,7 +273,7 @@ bool JpegLossless::whole_frame(Rows& rows) {
             *stream_.out++ = stream_.slow();
           }
       }
-      if (stream_.bad || stream_.overrun()) return fail(kDamaged);
+      if (stream_.bad || stream_.overrun()) return fail(kCut);
       for (std::uint32_t r = 0; r < now_; ++r, ++row_) {
         for (unsigned s = 0; s < several; ++s) {
           const std::int16_t* from = deltas_.data() + std::uint64_t{r} * columns_ * several + s;

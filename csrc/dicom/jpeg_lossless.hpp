@@ -1,7 +1,8 @@
 // Lossless JPEG (ITU-T T.81 annex H, process 14): Huffman-coded differences to one of seven predictors.
 //
-// What is decoded here has the bits that libjpeg-turbo gives; anything unusual (other processes, subsampling, DNL,
-// damage of any kind) is refused with a sentence, and the caller asks a general codec.
+// What is decoded here has the bits that libjpeg-turbo gives. Anything unusual (other processes, subsampling, DNL,
+// markers out of order) is refused with a sentence, and the caller asks a general codec. Differences that are missing
+// or have no code are an error (kCut): libjpeg-turbo would fill them in without a word.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,7 @@ namespace fastimg::dicom {
 
 class JpegLossless {
  public:
+  static constexpr const char* kCut = "the lossless JPEG data are damaged or cut off";
   static constexpr int kTogether = 4;  // frames that are decoded in turns, to hide the latency of one behind the others
 
   // Reads the markers up to the first scan. Null, or why this decoder does not take the frame. The bytes must stay.
@@ -59,19 +61,19 @@ class JpegLossless {
   std::uint32_t rows_ = 0, columns_ = 0, samples_ = 0;
   unsigned precision_ = 0, shift_ = 0, predictor_ = 0;
   std::uint32_t restart_values_ = 0, interval_ = 0;  // pixels and rows between restarts, 0: none
-  unsigned restart_ = 0, known_ = 0;                 // number of the next restart; bits of tables that the frame defines
+  unsigned restart_ = 0, known_ = 0;  // number of the next restart; bits of tables that the frame defines
   bool frame_seen_ = false;
   Component components_[4];
   int scan_[4] = {0}, scan_count_ = 0;  // components of the scan
   JpegTable tables_[4];
-  std::vector<Byte> packed_;         // a segment without its stuffing
+  std::vector<Byte> packed_;          // a segment without its stuffing
   std::vector<std::int16_t> deltas_;  // of the rows at hand
   std::vector<std::uint16_t> band_;   // the row above, then the rows at hand
   std::vector<std::uint16_t> output_;
   JpegStream stream_;
-  std::uint32_t row_ = 0, segment_end_ = 0;  // next row; where the segment ends
+  std::uint32_t row_ = 0, segment_end_ = 0;           // next row; where the segment ends
   std::uint32_t band_rows_ = 0, now_ = 0, last_ = 0;  // rows at once, of this turn, of the last one
-  bool first_ = true;                        // the next row has none above it
+  bool first_ = true;                                 // the next row has none above it
   const char* problem_ = nullptr;
 };
 

@@ -1,4 +1,4 @@
-"""The native readers under AddressSanitizer and UBSan: real files and their mutants through the fuzz target's driver."""
+"""The native readers under AddressSanitizer and UBSan: real files and their mutants through the fuzz targets' driver."""
 
 from __future__ import annotations
 
@@ -7,49 +7,60 @@ import os
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pydicom
 import pytest
+from fuzz_corpus import SHIPPED, TARGETS, seeds
 
 ROOT = Path(__file__).resolve().parents[2]
-READERS = ("walk", "source", "part10", "inflate", "fragments", "rle", "groups", "values", "columns", "scan")
-TARGETS = {  # fuzz target -> the sources that it runs
-    "target": READERS,
-    "rewrite": ("rewrite", "rewrite_parse"),
-}
-FLAGS = ["-std=c++17", "-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+FLAGS = ["-std=c++17", "-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize=shift-base"]
+FLAGS += ["-fno-sanitize-recover=undefined"]  # shift-base: a left shift of negative numbers, defined since C++20
 
 
-@pytest.fixture(scope="module", params=TARGETS)
-def driver(request):
-    """Built once for each state of the sources, kept in the same cache as the played device."""
+@pytest.fixture(scope="module")
+def drivers():
+    """All targets, built once for each state of the sources, kept in the same cache as the played device."""
     compiler = os.environ.get("CXX", "g++").split()
     if shutil.which(compiler[-1]) is None:
         pytest.skip("no C++ compiler for the sanitized build")
-    names = (*TARGETS[request.param], f"fuzz/{request.param}", "fuzz/driver")
+    names = sorted({*sum(TARGETS.values(), ()), "fuzz/driver", *(f"fuzz/{target}" for target in TARGETS)})
     sources = [ROOT / "csrc" / "dicom" / f"{name}.cpp" for name in names]
-    headers = sorted((ROOT / "csrc" / "dicom").glob("*.hpp"))
+    headers = sorted([*(ROOT / "csrc" / "dicom").rglob("*.hpp"), *(ROOT / "csrc" / "cpu").glob("*.hpp")])
     digest = hashlib.sha256(b"".join(p.read_bytes() for p in [*sources, *headers])).hexdigest()[:16]
     cache = Path(os.environ.get("FASTIMG_HOST_DEVICE_CACHE", Path(tempfile.gettempdir()) / f"fastimg-{os.getuid()}"))
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    binary = cache / f"dicom-replay-{digest}"
-    if not binary.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            objects = [Path(folder) / f"{number}.o" for number in range(len(sources))]
-            jobs = [
-                subprocess.Popen(
-                    [*compiler, *FLAGS, "-I", "csrc", "-I", "kernels", "-c", source, "-o", target], cwd=ROOT
-                )
-                for source, target in zip(sources, objects, strict=True)
-            ]
-            codes = [job.wait() for job in jobs]
-            if any(codes):
-                pytest.fail("the sanitized build failed")
-            made = binary.with_suffix(f".{os.getpid()}")
-            subprocess.run([*compiler, *FLAGS, *objects, "-o", made], check=True)
-            made.replace(binary)
-    return binary
+    folder = cache / f"dicom-replay-{digest}"
+    if not folder.exists():
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(dir=cache) as room:
+            build = Path(room)
+            objects = {name: build / f"{name.replace('/', '-')}.o" for name in names}
+
+            def compile_one(number):
+                command = [*compiler, *FLAGS, "-I", "csrc", "-I", "kernels", "-c", sources[number]]
+                return subprocess.run([*command, "-o", objects[names[number]]], cwd=ROOT).returncode
+
+            with ThreadPoolExecutor(2) as pool:
+                if any(pool.map(compile_one, range(len(names)))):
+                    pytest.fail("the sanitized build failed")
+            made = build / "made"
+            made.mkdir()
+            for target, parts in TARGETS.items():
+                linked = [objects[name] for name in (*parts, f"fuzz/{target}", "fuzz/driver")]
+                subprocess.run([*compiler, *FLAGS, *linked, "-o", made / target], check=True)
+            made.replace(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """A folder of seeds for each target."""
+    folder = tmp_path_factory.mktemp("seeds")
+    for target, found in seeds(SHIPPED).items():
+        (folder / target).mkdir()
+        for number, data in enumerate(found):
+            (folder / target / str(number)).write_bytes(data)
+    return folder
 
 
 def replay(driver, files, mutants):
@@ -58,16 +69,17 @@ def replay(driver, files, mutants):
     assert int(done.stdout) == len(files) * (1 + mutants)
 
 
-def corpus(*roots):
-    found = [p for root in roots for p in Path(root).rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")]
-    return sorted(p for p in found if p.stat().st_size < 200_000)
-
-
-def test_real_files_and_a_few_mutants(driver):
-    replay(driver, corpus(Path(pydicom.__file__).parent / "data"), 10)
+@pytest.mark.parametrize("target", TARGETS)
+def test_real_files_and_a_few_mutants(drivers, inputs, target):
+    files = sorted((inputs / target).iterdir())
+    assert len(files) >= 3
+    replay(drivers / target, files, 10 if target in ("walk", "rewrite", "series") else 60)
 
 
 @pytest.mark.soak
-def test_many_mutants(driver, data, reference, soak_minutes):
-    files = corpus(Path(pydicom.__file__).parent / "data", data / "dicom", reference / "ibsi1")
-    replay(driver, files, max(10, int(200 * soak_minutes)))
+@pytest.mark.parametrize("target", TARGETS)
+def test_many_mutants(drivers, data, reference, target, tmp_path, soak_minutes):
+    found = seeds(SHIPPED, data / "dicom", reference / "ibsi1")[target]
+    for number, content in enumerate(found):
+        (tmp_path / str(number)).write_bytes(content)
+    replay(drivers / target, sorted(tmp_path.iterdir()), max(10, int(50 * soak_minutes)))

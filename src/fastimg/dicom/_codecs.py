@@ -1,4 +1,4 @@
-"""Frames that are compressed by others' codecs: JPEG, JPEG-LS, JPEG 2000, HTJ2K, JPEG XL through imagecodecs; deflate.
+"""Single frames: lossless JPEG by our decoder; JPEG, JPEG-LS, JPEG 2000, HTJ2K, JPEG XL through imagecodecs; deflate.
 
 Before a codec runs, its codestream's header must agree with the DICOM header on rows, columns and samples, so that a
 small file cannot make a codec allocate for an image that its own header does not describe.
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from ._layout import Layout
+from . import _native
+from ._layout import LOSSLESS, Layout
 
 __all__ = ["SYNTAXES", "decode", "shift_bits", "to_rgb"]
 
@@ -23,7 +24,7 @@ _JLS = {f"{_JPEG}{n}" for n in (80, 81)}
 _XL = {f"{_JPEG}{n}" for n in (110, 111, 112)}
 _DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
 _DCT = {f"{_JPEG}{n}" for n in (50, 51)}
-_LOSSLESS = {f"{_JPEG}{n}" for n in (57, 70)}
+_LOSSLESS = set(LOSSLESS)
 SYNTAXES = frozenset(_J2K | _JLS | _XL | _DCT | _LOSSLESS | {_DEFLATED_FRAMES})
 
 
@@ -45,6 +46,10 @@ def decode(data: bytes, layout: Layout, *, room: Any = None) -> Any:
     if syntax == _DEFLATED_FRAMES:
         return _inflated(data, layout, shape)
     header = _header(data, syntax)
+    if syntax in _LOSSLESS:
+        own = _lossless(data, layout, shape)
+        if own is not None:
+            return _conformed(own, layout, header)
     if header is not None and header[:3] != (layout.rows, layout.columns, layout.samples):
         raise FormatError(
             f"decode-failed: the compressed image is {header[0]}x{header[1]} with {header[2]} sample(s), "
@@ -60,6 +65,18 @@ def decode(data: bytes, layout: Layout, *, room: Any = None) -> Any:
     if frame.shape != shape:
         raise FormatError(f"decode-failed: the codec returned shape {frame.shape}, the header says {shape}")
     return _conformed(frame, layout, header)
+
+
+def _lossless(data: bytes, layout: Layout, shape: tuple[int, ...]) -> Any:
+    """By the native decoder; None where it leaves the codestream to the codec."""
+    try:
+        raw = _native.jpeg_lossless(data, layout.rows, layout.columns, layout.samples)
+    except RuntimeError as error:
+        if str(error) == _native.JPEG_CUT:
+            raise FormatError(f"decode-failed: {error}") from error
+        return None
+    wide = len(raw) > int(np.prod(shape, dtype=np.int64))
+    return np.frombuffer(bytearray(raw), np.uint16 if wide else np.uint8).reshape(shape)
 
 
 def _conformed(frame: Any, layout: Layout, header: tuple[int, int, int, int] | None) -> Any:

@@ -81,7 +81,7 @@ def _run(plan: Any, out: Any, threads: int, tried: Sequence[int] = ()) -> list[i
     second = set(tried)
     failed = plan.run(out, threads)
     for place, problem in failed:
-        if place not in second:
+        if place not in second or problem == _native.JPEG_CUT:
             raise FormatError(f"decode-failed: slice {place}: {problem}")
     return [place for place, _ in failed]
 

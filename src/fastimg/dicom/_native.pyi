@@ -2,6 +2,7 @@ from typing import Any
 
 ACTIONS: tuple[str, ...]
 GROUP_NUMBERS: tuple[str, ...]
+JPEG_CUT: str
 
 def scan_tree(root: bytes, threads: int) -> dict[str, Any]: ...
 def scan_files(paths: list[bytes], threads: int) -> dict[str, Any]: ...

@@ -126,7 +126,11 @@ def compressed_frames(layout: Layout, *, threads: int | None = None, frames: Any
         layout.add(plan, index=index, slice=place, spans=spans[index])
     left: Sequence[int] = range(len(wanted))
     if layout.lossless_jpeg:  # what the native decoder refuses goes to the codec
-        left = [place for place, _ in plan.run(array, thread_count(threads))]
+        refused = plan.run(array, thread_count(threads))
+        for place, problem in refused:
+            if problem == _native.JPEG_CUT:
+                raise FormatError(f"decode-failed: frame {place}: {problem}")
+        left = [place for place, _ in refused]
 
     def one(place: int) -> None:
         array[place] = decode(plan.bytes(place), layout)

@@ -21,7 +21,7 @@ def is_available(uid: str) -> bool:
 def register_pydicom() -> list[str]:
     """Put fastimg first among pydicom's pixel decoders.
 
-    RLE is decoded by fastimg's own code, JPEG, JPEG-LS, JPEG 2000, HTJ2K through imagecodecs; `pixel_array` and
+    RLE and lossless JPEG are decoded by fastimg's own code, JPEG, JPEG-LS, JPEG 2000, HTJ2K through imagecodecs; `pixel_array` and
     `pydicom.pixels` then use them without further changes. Calling it again does nothing.
 
     Returns

@@ -1,0 +1,97 @@
+"""Seeds of the fuzz targets from every file that pydicom ships: python tests/dicom/fuzz_corpus.py FOLDER."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pydicom
+
+import fastimg as fi
+from fastimg.dicom import _layout
+from fastimg.testing import jpeg
+
+SHIPPED = Path(pydicom.__file__).parent / "data"
+LARGEST = 200_000
+# fuzz target -> the sources that it runs
+READERS = ("walk", "source", "part10", "inflate", "groups", "values", "columns", "scan")
+JPEG = ("jpeg_stream", "jpeg_lossless", "jpeg_baseline", "jpeg_avx2", "jpeg_avx512")
+RESCALE = ("rescale", "rescale_baseline", "rescale_avx2", "rescale_avx512")
+TARGETS = {
+    "walk": READERS,
+    "encapsulation": ("fragments", "source", "walk"),
+    "rle": ("rle",),
+    "inflate": ("inflate",),
+    "jpeg": JPEG,
+    "series": ("decode", "fragments", "source", "walk", "inflate", "rle", *JPEG, *RESCALE),
+    "rewrite": ("rewrite", "rewrite_parse"),
+}
+
+
+def seeds(*folders: Path) -> dict[str, list[bytes]]:
+    """For each target its inputs."""
+    found: dict[str, list[bytes]] = {name: [] for name in TARGETS}
+    for folder in folders:
+        for row in fi.dicom.scan(folder).to_pylist():
+            path = folder / row["path"]
+            if path.suffix in (".py", ".pyc") or not 0 < row["size"] < LARGEST:
+                continue
+            data = path.read_bytes()
+            found["walk"].append(data)
+            found["rewrite"].append(data)
+            if row["deflated"]:
+                found["inflate"].append(data[fi.dicom._native.data_set_offset(str(path).encode()) :])
+            if row["pixel_offset"] >= 0 and row["pixel_length"] < 0:
+                found["encapsulation"].append(data[row["pixel_offset"] :][:60_000])
+                _frames(row, path, found)
+    for number, streams in enumerate(_streams()):
+        found["jpeg"].append(streams)
+        found["series"].append(_head(5, 6, 4, number) + streams)
+    for level in (0, 1, 9):
+        packer = zlib.compressobj(level, zlib.DEFLATED, -15, strategy=zlib.Z_FIXED if level == 1 else 0)
+        found["inflate"].append(packer.compress(bytes(range(200)) * 9 + bytes(3000)) + packer.flush())
+    for packing in range(5):
+        found["series"].append(_head(8, 8, packing, 7) + np.arange(2000, dtype=np.uint16).tobytes())
+    return found
+
+
+def _frames(row: dict[str, object], path: Path, found: dict[str, list[bytes]]) -> None:
+    """The compressed frames of one file."""
+    try:
+        layout = _layout.layout_of(row, str(path))
+        spans = layout.spans()
+    except fi.errors.FormatError:
+        return
+    kind = {_layout.RLE: "rle", **dict.fromkeys(_layout.LOSSLESS, "jpeg")}.get(layout.syntax)
+    if kind is None:
+        return
+    data = path.read_bytes()
+    for frame in spans[:3]:
+        found[kind].append(b"".join(data[at : at + length] for at, length in frame))
+
+
+def _streams() -> list[bytes]:
+    rng = np.random.default_rng(0)
+    made = []
+    for predictor in range(1, 8):
+        pixels = rng.integers(0, 4096, (5, 6, 1 + 2 * (predictor % 3 == 0)))
+        for more in ({}, {"restart": 2}, {"shift": 2}, {"interleaved": False}):
+            made.append(jpeg.lossless_encode(pixels, precision=12, predictor=predictor, **more))
+    return made
+
+
+def _head(rows: int, columns: int, packing: int, flags: int) -> bytes:
+    """Three frames of the series target."""
+    one = [rows - 1, columns - 1, 0, packing, 3, flags & 7 if packing < 4 else 0, 0, 0, 255, 0, 0, 0]
+    return bytes(one) * 3
+
+
+if __name__ == "__main__":
+    for name, inputs in seeds(SHIPPED).items():
+        target = Path(sys.argv[1]) / name
+        target.mkdir(parents=True, exist_ok=True)
+        for number, data in enumerate(inputs):
+            (target / f"{number:04d}").write_bytes(data)
+        print(name, " ".join(f"csrc/dicom/{source}.cpp" for source in TARGETS[name]))
