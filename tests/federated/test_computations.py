@@ -189,4 +189,4 @@ def test_bad_parameters_are_refused_before_a_node_is_asked(make, name, parameter
     fed = make()
     with pytest.raises(ArgumentError, match=words):
         fed.run(name, **parameters)
-    assert all(node.log.head == "0" * 64 for node in fed._nodes.values())
+    assert all(node.log.head == "0" * 64 for node in fed._transport.nodes.values())

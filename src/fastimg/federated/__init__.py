@@ -3,6 +3,7 @@
 from . import _combat, _models, _moments, _quantiles, _summaries, _survival, _tables  # noqa: F401  (they register)
 from ._audit import verify as verify_log
 from ._federation import Federation, Result
+from ._identity import Identity, Roster
 from ._learning import Family, families, family
 from ._node import Node
 from ._policy import Policy
@@ -14,11 +15,13 @@ __all__ = [
     "Done",
     "Family",
     "Federation",
+    "Identity",
     "Labels",
     "Node",
     "Parameter",
     "Policy",
     "Result",
+    "Roster",
     "Rows",
     "Tool",
     "computation",

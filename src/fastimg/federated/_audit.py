@@ -7,11 +7,14 @@ into every result. A line carries a random salt, so that a head tells nothing ab
 from __future__ import annotations
 
 import base64
+import calendar
 import hashlib
 import json
 import os
 import threading
 import time
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,9 @@ __all__ = ["Log", "verify"]
 _FORMAT = "fastimg-federation-log"
 _VERSION = 1
 _FIRST = "0" * 64
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+_LEAST = 3
+_MOST_ASKED = 100_000  # rounds of a requester that are remembered for his rate
 
 
 def _line_hash(previous: str, record: dict[str, Any]) -> str:
@@ -76,13 +82,41 @@ class Log:
         self._lock = threading.Lock()
         self._lines, self._head = verify(self.path)
         self._sets: dict[str, npt.NDArray[np.uint64]] = {}
-        self.answered: set[tuple[str, int]] = set()  # (nonce, round)
+        self.answered: set[tuple[str, int, int]] = set()  # (nonce, attempt, round)
+        self._opened: dict[str, set[frozenset[str]]] = {}  # question -> sets of nodes of opened sums
+        self._asked: dict[str, deque[float]] = {}  # requester -> when
+        self.serial = 0  # of the newest roster that was seen
         for record in _read(self.path):
-            if record.get("event") == "released":
-                self.answered.add((record["nonce"], record["round"]))
-            if record.get("patients_set"):
-                raw = base64.b64decode(record["patients_set"])
-                self._sets[record["patients_digest"]] = np.frombuffer(raw, "<u8")
+            self._take(record, calendar.timegm(time.strptime(record["time"], _TIME)))
+
+    def _take(self, record: dict[str, Any], when: float) -> None:
+        """What later decisions depend on."""
+        event = record.get("event")
+        if event == "released":
+            self.answered.add((record["nonce"], record["attempt"], record["round"]))
+        if event == "opened":
+            self._opened.setdefault(record["question"], set()).add(frozenset(record["survivors"]))
+        if event == "roster":
+            self.serial = max(self.serial, record["serial"])
+        if event in ("released", "refused") and "requester" in record:
+            self._asked.setdefault(record["requester"], deque(maxlen=_MOST_ASKED)).append(when)
+        if record.get("patients_set"):
+            raw = base64.b64decode(record["patients_set"])
+            self._sets[record["patients_digest"]] = np.frombuffer(raw, "<u8")
+
+    def asked(self, requester: str) -> int:
+        """Rounds of this requester within the last hour, answered or refused."""
+        since = time.time() - 3600
+        return sum(when > since for when in self._asked.get(requester, ()))
+
+    def permit(self, question: str, nodes: Sequence[str]) -> None:
+        """Refuse to open a sum over nodes that differ by one or two from those of an earlier sum of the same question."""
+        mine = frozenset(nodes)
+        for other in self._opened.get(question, ()):
+            if 0 < len(mine ^ other) < _LEAST:
+                raise RefusedError(
+                    f"rule rerun: the nodes differ by fewer than {_LEAST} from those of an earlier sum of this question"
+                )
 
     @property
     def head(self) -> str:
@@ -94,7 +128,7 @@ class Log:
         with self._lock:
             record = {"format": _FORMAT, "version": _VERSION, "line": self._lines + 1, "previous": self._head}
             record |= {
-                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "time": time.strftime(_TIME, time.gmtime()),
                 "salt": os.urandom(16).hex(),
                 **fields,
             }
@@ -108,8 +142,7 @@ class Log:
             finally:
                 os.close(descriptor)
             self._lines, self._head = self._lines + 1, head
-            if fields.get("event") == "released":
-                self.answered.add((fields["nonce"], fields["round"]))
+            self._take(record, time.time())
             return head
 
     def admit(self, patients: list[str], minimum: int) -> dict[str, Any]:
@@ -128,8 +161,3 @@ class Log:
                     f"rule differencing: the patients differ by fewer than {minimum} from those of an earlier release"
                 )
         return {"patients_digest": digest, "patients_set": base64.b64encode(mine.astype("<u8").tobytes()).decode()}
-
-    def remember(self, fields: dict[str, Any]) -> None:
-        """Keep a release's patients for later `admit`s."""
-        if "patients_set" in fields:
-            self._sets[fields["patients_digest"]] = np.frombuffer(base64.b64decode(fields["patients_set"]), "<u8")

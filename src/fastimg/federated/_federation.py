@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from .. import __version__
 from ..errors import ArgumentError, FastimgError, FormatError, RefusedError
 from ..secagg import Server
+from ..secagg._terms import default_threshold
 from . import _exact
 from ._codec import loads
-from ._node import Node, Query, safe
+from ._identity import Identity, fresh_nonce
+from ._node import Node, safe
+from ._query import Query, Request
 from ._registry import Computation, Done, find
 
-__all__ = ["Federation", "Result"]
+__all__ = ["Federation", "Result", "Transport"]
 
 _LEAST = 3
 _ROUNDS = 1000
@@ -45,18 +47,53 @@ class Result:
     privacy: list[str]
 
 
-class Federation:
-    """Nodes that answer together. Make one with `Federation.local`."""
+class Transport(Protocol):
+    """How a hub reaches nodes."""
 
-    def __init__(self, nodes: Sequence[Node], *, requester: str) -> None:
-        self._nodes = {node.name: node for node in nodes}
-        self._requester = requester
+    def names(self) -> list[str]:
+        """Nodes that can be asked."""
+
+    def exchange(self, kind: str, key: str, messages: Mapping[str, bytes]) -> dict[str, bytes | Exception]:
+        """Send each node its message, at once, and wait for what they say; nodes that are late or gone give an error.
+
+        `kind` is "ask" (a query) or "give" (a message of the open round `key`).
+        """
+
+
+class _Local:
+    """Nodes inside this process."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.nodes = {node.name: node for node in nodes}
+
+    def names(self) -> list[str]:
+        return list(self.nodes)
+
+    def exchange(self, kind: str, key: str, messages: Mapping[str, bytes]) -> dict[str, bytes | Exception]:
+        found: dict[str, bytes | Exception] = {}
+        for name, message in messages.items():
+            node = self.nodes[name]
+            try:
+                found[name] = node.answer(message) if kind == "ask" else node.receive(key, message) or b""
+            except Exception as error:  # a broken node never stops the others
+                found[name] = error
+        return found
+
+
+class Federation:
+    """Nodes that answer together. Make one with `Federation.local` or `Federation.flower`."""
+
+    def __init__(self, transport: Transport, *, requester: str | Identity) -> None:
+        self._transport = transport
+        self._identity = requester if isinstance(requester, Identity) else None
+        self._requester = requester.name if isinstance(requester, Identity) else requester
 
     @classmethod
-    def local(cls, nodes: Sequence[Node], *, requester: str = "local") -> Federation:
+    def local(cls, nodes: Sequence[Node], *, requester: str | Identity = "local") -> Federation:
         """Nodes inside this process, by the same messages as anywhere.
 
-        Two nodes of one name are told apart by a number: "site", "site-2".
+        Two nodes of one name are told apart by a number: "site", "site-2". `requester`: a name, or an Identity that signs
+        the requests, which nodes with a roster insist on.
         """
         found = list(nodes)
         if not found or not all(isinstance(node, Node) for node in found):
@@ -70,7 +107,7 @@ class Federation:
                 number += 1
                 node.name = f"{base}-{number}"
             seen.add(node.name)
-        return cls(found, requester=requester)
+        return cls(_Local(found), requester=requester)
 
     def run(self, name: str, *, secure: bool = True, **parameters: Any) -> Result:
         """Ask all nodes.
@@ -95,7 +132,7 @@ class Federation:
         plain = what.check(parameters)
         run = _Run(self, what, plain, secure)
         value = run.play()
-        nodes = [{"name": node, "status": run.status.get(node, "answered")} for node in self._nodes]
+        nodes = [{"name": node, "status": run.status.get(node, "answered")} for node in run.asked]
         provenance = {
             "fastimg": __version__,
             "computation": what.name,
@@ -103,11 +140,11 @@ class Federation:
             "parameters": plain,
             "requester": self._requester,
             "nonce": run.nonce,
+            "attempts": run.attempt,
             "rounds": run.rounds,
             "secure": secure,
-            "nodes": {
-                n: {"policy": self._nodes[n].policy.digest, "log_head": self._nodes[n].log.head} for n in run.alive
-            },
+            "survivors": list(run.alive),
+            "nodes": {n: {k: run.about[n][k] for k in ("policy", "log_head")} for n in run.alive},
         }
         return Result(value, provenance, nodes, run.privacy())
 
@@ -117,9 +154,18 @@ class _Run:
 
     def __init__(self, federation: Federation, what: Computation, parameters: dict[str, Any], secure: bool) -> None:
         self._federation, self._what, self._parameters, self._secure = federation, what, parameters, secure
-        self.alive = list(federation._nodes)
+        self.asked = federation._transport.names()
+        self.alive = list(self.asked)
         self.status: dict[str, str] = {}
-        self.nonce = os.urandom(16).hex()
+        self.about: dict[str, dict[str, Any]] = {}  # what nodes said of their policy and log
+        self.nonce = fresh_nonce()
+        self._request = ""
+        if federation._identity is not None:
+            request = Request.signed(
+                federation._identity, what.name, what.version, parameters, self.alive, secure=secure
+            )
+            self.nonce, self._request = request.nonce, request.to_bytes().decode()
+        self.attempt = 1
         self.rounds = 0
         self._labels = False
         self._notes: list[str] = []
@@ -151,7 +197,7 @@ class _Run:
             raise RefusedError(
                 f"rule rerun: {lost} nodes were lost between rounds; a rerun without fewer than {_LEAST} would show theirs"
             )
-        self.nonce = os.urandom(16).hex()
+        self.attempt += 1
         self._opened = False
         return {}
 
@@ -162,16 +208,17 @@ class _Run:
             self._enough(asked)
             query = self._query(asked, shared)
             answers = {}
-            for name in asked:
+            for name, answer in self._exchange("ask", "", dict.fromkeys(asked, query.to_bytes())).items():
                 try:
-                    answers[name] = loads(self._federation._nodes[name].answer(query))
-                except (ArgumentError, FormatError):
-                    raise
-                except Exception as error:  # a broken node never stops the others
-                    self._lose(name, error)
+                    answers[name] = loads(answer)
+                    about = answers[name].pop("about")
+                    self.about[name] = {key: about[key] for key in ("policy", "log_head", "min_cases")}
+                except (FormatError, LookupError, TypeError, AttributeError):
+                    answers.pop(name, None)
+                    self._lose(name, FormatError("not an answer"))
             if len(answers) == len(asked):
                 break
-            self.nonce = os.urandom(16).hex()  # fewer nodes: another roster, another query
+            self.attempt += 1  # fewer nodes: another roster, another query
         if all(answer.keys() == {"labels"} for answer in answers.values()):
             self._labels = True
             return [answer["labels"] for answer in answers.values()]
@@ -181,30 +228,40 @@ class _Run:
         if not self._secure:
             words = sum((np.asarray(answer["words"]) for answer in answers.values()), np.zeros(1, np.int64))
             return _exact.decode(words, layouts[0])
-        return _exact.decode(self._aggregate(asked, answers, layouts[0]), layouts[0])
+        return _exact.decode(self._aggregate(query, answers, layouts[0]), layouts[0])
 
-    def _aggregate(self, asked: list[str], answers: dict[str, Any], layout: Any) -> Any:
+    def _exchange(self, kind: str, key: str, messages: Mapping[str, bytes]) -> dict[str, bytes]:
+        """What nodes answered; those that did not are lost."""
+        found = {}
+        for name, answer in self._federation._transport.exchange(kind, key, messages).items():
+            if isinstance(answer, (ArgumentError, FormatError)) and kind == "ask":
+                raise answer
+            if isinstance(answer, Exception):
+                self._lose(name, answer)
+            else:
+                found[name] = answer
+        return found
+
+    def _aggregate(self, query: Query, answers: dict[str, Any], layout: Any) -> Any:
         """The secure round over nodes that have all opened their clients."""
         length = _exact.length_of(layout)
-        server = Server(n=len(asked), threshold=self._threshold(asked), length=length, bits=_exact.BITS)
+        options: dict[str, Any] = {"n": len(query.nodes), "threshold": query.threshold, "bits": _exact.BITS}
+        server = Server(length=length, **options)
         for answer in answers.values():
             server.receive(bytes.fromhex(answer["message"]))
         while messages := server.advance():
-            for node, message in messages.items():
-                name = str(node)
-                if name in self.status:
-                    continue
+            waiting = {str(node): message for node, message in messages.items() if str(node) not in self.status}
+            for name, reply in self._exchange("give", query.key, waiting).items():
                 try:
-                    reply = self._federation._nodes[name].receive(message)
-                    if reply is not None:
+                    if reply:
                         server.receive(reply)
-                except Exception as error:
+                except FastimgError as error:
                     self._lose(name, error)
         value, survivors = server.result()
         self.alive = [name for name in self.alive if name in survivors]
         return value
 
-    def _query(self, asked: list[str], shared: dict[str, Any]) -> bytes:
+    def _query(self, asked: list[str], shared: dict[str, Any]) -> Query:
         return Query(
             computation=self._what.name,
             version=self._what.version,
@@ -212,15 +269,17 @@ class _Run:
             shared=shared,
             requester=self._federation._requester,
             nonce=self.nonce,
+            attempt=self.attempt,
             round=self.rounds,
             nodes=asked,
             threshold=self._threshold(asked),
             secure=self._secure,
-        ).to_bytes()
+            request=self._request,
+        )
 
     @staticmethod
     def _threshold(asked: list[str]) -> int:
-        return max(2, 2 * len(asked) // 3)
+        return max(default_threshold(len(asked))[0], 2 * len(asked) // 3)
 
     def _lose(self, name: str, error: Exception) -> None:
         self.status[name] = ("refused: " if isinstance(error, RefusedError) else "failed: ") + safe(error)
@@ -241,12 +300,14 @@ class _Run:
         says = [f"{self._what.name} discloses {self._what.discloses}."]
         if self._secure:
             says.append("Sums were opened by secure aggregation: no single node's part was seen by the hub or a node.")
-            says.append("Passive model: the hub was believed to follow the protocol, inside one machine.")
+            if self._federation._identity is not None:
+                says.append("Active model: nodes checked each other's signatures and the set of survivors.")
+            else:
+                says.append("Passive model: the hub was believed to follow the protocol, inside one machine.")
         else:
             says.append("Sums were plain: the hub saw each node's part.")
         if self._labels:
             says.append("Category labels held by enough patients of a node were exchanged in the open.")
-        nodes = self._federation._nodes
-        least = min(nodes[name].policy.min_cases for name in self.alive)
+        least = min(self.about[name]["min_cases"] for name in self.alive)
         says.append(f"Every node holds at least {least} contributing patients, and every cell it gave.")
         return says + self._notes

@@ -4,68 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+import threading
+import time
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import __version__
-from ..errors import ArgumentError, FastimgError, FormatError, RefusedError
+from ..errors import ArgumentError, FastimgError, FormatError, IntegrityError, RefusedError
 from ..secagg import Client
+from ..secagg._terms import default_threshold
 from . import _exact
+from . import _messages as wire
 from ._audit import Log
-from ._codec import dumps, loads
+from ._codec import dumps
+from ._disclosure import blur
+from ._identity import Identity, Roster
 from ._policy import Policy
-from ._registry import Labels, find
+from ._query import Query
+from ._registry import Computation, Labels, find
 from ._rows import Rows
 
-__all__ = ["Node", "Query"]
+__all__ = ["Node"]
 
-_FORMAT = "fastimg-query"
-_VERSION = 1
 _LOG = "federation-log.jsonl"
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """One round of one computation, as it travels."""
-
-    computation: str
-    version: int
-    parameters: dict[str, Any]
-    shared: dict[str, Any]
-    requester: str
-    nonce: str
-    round: int
-    nodes: list[str]
-    threshold: int
-    secure: bool
-
-    def to_bytes(self) -> bytes:
-        """Canonical JSON."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        return dumps({"format": _FORMAT, "format_version": _VERSION, **fields})
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Query:
-        """The inverse; anything else is a FormatError."""
-        body = loads(data)
-        if not isinstance(body, dict) or body.pop("format", None) != _FORMAT:
-            raise FormatError("query: not a query of fastimg")
-        version = body.pop("format_version", None)
-        if version != _VERSION:
-            raise FormatError(f"query: version {version!r}; this fastimg reads version {_VERSION}")
-        kinds = {
-            **dict.fromkeys(("computation", "requester", "nonce"), str),
-            **dict.fromkeys(("version", "round", "threshold"), int),
-            **dict.fromkeys(("parameters", "shared"), dict),
-            "nodes": list,
-            "secure": bool,
-        }
-        if body.keys() != kinds.keys() or any(type(body[key]) is not kind for key, kind in kinds.items()):
-            raise FormatError("query: fields are missing, unknown or of a wrong type")
-        if any(not isinstance(node, str) for node in body["nodes"]) or len(body["nonce"]) != 32:
-            raise FormatError("query: fields are missing, unknown or of a wrong type")
-        return cls(**body)
+_NOISE_FILE = ".noise"  # appended to the log's name
+_MOST_OPEN = 64  # rounds of secure aggregation at a time; the oldest gives way
 
 
 class Node:
@@ -79,6 +45,10 @@ class Node:
         Default: the cohort's folder name.
     log : path, optional
         The audit log; default: federation-log.jsonl in the cohort's folder.
+    identity : Identity, optional
+    roster : Roster, optional
+        Both or neither. With them the node answers only requests that a requester of the roster signed, and secure sums
+        run in the active model: a hub that lies is caught. Without them it is for use inside one machine.
 
     Examples
     --------
@@ -86,7 +56,14 @@ class Node:
     """
 
     def __init__(
-        self, cohort: Any, policy: Any, *, name: str | None = None, log: str | os.PathLike[str] | None = None
+        self,
+        cohort: Any,
+        policy: Any,
+        *,
+        name: str | None = None,
+        log: str | os.PathLike[str] | None = None,
+        identity: Identity | None = None,
+        roster: Roster | None = None,
     ) -> None:
         if isinstance(cohort, (str, os.PathLike)):
             from ..cohort import Cohort
@@ -101,14 +78,37 @@ class Node:
         folder = getattr(cohort, "path", None)
         if log is None and folder is None:
             raise ArgumentError("log: this cohort has no folder; name a file for the node's log")
-        self.name = name or (Path(folder).name if folder is not None else "node")
+        self.policy.check("cohort", Path(folder).name if folder is not None else "")
+        if (identity is None) != (roster is None):
+            raise ArgumentError("identity and roster: give both, or neither inside one machine")
+        self.identity = identity
+        self.name = name or (identity.name if identity else Path(folder).name if folder is not None else "node")
         if not 1 <= len(self.name.encode()) <= 64 or not self.name.isprintable():
             raise ArgumentError("name: 1 to 64 printable bytes")
         self.log = Log(log if log is not None else Path(str(folder)) / _LOG)
-        self._client: Client | None = None
+        self.roster: Roster | None = None
+        if identity is not None and roster is not None:
+            self.renew(roster)
+        self._lock = threading.RLock()
+        self._clients: OrderedDict[str, Client] = OrderedDict()
+        self._secret: bytes | None = None
 
     def __repr__(self) -> str:
         return f"Node({self.name!r}, min_cases={self.policy.min_cases})"
+
+    def renew(self, roster: Roster) -> None:
+        """Take a newer roster; one with a lower serial number than was seen before is refused, also after a restart."""
+        assert self.identity is not None
+        if self.roster is not None and roster.authority != self.roster.authority:
+            raise RefusedError("rule roster: it is of another authority")
+        if roster.serial < self.log.serial:
+            raise RefusedError("rule roster: it is older than one that this node has seen")
+        if roster.key(self.name, "node") != self.identity.public:
+            raise RefusedError("rule roster: it does not hold this node's name and key")
+        if roster.serial > self.log.serial:
+            digest = hashlib.sha256(roster.to_bytes()).hexdigest()
+            self.log.append(event="roster", serial=roster.serial, digest=digest)
+        self.roster = roster
 
     def answer(self, query: bytes) -> bytes:
         """Open a round: the first secure-aggregation message, or the plain answer (labels; sums inside one machine).
@@ -120,24 +120,39 @@ class Node:
         FormatError, ArgumentError
             Not a query, or parameters outside their schema.
         """
-        self._client = None
         try:
             q = Query.from_bytes(query)
         except FormatError:
             self.log.append(sync=False, event="malformed")
             raise
-        try:
-            return self._answer(q)
-        except FastimgError as error:
-            rule = str(error).split(":")[0] if str(error).startswith("rule ") else type(error).__name__
-            self.log.append(sync=False, event="refused", rule=rule, **self._who(q))
-            raise
+        with self._lock:
+            try:
+                return self._answer(q)
+            except FastimgError as error:
+                rule = str(error).split(":")[0] if str(error).startswith("rule ") else type(error).__name__
+                self.log.append(sync=False, event="refused", rule=rule, **self._who(q))
+                raise
 
-    def receive(self, message: bytes) -> bytes | None:
-        """The secure-aggregation messages that follow `answer`."""
-        if self._client is None:
-            raise RefusedError("node: no round is open")
-        return self._client.receive(message)
+    def receive(self, key: str, message: bytes) -> bytes | None:
+        """The secure-aggregation messages that follow `answer`, of the round that `Query.key` names."""
+        with self._lock:
+            client = self._clients.get(key)
+            if client is None:
+                raise RefusedError("node: no such round is open")
+            reply = client.receive(message)
+            if client.done:
+                del self._clients[key]
+            return reply
+
+    def handle(self, message: bytes) -> bytes:
+        """Any message of a hub, as it comes over a network; errors come back as bytes that tell no more than their rule."""
+        try:
+            kind, key, body = wire.opened(message)
+            if kind == wire.ASK:
+                return wire.reply(self.answer(body))
+            return wire.reply(self.receive(key, body) or b"")
+        except Exception as error:  # whatever went wrong, the node goes on serving
+            return wire.failure(safe(error))
 
     def _who(self, q: Query) -> dict[str, Any]:
         parameters = hashlib.sha256(dumps(q.parameters)).hexdigest()
@@ -146,6 +161,7 @@ class Node:
             "computation": q.computation[:64],
             "computation_version": q.version,
             "parameters": parameters,
+            "attempt": q.attempt,
             "round": q.round,
             "nonce": q.nonce,
             "policy": self.policy.digest,
@@ -153,9 +169,16 @@ class Node:
         }
 
     def _answer(self, q: Query) -> bytes:
+        now = time.time()
+        if self.roster is not None:
+            q.check(self.roster, now)
+        elif q.request:
+            raise RefusedError("rule identity: this node has no roster to check a signed request by")
         self.policy.check("requester", q.requester)
         self.policy.check("computation", (q.computation, q.version))
-        if (q.nonce, q.round) in self.log.answered:
+        self.policy.check("minute", int(now // 60) % 1440)
+        self.policy.check("queries", self.log.asked(q.requester))
+        if (q.nonce, q.attempt, q.round) in self.log.answered:
             raise RefusedError("rule replay: this query was answered before")
         if self.name not in q.nodes or len(set(q.nodes)) != len(q.nodes):
             raise RefusedError("rule roster: this node is not among the nodes of the query")
@@ -168,27 +191,77 @@ class Node:
         release = self.log.admit(list(rows.patient_names), self.policy.min_cases)
         found = what.local(rows, parameters, q.shared)
         if isinstance(found, Labels):
-            answer = dumps({"labels": found.of})
+            answer: dict[str, Any] = {"labels": found.of}
         else:
+            if self.roster is not None and not q.secure:
+                raise RefusedError("rule secure: sums beyond one machine are opened by secure aggregation only")
             self.policy.check("secure", q.secure)
-            answer = self._contribution(q, found)
+            answer = self._contribution(q, what, found, release)
         self.log.append(event="released", patients=rows.n_patients, cases=len(rows), **release, **self._who(q))
-        self.log.remember(release)
-        return answer
+        about = {"policy": self.policy.digest, "log_head": self.log.head, "min_cases": self.policy.min_cases}
+        return dumps({**answer, "about": about})
 
-    def _contribution(self, q: Query, found: dict[str, Any]) -> bytes:
+    def _contribution(
+        self, q: Query, what: Computation, found: dict[str, Any], release: dict[str, Any]
+    ) -> dict[str, Any]:
+        found = self._blurred(q, what, found, release)
         layout = _exact.layout_of(found)
         length = _exact.length_of(layout)
         self.policy.check("values", length)
         words = _exact.encode(found)
         if not q.secure:
-            return dumps({"layout": layout, "words": words})
+            return {"layout": layout, "words": words}
         if len(q.nodes) < 3:
             raise RefusedError("rule survivors: a secure sum needs at least 3 nodes")
+        question = hashlib.sha256(dumps([q.computation, q.version, q.parameters, q.round])).hexdigest()
+        self.log.permit(question, q.nodes)
         request = hashlib.sha256(q.to_bytes() + _exact.digest_of(layout)).digest()
         options: dict[str, Any] = {"n": len(q.nodes), "threshold": q.threshold, "bits": _exact.BITS}
-        self._client = Client(self.name, words, request=request, **options)
-        return dumps({"layout": layout, "message": self._client.start().hex()})
+        if self.roster is not None and self.identity is not None:
+            least, colluding = default_threshold(len(q.nodes))
+            if q.threshold < least:
+                raise RefusedError(f"rule threshold: {least} of {len(q.nodes)} nodes are needed to open a sum")
+            keys = self.roster.nodes()
+            options |= {"colluding": colluding}
+            options |= {"identity": self.identity.private_bytes, "roster": {name: keys[name] for name in q.nodes}}
+
+        def approve(survivors: list[Any]) -> None:
+            names = sorted(map(str, survivors))
+            self.log.permit(question, names)
+            self.log.append(event="opened", question=question, survivors=names, nonce=q.nonce)
+
+        client = Client(self.name, words, request=request, approve=approve, **options)
+        self._clients[q.key] = client
+        while len(self._clients) > _MOST_OPEN:
+            self._clients.popitem(last=False)
+        return {"layout": layout, "message": client.start().hex()}
+
+    def _blurred(self, q: Query, what: Computation, found: dict[str, Any], release: dict[str, Any]) -> dict[str, Any]:
+        """Counts as the policy lets them leave; an identical question over the same patients gives the same."""
+        if self.policy.exact or not what.counts:
+            return found
+        context = dumps([q.computation, q.version, q.parameters, q.shared, q.round, release["patients_digest"]])
+        return {
+            name: blur(np.asarray(value), self.policy, self._noise_key(), context + name.encode())
+            if name in what.counts
+            else value
+            for name, value in found.items()
+        }
+
+    def _noise_key(self) -> bytes:
+        """32 bytes of this node alone, kept beside the log."""
+        if self._secret is None:
+            path = self.log.path.with_name(self.log.path.name + _NOISE_FILE)
+            try:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                with open(descriptor, "wb") as stream:
+                    stream.write(os.urandom(32))
+            except FileExistsError:
+                pass
+            self._secret = path.read_bytes()
+            if len(self._secret) != 32:
+                raise IntegrityError("node: the secret beside the log is damaged")
+        return self._secret
 
 
 def safe(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -43,6 +44,20 @@ class Policy:
         States of the cases that take part.
     max_parameters_per_case : float
         A model of more parameters a contributing patient of this node is refused.
+    cohorts : sequence of str
+        Names of the cohorts' folders that may be served; empty: any.
+    rounding : int
+        Counts of count, histogram, quality and tool are rounded to whole multiples of it before they leave (10 in today's
+        federated search). 1: exact.
+    obfuscation_epsilon : float
+        Two-sided geometric noise of this epsilon a count, before the rounding (0.28 in today's federated search). 0: none.
+        It blurs; it is not differential privacy of a patient, who may stand in several counts.
+    hours : sequence of str
+        When questions are answered, "HH:MM-HH:MM" in UTC; empty: always.
+    max_queries_per_hour : int
+        Rounds that one requester may ask within an hour, refusals counted. 0: no limit.
+    max_seconds : float
+        Longest work on one answer, looked at between cases. 0: no limit.
     tools : sequence of str
         Tools that the computation "tool" may run: names, or "name@version".
 
@@ -64,6 +79,12 @@ class Policy:
     states: tuple[str, ...] = ("ok", "warned")
     max_parameters_per_case: float = 1 / 3
     tools: tuple[str, ...] = ()
+    cohorts: tuple[str, ...] = ()
+    rounding: int = 1
+    obfuscation_epsilon: float = 0.0
+    hours: tuple[str, ...] = ()
+    max_queries_per_hour: int = 0
+    max_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -74,6 +95,8 @@ class Policy:
                 if not all(isinstance(item, str) and item for item in value):
                     raise ArgumentError(f"policy: {field.name} must be a list of text")
                 object.__setattr__(self, field.name, tuple(value))
+            elif type(field.default) is float and type(value) is int:
+                object.__setattr__(self, field.name, float(value))
             elif type(value) is not type(field.default):
                 kind = type(field.default).__name__
                 raise ArgumentError(f"policy: {field.name} must be {kind}, got {type(value).__name__}")
@@ -81,6 +104,14 @@ class Policy:
             raise ArgumentError(f"policy: min_cases must be 1 to 1000000, got {self.min_cases}")
         if not 1 <= self.max_values <= 1 << 28:
             raise ArgumentError(f"policy: max_values must be 1 to 2**28, got {self.max_values}")
+        if not 1 <= self.rounding <= 1_000_000:
+            raise ArgumentError(f"policy: rounding must be 1 to 1000000, got {self.rounding}")
+        if not (self.obfuscation_epsilon == 0 or 1e-3 <= self.obfuscation_epsilon <= 100):
+            raise ArgumentError("policy: obfuscation_epsilon must be 0 or 0.001 to 100")
+        if not (0 <= self.max_seconds < 1e9 and 0 <= self.max_queries_per_hour < 1 << 31):
+            raise ArgumentError("policy: max_seconds and max_queries_per_hour must not be negative")
+        for span in self.hours:
+            _minutes(span)
         if not set(self.states) <= {"ok", "warned"}:
             raise ArgumentError("policy: states may hold 'ok' and 'warned'; other cases never take part")
 
@@ -112,6 +143,11 @@ class Policy:
             raise FormatError(f"{error} ({file.name})") from None
 
     @property
+    def exact(self) -> bool:
+        """Whether counts leave as they are."""
+        return self.rounding == 1 and self.obfuscation_epsilon == 0
+
+    @property
     def digest(self) -> str:
         """Of its content; it stands in results and in the log."""
         return "sha256:" + hashlib.sha256(dumps(asdict(self))).hexdigest()
@@ -124,6 +160,12 @@ class Policy:
             raise RefusedError("rule computations: this computation or version is not allowed at this node")
         if what == "tool" and not {value[0], f"{value[0]}@{value[1]}"} & set(self.tools):
             raise RefusedError("rule tools: this tool is not allowed at this node")
+        if what == "cohort" and self.cohorts and value not in self.cohorts:
+            raise RefusedError("rule cohorts: this cohort is not served under the policy")
+        if what == "minute" and self.hours and not any(_inside(value, *_minutes(span)) for span in self.hours):
+            raise RefusedError("rule hours: questions are not answered at this time")
+        if what == "queries" and 0 < self.max_queries_per_hour <= value:
+            raise RefusedError(f"rule max_queries_per_hour: more than {self.max_queries_per_hour} within an hour")
         if what == "values" and value > self.max_values:
             raise RefusedError(f"rule max_values: the answer has more than {self.max_values} numbers")
         if what == "patients" and value < self.min_cases:
@@ -134,3 +176,19 @@ class Policy:
             )
         if what == "secure" and self.secure_only and not value:
             raise RefusedError("rule secure_only: this node answers only under secure aggregation")
+
+
+_SPAN = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")
+
+
+def _minutes(span: str) -> tuple[int, int]:
+    found = _SPAN.fullmatch(span)
+    if found is None:
+        raise ArgumentError(f"policy: hours must be like '08:00-18:00', got {span!r}")
+    a, b, c, d = map(int, found.groups())
+    return 60 * a + b, 60 * c + d
+
+
+def _inside(minute: int, first: int, last: int) -> bool:
+    """A span may go over midnight."""
+    return first <= minute < last if first <= last else minute >= first or minute < last

@@ -209,6 +209,7 @@ class Computation:
     discloses: str
     doc: str = ""
     every_state: bool = False
+    counts: tuple[str, ...] = ()
 
     def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters in plain form; unknown, missing and wrong ones are an ArgumentError."""
@@ -232,6 +233,7 @@ def computation(
     combine: Combine | None = None,
     discloses: str = "the sums over all nodes",
     every_state: bool = False,
+    counts: Sequence[str] = (),
 ) -> Callable[[Local], Local]:
     """Register the decorated function as what a node computes in one round.
 
@@ -250,6 +252,9 @@ def computation(
         One sentence: what leaves the federation. It stands in `Result.privacy`.
     every_state : bool
         Also the cases that were set aside take part (for questions about quality).
+    counts : sequence of str
+        Which of the arrays are counts that a policy may round or blur. A computation without any is not blurred: a policy
+        that blurs still decides by name whether it may be run.
 
     Notes
     -----
@@ -268,7 +273,7 @@ def computation(
         if before is not None and before.local.__module__ != local.__module__:
             raise ArgumentError(f"computation: {name!r} is registered already by {before.local.__module__}")
         doc = (local.__doc__ or "").strip()
-        _REGISTRY[name] = Computation(name, version, schema, local, combine, discloses, doc, every_state)
+        _REGISTRY[name] = Computation(name, version, schema, local, combine, discloses, doc, every_state, tuple(counts))
         return local
 
     return register

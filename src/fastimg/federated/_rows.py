@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,7 @@ class Rows:
                 raise RefusedError("rule columns: a column of `where` is not in this node's index")
             keep &= np.array([value in values for value in table.column(column).to_pylist()], bool)
         self._cohort = cohort
+        self._until = time.monotonic() + policy.max_seconds if policy.max_seconds else float("inf")
         self.policy, self.minimum = policy, policy.min_cases
         self.table = table.filter(pa.array(keep))
         names = self.table.column("case_id").to_pylist()
@@ -75,6 +77,8 @@ class Rows:
         """(patient's number, case) of those with voxels, one at a time, patient by patient."""
         ids = self.table.column("case_id").to_pylist()
         for i in np.argsort(self.patients, kind="stable"):
+            if time.monotonic() > self._until:
+                raise RefusedError("rule max_seconds: the answer takes longer than this node allows")
             yield int(self.patients[i]), self._cohort[ids[i]]
 
     def features(self, names: Sequence[str], mask: str | None = None) -> tuple[Any, npt.NDArray[np.int64]]:

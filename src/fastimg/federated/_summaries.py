@@ -83,6 +83,7 @@ def _quality_combine(total: Any, parameters: dict[str, Any], shared: dict[str, A
     every_state=True,
     combine=_quality_combine,
     discloses="numbers of cases by state and by code of finding, summed over all nodes",
+    counts=("states", "findings", "overflow"),
 )
 def quality(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
     """How many cases are ok, warned, quarantined or failed, and how many have each finding.

@@ -70,6 +70,7 @@ def _count_combine(total: Any, parameters: dict[str, Any], shared: dict[str, Any
     parameters={"by": Parameter("names", [], high=8), "levels": Parameter("levels", None)},
     combine=_count_combine,
     discloses="numbers of cases and patients by category, summed over all nodes",
+    counts=("cases", "patients", "overflow"),
 )
 def count(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
     """Cases and patients by metadata columns.
@@ -125,6 +126,7 @@ def _histogram_combine(total: Any, parameters: dict[str, Any], shared: dict[str,
     },
     combine=_histogram_combine,
     discloses="counts in common bins, summed over all nodes",
+    counts=("counts", "overflow"),
 )
 def histogram(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
     """Histogram of the voxels of all cases (inside `mask` where one is named), or of a feature's values.

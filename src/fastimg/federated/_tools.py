@@ -234,6 +234,7 @@ def _find(parameters: Mapping[str, Any]) -> Tool:
     },
     combine=_combine,
     discloses="number, mean, standard deviation and histogram of each number that the tool gives, over all nodes",
+    counts=("counts", "overflow"),
 )
 def run_tool(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
     """Run a registered tool over the cases with voxels.

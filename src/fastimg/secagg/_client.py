@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from ..errors import ArgumentError, FormatError, RefusedError
@@ -63,6 +63,8 @@ class Client:
         What this round is for, at most 64 bytes; the same at all nodes.
     prg : {"aes128-ctr", "chacha20"}
     threads : int, optional
+    approve : callable, optional
+        Called with the survivors' names before this node helps to open their sum; an error that it raises stops it.
 
     Notes
     -----
@@ -92,6 +94,7 @@ class Client:
         request: bytes = b"",
         prg: Prg = "aes128-ctr",
         threads: int | None = None,
+        approve: Callable[[list[NodeId]], None] | None = None,
     ) -> None:
         if (identity is None) != (roster is None):
             raise ArgumentError("identity and roster: give both (active model) or neither (passive model)")
@@ -123,7 +126,7 @@ class Client:
         ):
             raise ArgumentError("identity: its public key is not the roster's for this node")
         self._node = node_id
-        self._threads = threads
+        self._threads, self._approve = threads, approve
         self._values = Values(vector, self._terms, clip, privacy)
         self._wants: tuple[Kind, ...] = ()
         self._started = False
@@ -277,6 +280,8 @@ class Client:
         if self._place not in survivors or not beside <= self._kept.keys():
             raise RefusedError("secagg: the survivors leave out this node, or name one that sent no shares")
         _graph.check(self._graph, self._terms.threshold, self._terms.colluding, self._terms.active, survivors)
+        if self._approve is not None:
+            self._approve([self._adverts[i].node for i in survivors])
         if self._signer is None:
             return self._unmask(survivors)
         self._survivors, self._wants = survivors, (Kind.CONFIRMED,)

@@ -1,0 +1,165 @@
+"""What travels to a node: a request that its requester signed, and the rounds of it that a hub asks for."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import FormatError, RefusedError
+from ._codec import dumps, loads
+from ._identity import Identity, Roster, fresh_nonce, verify
+
+__all__ = ["Query", "Request"]
+
+_VERSION = 1
+_LONGEST = 24 * 3600  # seconds that a request may stay valid
+_SKEW = 300  # seconds by which clocks may differ
+
+
+def _read(data: bytes, name: str, kinds: dict[str, type]) -> dict[str, Any]:
+    body = loads(data)
+    if not isinstance(body, dict) or body.pop("format", None) != f"fastimg-{name}":
+        raise FormatError(f"{name}: not a {name} of fastimg")
+    version = body.pop("format_version", None)
+    if version != _VERSION:
+        raise FormatError(f"{name}: version {version!r}; this fastimg reads version {_VERSION}")
+    if body.keys() != kinds.keys() or any(type(body[key]) is not kind for key, kind in kinds.items()):
+        raise FormatError(f"{name}: fields are missing, unknown or of a wrong type")
+    if any(not isinstance(node, str) for node in body["nodes"]) or len(body["nonce"]) != 32:
+        raise FormatError(f"{name}: fields are missing, unknown or of a wrong type")
+    return body
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question of one requester, signed by him: a hub can carry it, not change it."""
+
+    computation: str
+    version: int
+    parameters: dict[str, Any]
+    requester: str
+    nonce: str
+    expires: int
+    nodes: list[str]
+    secure: bool
+    signature: str = ""
+
+    @classmethod
+    def signed(
+        cls,
+        identity: Identity,
+        computation: str,
+        version: int,
+        parameters: dict[str, Any],
+        nodes: list[str],
+        *,
+        secure: bool,
+        valid: int = 3600,
+    ) -> Request:
+        """Of these parameters to these nodes, valid for so many seconds."""
+        draft = cls(
+            computation,
+            version,
+            parameters,
+            identity.name,
+            fresh_nonce(),
+            int(time.time()) + valid,
+            sorted(nodes),
+            secure,
+        )
+        fields = draft._fields() | {"signature": identity.sign(draft._signed())}
+        return cls(**fields)
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON."""
+        return dumps({"format": "fastimg-request", "format_version": _VERSION, **self._fields()})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Request:
+        """The inverse; anything else is a FormatError."""
+        kinds = {
+            **dict.fromkeys(("computation", "requester", "nonce", "signature"), str),
+            **dict.fromkeys(("version", "expires"), int),
+            "parameters": dict,
+            "nodes": list,
+            "secure": bool,
+        }
+        return cls(**_read(data, "request", kinds))
+
+    def check(self, roster: Roster, now: float) -> None:
+        """Refuse what the requester of the roster did not sign, and what has expired or stays valid too long."""
+        key = roster.key(self.requester, "requester")
+        if key is None:
+            raise RefusedError("rule identity: the requester is not in this node's roster")
+        if not verify(key, self._signed(), self.signature):
+            raise RefusedError("rule identity: the requester's signature does not fit")
+        if now > self.expires + _SKEW:
+            raise RefusedError("rule expiry: the request has expired")
+        if self.expires > now + _LONGEST + _SKEW:
+            raise RefusedError("rule expiry: the request would stay valid for more than a day")
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def _signed(self) -> bytes:
+        fields = self._fields()
+        del fields["signature"]
+        return b"fastimg request\n" + dumps({"format_version": _VERSION, **fields})
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One round of one computation, as it travels; `request` is the signed request, or "" inside one process."""
+
+    computation: str
+    version: int
+    parameters: dict[str, Any]
+    shared: dict[str, Any]
+    requester: str
+    nonce: str
+    attempt: int
+    round: int
+    nodes: list[str]
+    threshold: int
+    secure: bool
+    request: str = ""
+
+    @property
+    def key(self) -> str:
+        """Names this round at a node."""
+        return f"{self.nonce}-{self.attempt}-{self.round}"
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return dumps({"format": "fastimg-query", "format_version": _VERSION, **fields})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Query:
+        """The inverse; anything else is a FormatError."""
+        kinds = {
+            **dict.fromkeys(("computation", "requester", "nonce", "request"), str),
+            **dict.fromkeys(("version", "attempt", "round", "threshold"), int),
+            **dict.fromkeys(("parameters", "shared"), dict),
+            "nodes": list,
+            "secure": bool,
+        }
+        return cls(**_read(data, "query", kinds))
+
+    def check(self, roster: Roster, now: float) -> None:
+        """Refuse a round that is not one of its signed request."""
+        if not self.request:
+            raise RefusedError("rule identity: this node answers signed requests only")
+        request = Request.from_bytes(self.request.encode())
+        request.check(roster, now)
+        same = all(
+            getattr(self, name) == getattr(request, name)
+            for name in ("computation", "version", "requester", "nonce", "secure")
+        )
+        if not same or dumps(self.parameters) != dumps(request.parameters):
+            raise RefusedError("rule identity: the round is not of the request that was signed")
+        if not set(self.nodes) <= set(request.nodes):
+            raise RefusedError("rule roster: the round names nodes that the request does not")
+        if any(roster.key(node, "node") is None for node in self.nodes):
+            raise RefusedError("rule roster: the round names nodes that are not in this node's roster")
