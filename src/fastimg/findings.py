@@ -82,6 +82,7 @@ CODES: dict[str, Code] = {
     "combat-skipped": Code("warning", "Feature harmonisation was not possible."),
     "combat-small-batch": Code("warning", "A batch has too few subjects for good estimates."),
     "combat-skewed": Code("warning", "Features are strongly skewed: ComBat may create a site effect."),
+    "combat-tied": Code("info", "Many subjects share one value of a feature: no monotone transform makes it normal."),
     "combat-constant-feature": Code("info", "A feature has no variance and was left as it is."),
     "site-effect-rose": Code("warning", "The site effect after harmonisation is above the one before."),
     "case-failed": Code("error", "An unexpected error ended the case."),

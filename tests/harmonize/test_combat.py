@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.base import clone
 
 import fastimg as fi
 from fastimg.harmonize import ComBat, Design, Statistics
@@ -162,7 +161,7 @@ def test_a_file_and_back(tmp_path):
     with pytest.raises(fi.errors.ArgumentError, match="without its sums"):
         again.merge(combat)
     record = json.loads((tmp_path / "combat.json").read_text())
-    for change in ({"version": 2}, {"format": "x"}, {"mean": [1]}, {"gamma_star": None}, {"options": {}}):
+    for change in ({"version": 3}, {"format": "x"}, {"mean": [1]}, {"gamma_star": None}, {"options": {}}):
         (tmp_path / "bad.json").write_text(json.dumps(record | change))
         with pytest.raises(fi.errors.FormatError):
             ComBat.load(tmp_path / "bad.json")
@@ -186,11 +185,6 @@ def test_tables_keep_their_names_and_wrong_ones_are_refused():
         combat.transform(frame[["b", "a", "c"]], batch=batch, covariates=covariates)
     with pytest.raises(fi.errors.ArgumentError, match="missing \\['c'\\], unknown \\['d'\\]"):
         combat.transform(frame.rename(columns={"c": "d"}), batch=batch, covariates=covariates)
-
-
-def test_scikit_learn_can_clone_it_and_read_its_options():
-    combat = ComBat(parametric=False, reference=3, monotone="signed-log")
-    assert clone(combat).get_params() == combat.get_params()
 
 
 def test_findings():
@@ -243,7 +237,7 @@ PAIRS = list("AAAABBBB")
         (lambda: ComBat().fit(BAD[0], batch=PAIRS), "subjects x features"),
         (lambda: ComBat().fit(BAD.astype(str), batch=PAIRS), "real numbers"),
         (lambda: ComBat().fit(BAD, batch=PAIRS).transform(BAD, batch=["Z", *PAIRS[1:]]), "'Z' was not among"),
-        (lambda: ComBat().fit(BAD, batch=PAIRS).transform(BAD[:, :2], batch=PAIRS), "expected 3 features"),
+        (lambda: ComBat().fit(BAD, batch=PAIRS).transform(BAD[:, :2], batch=PAIRS), "expecting 3 features"),
         (lambda: ComBat().fit(BAD, batch=PAIRS).transform(BAD * np.nan, batch=PAIRS), "NaN"),
         (lambda: ComBat().fit(BAD, batch=PAIRS).transform(BAD, batch=PAIRS, covariates={"a": BAD[:, 0]}), "covariates"),
         (lambda: ComBat().fit(BAD, batch=PAIRS).transform(BAD, batch=PAIRS, out=BAD), "overlaps"),

@@ -44,6 +44,15 @@ def test_equals_the_r_package(reference, table, mode):
     np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-12)
 
 
+def test_new_subjects_are_those_of_the_r_package(reference, table):
+    """neuroCombatFromTraining of R: four subjects, for which the mean of the covariates stands in."""
+    path = reference / "combat" / "r_output" / "training_test_scenario2_r.csv"
+    expected = np.loadtxt(path, delimiter=",", skiprows=1).T
+    combat = ComBat().fit(table, batch=[1] * 5 + [2] * 5, covariates={"pheno": np.array([1, 0] * 5)})
+    seen = combat.transform(table[[0, 1, 5, 6]], batch=[1, 1, 2, 2], covariates={"pheno": np.full(4, 0.5)})
+    np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-12)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 10_000),

@@ -18,14 +18,20 @@ from ._window import window
 if TYPE_CHECKING:
     from ._combat import ComBat
     from ._design import Design
+    from ._effect_of import effect_of
+    from ._formula import Formula
     from ._site_effect import agreement, site_effect
+    from ._spline import Spline
     from ._sums import Statistics
 
 # public name -> the module that is loaded at its first use
 _LATER = {
     "ComBat": "_combat",
     "Design": "_design",
+    "Formula": "_formula",
+    "Spline": "_spline",
     "Statistics": "_sums",
+    "effect_of": "_effect_of",
     "agreement": "_site_effect",
     "site_effect": "_site_effect",
 }
@@ -33,10 +39,13 @@ _LATER = {
 __all__ = [
     "ComBat",
     "Design",
+    "Formula",
     "Nyul",
+    "Spline",
     "Statistics",
     "WhiteStripe",
     "agreement",
+    "effect_of",
     "match_histogram",
     "minmax",
     "n4",

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.exceptions import NotFittedError
 
 from .. import _dispatch
 from .._arrays import choice, result, thread_count
 from ..errors import ArgumentError, FormatError
 from ..findings import Finding
-from ._design import Design, columns_of, feature_names, labels
-from ._model import Model, solve
-from ._monotone import MONOTONE, backward, forward, skewed
+from . import _record
+from ._design import Design, columns_of, feature_names, labels, numeric
+from ._model import Model, extended, solve
+from ._monotone import MONOTONE, Scale, check_scale, skewed, tied
+from ._robust import winsorised
+from ._spline import Spline
 from ._sums import Statistics, matrix
 
 __all__ = ["ComBat"]
 
-_VERSION = 1
 _SMALL = 20  # subjects a batch, under which the estimates are weak
-_OPTIONS = ("parametric", "eb", "mean_only", "reference", "categorical", "missing", "monotone")
-_ARRAYS = ("covariate_center", "mean", "beta", "var", "gamma_hat", "delta_hat", "gamma_star", "delta_star")
-_FLAGS = ("constant", "known", "levels")
 
 
-class ComBat(TransformerMixin, BaseEstimator):
+class _NotFittedError(ArgumentError, NotFittedError):
+    """What scikit-learn expects of an estimator that is used before it was fitted."""
+
+
+class ComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Remove the shift and the scale that each batch (site, scanner, kernel ...) gives to each feature.
 
     A scikit-learn estimator whose `fit` and `transform` also take `batch` and `covariates`, a value a subject. It needs
@@ -48,11 +51,20 @@ class ComBat(TransformerMixin, BaseEstimator):
         A batch that stays as it is; the others are brought to it.
     categorical : sequence of str
         Covariates that look numeric and are categories. Text and booleans always are.
+    interactions : sequence of sequences of str
+        Products of covariates that are kept too, such as ("age", "sex"); `Formula` makes the list of a formula.
+    smooth : sequence of str, or mapping of str to Spline or int
+        Numeric covariates whose effect is a smooth curve (ComBat-GAM): by name, with the number of splines (10), or with
+        a `Spline` of one's own. Knots not given are those of the subjects that are first seen.
     missing : {"error", "skip"}
-        What NaN in X does: an error, or left out (sums are kept a feature); it stays NaN in the result.
-    monotone : {None, "signed-log"}
-        Work on sign(x) log(1 + |x|) and transform back: for skewed features, on which plain ComBat can create a
-        difference between sites instead of removing it.
+        What NaN in X does; "skip": left out (sums are kept a feature), and it stays NaN in the result.
+    monotone : {None, "signed-log", "rank-normal"}
+        Work on sign(x) log(1 + |x|), or on the normal scores of the ranks, and transform back: for skewed features, on
+        which plain ComBat can create a difference between sites instead of removing it. Ranks are those of the subjects
+        that are first seen, and up to 1000 values of each feature are kept, also in a file.
+    robust : float, optional
+        Values further than this many robust standard deviations from the middle of their batch count as if they stood
+        there, in the estimates (5 spares all but gross outliers, 3 is strict). `fit` alone takes it, not `partial_fit`.
     threads : int, optional
         Default: `config.threads()`.
 
@@ -63,18 +75,23 @@ class ComBat(TransformerMixin, BaseEstimator):
     design_ : Design
         Features, batches and levels of the fit.
     findings_ : list of Finding
-        Small batches, skewed or constant features, a single batch (then `transform` changes nothing).
+        Small batches, skewed, tied or constant features, a single batch (then `transform` changes nothing).
 
     Notes
     -----
     Covariates are what must be kept (age, sex, disease stage), never the outcome that a model will be tested on: it
-    would leak into the features. A subject of a batch that was not in the fit is refused: add some of its subjects
-    to the fit first. Equal to the R package to 1e-12. Fitting keeps batches x features x (3 + columns) numbers, whatever
-    the number of subjects.
+    would leak into the features; `y` is ignored. Fit to training subjects alone; `site_effect` and scikit-learn's
+    cross-validation (with metadata routing) refit in each fold. Equal to the R package to 1e-12. Fitting keeps
+    batches x features x (3 + columns) numbers, whatever the number of subjects.
+
+    A subject of a batch that was not in the fit is refused. There are two ways for a new site: `partial_fit` or `merge`
+    its subjects, which makes all estimates anew; or `add_batch`, which estimates the new site alone and leaves what was
+    harmonised before as it was.
 
     References
     ----------
-    Johnson, Li & Rabinovic, Biostatistics 8:118 (2007). Fortin et al., NeuroImage 167:104 (2018).
+    Johnson, Li & Rabinovic, Biostatistics 8:118 (2007). Fortin et al., NeuroImage 167:104 (2018). Pomponio et al.,
+    NeuroImage 208:116450 (2020): smooth covariates.
 
     Examples
     --------
@@ -95,8 +112,11 @@ class ComBat(TransformerMixin, BaseEstimator):
         reference: Any = None,
         *,
         categorical: Sequence[str] = (),
+        interactions: Sequence[Sequence[str]] = (),
+        smooth: Sequence[str] | Mapping[str, Spline | int] = (),
         missing: Literal["error", "skip"] = "error",
-        monotone: Literal["signed-log"] | None = None,
+        monotone: Literal["signed-log", "rank-normal"] | None = None,
+        robust: float | None = None,
         threads: int | None = None,
     ) -> None:
         self.parametric = parametric
@@ -104,8 +124,11 @@ class ComBat(TransformerMixin, BaseEstimator):
         self.mean_only = mean_only
         self.reference = reference
         self.categorical = categorical
+        self.interactions = interactions
+        self.smooth = smooth
         self.missing = missing
         self.monotone = monotone
+        self.robust = robust
         self.threads = threads
 
     # fitting ----------------------------------------------------------------------------------------------------------
@@ -129,40 +152,109 @@ class ComBat(TransformerMixin, BaseEstimator):
             NaN (see `missing`), a batch of one subject, covariates confounded with the batches, labels missing.
         """
         self._forget()
-        return self.partial_fit(X, batch=batch, covariates=covariates)
+        self._add(X, batch, covariates)
+        if not self._is_single():
+            self.model_  # noqa: B018  (made here, so that its errors come from the call that caused them)
+        return self
 
     def partial_fit(self, X: Any, y: Any = None, *, batch: Any, covariates: Any = None) -> Self:
         """Add subjects to the fit: chunk after chunk gives the estimates of all of them, in any order.
 
         Parameters and errors as in `fit`; new batches and levels may appear. The estimates are made at first use.
         """
+        if self.robust is not None:
+            raise ArgumentError("robust: outliers are told by all subjects of a batch; use fit")
+        return self._add(X, batch, covariates)
+
+    def _add(self, X: Any, batch: Any, covariates: Any) -> Self:
         self._check_options()
-        before: Statistics | None = getattr(self, "statistics_", None)
+        before: Statistics | None = self.statistics if self.__sklearn_is_fitted__() else None
         x = matrix(X, None if before is None else tuple(before.design.features))
+        if x.shape[0] == 0 and before is None:
+            raise ArgumentError(f"X: 0 sample(s) (shape={x.shape}) while a minimum of 1 is required.")
         names = feature_names(X) or [f"f{i}" for i in range(x.shape[1])]
         if before is not None:
             names = list(before.design.features)
-        design = Design.of(
-            names, labels(batch, "batch", x.shape[0]), columns_of(covariates, x.shape[0]), tuple(self.categorical)
-        )
+        design = self._design_of(names, batch, columns_of(covariates, x.shape[0]), before)
         if before is None:
             self._skew = skewed(x, design.features) if self.monotone is None else []
-        stats = Statistics.of(
-            forward(x, self.monotone),
-            batch=batch,
-            covariates=covariates,
-            design=design,
-            missing=self.missing,
-            threads=self.threads,
-        )
+            self._tied = tied(x, design.features)
+            self._scale = Scale.of(self.monotone, x)
+        about = {"batch": batch, "covariates": covariates, "design": design, "threads": self.threads}
+        source = self._scale.forward(x)
+        if self.robust is not None:
+            _refuse_values(x, self.missing)
+            host = np.asarray(_dispatch.move(source, "cpu"), np.float64)
+            source = winsorised(host, cut=self.robust, mean_only=self.mean_only, **about)
+        stats = Statistics.of(source, missing=self.missing, **about)
         return self._take(stats if before is None else before.merge(stats))
+
+    def _design_of(
+        self, names: Sequence[str], batch: Any, columns: dict[str, npt.NDArray[Any]], before: Statistics | None
+    ) -> Design:
+        splines: Mapping[str, Spline] = {}
+        if before is not None:
+            splines = before.design.splines
+        elif len(self.smooth):
+            wanted = self.smooth if isinstance(self.smooth, Mapping) else dict.fromkeys(self.smooth, 10)
+            unknown = sorted(set(wanted) - set(columns))
+            if unknown:
+                raise ArgumentError(f"smooth: no covariate is named {', '.join(map(repr, unknown))}")
+            splines = {
+                name: spline if isinstance(spline, Spline) else Spline.of(numeric(name, columns[name]), spline)
+                for name, spline in wanted.items()
+            }
+        count = len(next(iter(columns.values()))) if columns else len(batch)
+        rows = labels(batch, "batch", count)
+        return Design.of(names, rows, columns, tuple(self.categorical), tuple(self.interactions), splines)
 
     def merge(self, other: ComBat | Statistics) -> Self:
         """A new estimator of the subjects of both; neither is changed."""
         stats = other.statistics if isinstance(other, ComBat) else other
-        if isinstance(other, ComBat) and other.monotone != self.monotone:
-            raise ArgumentError("merge: the two were fitted with different monotone transforms")
-        return type(self)(**self.get_params())._take(self.statistics.merge(stats))
+        if isinstance(other, ComBat):
+            check_scale(self._scale, other._scale)
+            if other.robust != self.robust:
+                raise ArgumentError("merge: the two were fitted with different robust options")
+        merged = type(self)(**self.get_params())
+        merged._scale = self._scale
+        return merged._take(self.statistics.merge(stats))
+
+    def add_batch(self, X: Any, *, batch: Any, covariates: Any = None) -> Self:
+        """A new estimator that knows further batches as well; what it does to the others does not change.
+
+        The new batches' shift and scale are estimated against the mean, slopes and variance of this fit, which stay. It
+        needs no sums, so it works after `load`; the result has none and cannot be added to by `partial_fit`.
+
+        Parameters
+        ----------
+        X, batch, covariates
+            Subjects of batches that were not in the fit, two or more of each; as in `fit`.
+
+        Raises
+        ------
+        ArgumentError
+            A batch that is in the fit already, or of one subject; a level of a covariate that the fit did not see.
+        """
+        model = self.model_
+        if self._is_single():
+            raise ArgumentError("add_batch: the fit is of one batch; fit both batches together")
+        x = matrix(X, tuple(model.design.features))
+        _refuse_values(x, self.missing)
+        old = model.design
+        rows = tuple(dict.fromkeys(labels(batch, "batch", x.shape[0])))
+        design = Design(old.features, rows, old.covariates, old.interactions, old.splines)
+        source, columns = self._scale.forward(x), design.encode(batch, covariates, x.shape[0])[1]
+        if columns.size and (columns[:, ~model.levels] != 0).any():
+            raise ArgumentError("covariates: a level had no subject in the fit")
+        about = {"batch": batch, "covariates": covariates, "design": design, "threads": self.threads}
+        if self.robust is not None:
+            host = np.asarray(_dispatch.move(source, "cpu"), np.float64)
+            source = winsorised(host, cut=self.robust, mean_only=self.mean_only, **about)
+        stats = Statistics.of(source, missing=self.missing, **about)
+        options = {"parametric": self.parametric, "eb": self.eb, "mean_only": self.mean_only}
+        wider = type(self)(**self.get_params())
+        wider._scale = self._scale
+        return wider._hold(extended(model, stats, **options))
 
     @classmethod
     def from_statistics(cls, statistics: Statistics, **options: Any) -> Self:
@@ -177,22 +269,38 @@ class ComBat(TransformerMixin, BaseEstimator):
         """
         self = cls(**options)
         self._check_options()
+        if self.monotone == "rank-normal":
+            raise ArgumentError("monotone: 'rank-normal' learns from values, and sums have none; use 'signed-log'")
+        self._scale = Scale(self.monotone)
         return self._take(statistics)
 
     def _take(self, stats: Statistics) -> Self:
         self.statistics_ = stats
-        self.n_features_in_ = len(stats.design.features)
-        self.feature_names_in_ = np.array(stats.design.features, object)
-        self.__dict__.pop("_model", None)
+        self._made: dict[str, Model] = {}
+        self._name(stats.design)
         return self
 
+    def _hold(self, model: Model) -> Self:
+        self._made = {"model": model}
+        self._name(model.design)
+        return self
+
+    def _name(self, design: Design) -> None:
+        self.n_features_in_ = len(design.features)
+        if any(name != f"f{i}" for i, name in enumerate(design.features)):
+            self.feature_names_in_ = np.array(design.features, object)
+
     def _forget(self) -> None:
-        for name in ("statistics_", "_model", "_skew"):
+        for name in ("statistics_", "_made", "_skew", "_tied", "_scale", "feature_names_in_", "n_features_in_"):
             self.__dict__.pop(name, None)
 
     def _check_options(self) -> None:
         choice("missing", self.missing, ("error", "skip"))
         choice("monotone", self.monotone, MONOTONE)
+        if self.robust is not None:
+            cut = self.robust
+            if isinstance(cut, (bool, str)) or not np.isfinite(cut) or cut < 1:
+                raise ArgumentError(f"robust: must be a number of standard deviations from 1, or None; got {cut!r}")
 
     # what was fitted --------------------------------------------------------------------------------------------------
 
@@ -201,14 +309,15 @@ class ComBat(TransformerMixin, BaseEstimator):
         """The sums this estimator was made of."""
         stats: Statistics | None = getattr(self, "statistics_", None)
         if stats is None:
-            known = "was loaded without its sums" if "_model" in self.__dict__ else "is not fitted"
-            raise ArgumentError(f"ComBat: this estimator {known}")
+            if self._known() is None:
+                raise _NotFittedError("ComBat: this estimator is not fitted")
+            raise ArgumentError("ComBat: this estimator was loaded (or widened by add_batch) without its sums")
         return stats
 
     @property
     def model_(self) -> Model:
         """The estimates; made at first use after a fit."""
-        model: Model | None = self.__dict__.get("_model")
+        model = self._known()
         if model is None:
             model = solve(
                 self.statistics,
@@ -217,13 +326,18 @@ class ComBat(TransformerMixin, BaseEstimator):
                 mean_only=self.mean_only,
                 reference=self.reference,
             )
-            self._model = model
+            self._made["model"] = model
         return model
+
+    def _known(self) -> Model | None:
+        """The estimates, if they were made: of a fit, or by `load` and `add_batch`."""
+        made: dict[str, Model] = self.__dict__.get("_made", {})
+        return made.get("model")
 
     @property
     def design_(self) -> Design:
         """Features, batches and levels of the fit."""
-        model: Model | None = self.__dict__.get("_model")
+        model = self._known()
         return self.statistics.design if model is None else model.design
 
     @property
@@ -238,11 +352,15 @@ class ComBat(TransformerMixin, BaseEstimator):
             if small:
                 message = f"{len(small)} of {len(design.batches)} batches have fewer than {_SMALL} subjects."
                 found.append(Finding("combat-small-batch", message, details={"subjects": small}))
+        ties: list[str] = getattr(self, "_tied", [])
+        if ties:
+            message = f"{len(ties)} of {len(design.features)} features have one value in more than a third of the rows."
+            found.append(Finding("combat-tied", message, details={"features": ties}))
         skew: list[str] = getattr(self, "_skew", [])
         if skew:
             message = (
                 f"{len(skew)} of {len(design.features)} features are strongly skewed: ComBat may create a site effect; "
-                "monotone='signed-log' and site_effect() help."
+                "monotone='signed-log' or 'rank-normal' helps, and effect_of() tells."
             )
             found.append(Finding("combat-skewed", message, details={"features": skew}))
         if not self._is_single() and self.model_.constant.any():
@@ -252,7 +370,7 @@ class ComBat(TransformerMixin, BaseEstimator):
         return found
 
     def _is_single(self) -> bool:
-        model: Model | None = self.__dict__.get("_model")
+        model = self._known()
         known = self.statistics.sums["rows"] > 0 if model is None else model.known
         return int(known.sum()) < 2
 
@@ -302,10 +420,10 @@ class ComBat(TransformerMixin, BaseEstimator):
         parts = (codes, np.ascontiguousarray(columns), model.mean, model.beta, gamma, alpha)
         on_device = [_dispatch.move(np.ascontiguousarray(part), where) for part in parts]
         leaf = _dispatch.pick(x, leaf="harmonize")
-        source = forward(x, self.monotone)
+        source = self._scale.forward(x)
         leaf.combat_apply(source, target, *on_device, threads=thread_count(self.threads))
         if self.monotone is not None:
-            target[...] = backward(target, self.monotone)
+            target[...] = self._scale.backward(target)
             if self.reference is not None:  # the reference batch stays to the last bit
                 own = _dispatch.move(codes < 0, where)
                 target[own] = x[own]
@@ -316,65 +434,50 @@ class ComBat(TransformerMixin, BaseEstimator):
         return self.fit(X, batch=batch, covariates=covariates).transform(X, batch=batch, covariates=covariates)
 
     def __sklearn_is_fitted__(self) -> bool:
-        return "_model" in self.__dict__ or hasattr(self, "statistics_")
+        return "_made" in self.__dict__
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "skip"
+        return tags
 
     # keeping ----------------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """Options and estimates as plain values for JSON; the sums are not among them."""
         model = self.model_
-        options = {name: getattr(self, name) for name in _OPTIONS}
-        return {
-            "format": "fastimg-combat",
-            "version": _VERSION,
-            "options": options | {"categorical": list(self.categorical)},
-            "design": model.design.to_dict(),
-            "steps": model.steps,
-            **{name: getattr(model, name).tolist() for name in (*_ARRAYS, *_FLAGS)},
+        options = {name: getattr(self, name) for name in _record.OPTIONS}
+        options |= {
+            "categorical": list(self.categorical),
+            "interactions": [list(names) for names in self.interactions],
+            "smooth": list(model.design.splines),
+            "robust": self.robust,
         }
+        head = {"format": _record.FORMAT, "version": _record.VERSION, "options": options}
+        return head | _record.estimates(model, self._scale)
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Self:
         """The inverse of `to_dict`: an estimator that transforms; its sums are gone, so it cannot be added to."""
-        if record.get("format") != "fastimg-combat":
-            raise FormatError("ComBat.from_dict: not a fastimg-combat record")
-        if record.get("version") != _VERSION:
-            raise FormatError(f"ComBat.from_dict: version {record.get('version')!r} is not {_VERSION}; update fastimg")
+        options, model, scale = _record.model_of(record)
         try:
-            options = {name: record["options"][name] for name in _OPTIONS}
-            design = Design.from_dict(record["design"])
-            q, k, p = len(design.columns), len(design.batches), len(design.features)
-            shapes: dict[str, tuple[int, ...]] = {"mean": (p,), "var": (p,), "beta": (q, p), "constant": (p,)}
-            shapes |= {"known": (k,), "levels": (q,), "covariate_center": (q,)}
-            fields: dict[str, Any] = {}
-            for name in (*_ARRAYS, *_FLAGS):
-                kind = np.bool_ if name in _FLAGS else np.float64
-                fields[name] = np.array(record[name], kind).reshape(shapes.get(name, (k, p)))
-            self = cls(**options)
+            self = cls(**(options | {"smooth": dict(model.design.splines)}))
             self._check_options()
-            self._model = Model(design=design, steps=int(record["steps"]), **fields)
-        except (KeyError, TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:
             raise FormatError(f"ComBat.from_dict: the record is damaged: {error}") from None
-        self.n_features_in_ = p
-        self.feature_names_in_ = np.array(design.features, object)
-        return self
+        self._scale = scale
+        return self._hold(model)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the estimates as a JSON file (format fastimg-combat, see `to_dict`)."""
         if self._is_single():
             raise ArgumentError("ComBat.save: a fit of one batch has no estimates")
-        Path(path).write_text(json.dumps(self.to_dict(), allow_nan=False))
+        _record.write(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; a newer version is refused."""
-        try:
-            record = json.loads(Path(path).read_text())
-        except ValueError as error:
-            raise FormatError(f"ComBat.load: not a JSON file: {error}") from None
-        if not isinstance(record, dict):
-            raise FormatError("ComBat.load: not a fastimg-combat record")
-        return cls.from_dict(record)
+        return cls.from_dict(_record.read(path, "ComBat"))
 
 
 def _refuse_values(x: Any, missing: str) -> None:

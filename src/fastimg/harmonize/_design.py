@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import ArgumentError, FormatError
+from ._spline import Spline
 
-__all__ = ["Design", "columns_of", "feature_names", "labels", "table"]
+__all__ = ["Column", "Design", "columns_of", "feature_names", "labels", "table"]
 
 Level = str | int | float | bool
+# (covariate, None) a numeric one; (covariate, level) a category's indicator; (covariate, ("spline", i)); and for an
+# interaction ("a:b", (level or None, level or None))
+Column = tuple[str, Level | tuple[Any, ...] | None]
 
 
 def table(value: Any) -> dict[str, Any] | None:
@@ -87,6 +92,10 @@ class Design:
         sources and a source may hold several batches.
     covariates : mapping, optional
         name -> None for a numeric covariate, or the sequence of its levels for a categorical one.
+    interactions : sequence of sequences of str
+        Products of covariates, such as ("age", "sex"); each covariate is in the model on its own too.
+    splines : mapping, optional
+        numeric covariate -> `Spline`: a smooth effect in the place of a straight line.
 
     Examples
     --------
@@ -98,6 +107,8 @@ class Design:
     features: Sequence[str]
     batches: Sequence[Level]
     covariates: Mapping[str, Sequence[Level] | None] = field(default_factory=dict)
+    interactions: Sequence[Sequence[str]] = ()
+    splines: Mapping[str, Spline] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "features", tuple(str(name) for name in self.features))
@@ -110,6 +121,23 @@ class Design:
         for name, levels in covariates.items():
             if levels is not None and (not levels or len(set(levels)) != len(levels)):
                 raise ArgumentError(f"Design: the levels of {name!r} must be different, at least one")
+        self._check_terms()
+
+    def _check_terms(self) -> None:
+        products = tuple(tuple(str(name) for name in names) for names in self.interactions)
+        object.__setattr__(self, "interactions", products)
+        object.__setattr__(self, "splines", dict(self.splines))
+        if len({frozenset(names) for names in products}) != len(products):
+            raise ArgumentError("interactions: one is named twice")
+        for names in products:
+            if len(names) < 2 or len(set(names)) != len(names):
+                raise ArgumentError(f"interactions: expected two or more different covariates, got {names!r}")
+        for name in {name for names in products for name in names} | set(self.splines):
+            if name not in self.covariates:
+                raise ArgumentError(f"interactions, smooth: no covariate is named {name!r}")
+        for name in self.splines:
+            if self.covariates[name] is not None:
+                raise ArgumentError(f"smooth: {name!r} is categorical; only a numeric covariate has a smooth effect")
 
     @classmethod
     def of(
@@ -118,6 +146,8 @@ class Design:
         batch: Sequence[Level],
         covariates: Mapping[str, npt.NDArray[Any]],
         categorical: Sequence[str] = (),
+        interactions: Sequence[Sequence[str]] = (),
+        splines: Mapping[str, Spline] | None = None,
     ) -> Self:
         """The design of these rows. Text, booleans and the columns named in `categorical` have levels, sorted."""
         unknown = set(categorical) - set(covariates)
@@ -127,15 +157,23 @@ class Design:
         for name, vector in covariates.items():
             numeric = vector.dtype.kind in "iuf" and name not in categorical
             kinds[name] = None if numeric else _sorted(labels(vector, f"covariates[{name!r}]", len(vector)))
-        return cls(features, _sorted(batch), kinds)
+        return cls(features, _sorted(batch), kinds, interactions, splines or {})
 
     @property
-    def columns(self) -> tuple[tuple[str, Level | None], ...]:
+    def columns(self) -> tuple[Column, ...]:
         """(covariate, level) of each design column; the level is None for a numeric one. All levels have a column."""
-        found: list[tuple[str, Level | None]] = []
+        found: list[Column] = []
         for name, levels in self.covariates.items():
-            found += [(name, None)] if levels is None else [(name, level) for level in levels]
+            if name in self.splines:
+                found += [(name, ("spline", i)) for i in range(self.splines[name].columns)]
+            else:
+                found += [(name, None)] if levels is None else [(name, level) for level in levels]
+        for names in self.interactions:
+            found += [(":".join(names), levels) for levels in self._combinations(names)]
         return tuple(found)
+
+    def _combinations(self, names: Sequence[str]) -> list[tuple[Level | None, ...]]:
+        return list(product(*(self.covariates[name] or (None,) for name in names)))
 
     def encode(self, batch: Any, covariates: Any, count: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
         """(batch index, design columns) of rows.
@@ -159,11 +197,14 @@ class Design:
         if set(vectors) != set(self.covariates):
             raise ArgumentError(f"covariates: expected {sorted(self.covariates)}, got {sorted(vectors)}")
         design = np.zeros((count, len(self.columns)))
+        place = {column: index for index, column in enumerate(self.columns)}
         at = 0
         for name, levels in self.covariates.items():
             if levels is None:
-                design[:, at] = numeric(name, vectors[name])
-                at += 1
+                values = numeric(name, vectors[name])
+                part = self.splines[name].basis(name, values) if name in self.splines else values[:, None]
+                design[:, at : at + part.shape[1]] = part
+                at += part.shape[1]
                 continue
             index = {level: at + i for i, level in enumerate(levels)}
             places = list(map(index.get, labels(vectors[name], f"covariates[{name!r}]", count)))
@@ -171,6 +212,13 @@ class Design:
                 raise ArgumentError(f"covariates: {name!r} has a level that was not in the fit")
             design[np.arange(count), np.array(places, np.intp)] = 1
             at += len(levels)
+        for names in self.interactions:
+            for combination in self._combinations(names):
+                design[:, at] = 1
+                for name, level in zip(names, combination, strict=True):
+                    own = numeric(name, vectors[name]) if level is None else design[:, place[name, level]]
+                    design[:, at] *= own
+                at += 1
         return codes, design
 
     def union(self, other: Design) -> Design:
@@ -181,25 +229,38 @@ class Design:
             raise ArgumentError("merge: the features differ in name or order")
         if list(self.covariates) != list(other.covariates):
             raise ArgumentError("merge: the covariates differ")
+        if self.interactions != other.interactions or self.splines != other.splines:
+            raise ArgumentError("merge: the interactions or the splines (their knots must be the same) differ")
         joined: dict[str, Sequence[Level] | None] = {}
         for name, levels in self.covariates.items():
             others = other.covariates[name]
             if (levels is None) != (others is None):
                 raise ArgumentError(f"merge: covariate {name!r} is numeric on one side and categorical on the other")
             joined[name] = None if levels is None or others is None else _sorted((*levels, *others))
-        return Design(self.features, _sorted((*self.batches, *other.batches)), joined)
+        return Design(self.features, _sorted((*self.batches, *other.batches)), joined, self.interactions, self.splines)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""
         kinds = {name: None if levels is None else list(levels) for name, levels in self.covariates.items()}
-        return {"features": list(self.features), "batches": list(self.batches), "covariates": kinds}
+        record: dict[str, Any] = {
+            "features": list(self.features),
+            "batches": list(self.batches),
+            "covariates": kinds,
+        }
+        if self.interactions:
+            record["interactions"] = [list(names) for names in self.interactions]
+        if self.splines:
+            record["splines"] = {name: spline.to_dict() for name, spline in self.splines.items()}
+        return record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`."""
         try:
-            return cls(record["features"], record["batches"], record["covariates"])
-        except (KeyError, TypeError, AttributeError) as error:
+            splines = {str(name): Spline(**values) for name, values in record.get("splines", {}).items()}
+            terms = (record.get("interactions", ()), splines)
+            return cls(record["features"], record["batches"], record["covariates"], *terms)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FormatError(f"Design.from_dict: the record is damaged: {error}") from None
 
 
@@ -208,7 +269,9 @@ def numeric(name: str, vector: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     try:
         values = vector.astype(np.float64)
     except (TypeError, ValueError):
-        raise ArgumentError(f"covariates: {name!r} was numeric in the fit, and is not now") from None
+        raise ArgumentError(
+            f"covariates: {name!r} is taken as numeric (so it was in the fit), and holds text"
+        ) from None
     if not np.isfinite(values).all():
         raise ArgumentError(f"covariates: {name!r} has missing or infinite values; impute them or leave those rows out")
     return values

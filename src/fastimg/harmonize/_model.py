@@ -7,7 +7,7 @@ projected out first (Frisch & Waugh), so that only the covariates' small matrix 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,14 @@ import numpy.typing as npt
 
 from ..errors import ArgumentError
 from ._design import Design
+from ._regression import coefficients, kept, occurring, refuse_confounded
 from ._sums import Statistics
 
-__all__ = ["Model", "solve"]
+__all__ = ["Model", "extended", "solve"]
 
 Array = npt.NDArray[np.float64]
 _MOST_STEPS = 10_000
+_ONE = "1 feature(s)"
 
 
 @dataclass(frozen=True)
@@ -67,58 +69,31 @@ def solve(
             f"batch: {', '.join(alone[:5])} has a single subject: its scale cannot be estimated; join it to a "
             "similar batch, leave it out, or use mean_only=True"
         )
-    # Everything about batch means; s is 1, or p where values are missing.
-    n, rows = stats.sums["n"][known], stats.sums["rows"][known]
+    parts = _Within(stats, known)
+    n = parts.n
     if (n < (1 if mean_only else 2)).any():
         bad = int(np.flatnonzero((n < (1 if mean_only else 2)).any(0))[0])
         raise ArgumentError(
             f"X: feature {design.features[bad]!r} has fewer than two values in some batch; leave it out"
         )
-    c, cc, y, yy, cy = (stats.sums[name][known] for name in ("c", "cc", "y", "yy", "cy"))
-    ybar, cbar = y / n, c / n[:, None]
-    syy = np.maximum(yy - y * ybar, 0.0)
-    scc = cc - c[:, :, None] * cbar[:, None]
-    scy = cy - c * ybar[:, None]
-    levels = _levels(design, c, stats)
-    keep = _kept(design, levels)
-    beta = np.zeros((len(design.columns), y.shape[1]))
+    levels = occurring(design, parts.squares)
+    keep = kept(design, levels)
+    beta = np.zeros((len(design.columns), parts.syy.shape[1]))
     if keep:
-        _refuse_confounded(design, stats, keep, scc)
-        inner = np.ix_(range(len(scc)), keep, keep)
-        beta[keep] = _least_squares(scc[inner].sum(0), scy[:, keep].sum(0))
-    level = ybar + stats.center[known] - np.einsum("kqs,qp->kp", cbar, beta) if keep else ybar + stats.center[known]
-    if keep and cbar.shape[2] > 1:
-        level = ybar + stats.center[known] - np.einsum("kqp,qp->kp", cbar, beta)
-    rss = syy
-    if keep:
-        spread = np.einsum("kijs,jp->kip", scc, beta) if scc.shape[3] == 1 else np.einsum("kijp,jp->kip", scc, beta)
-        rss = syy + np.einsum("kip,ip->kp", spread - 2 * scy, beta)
-        rss = np.where(rss > 1e-13 * syy, rss, 0.0)
+        refuse_confounded(design, stats, keep, parts.scc)
+        beta[keep] = coefficients(design, keep, parts)
+    level, rss = parts.residual(beta)
+    rows = stats.sums["rows"][known]
     position = None if ref is None else int(known[:ref].sum())
     if position is None:
         mean = (rows / rows.sum()) @ level
         var = rss.sum(0) / n.sum(0)
     else:
         mean, var = level[position], rss[position] / n[position]
-    total = syy.sum(0) / n.sum(0)
+    total = parts.syy.sum(0) / n.sum(0)
     constant = (var <= 1e-13 * total) | (var <= 1e-26 * np.square(stats.center).max(0))
-    usable = np.where(constant, 1.0, var)
-    gamma_hat = (level - mean) / np.sqrt(usable)
-    sums = rss / usable
-    with np.errstate(invalid="ignore", divide="ignore"):
-        delta_hat = np.ones_like(sums) if mean_only else sums / (n - 1)
-    delta_hat = np.where(delta_hat <= 1e-26, 1.0, delta_hat)
-    ok = ~constant
-    gamma, delta, steps = gamma_hat.copy(), delta_hat.copy(), 0
-    if eb and ok.any():
-        width = np.broadcast_to(n, sums.shape)[:, ok]
-        estimate = _parametric if parametric else _nonparametric
-        gamma[:, ok], delta[:, ok], steps = estimate(
-            gamma_hat[:, ok], delta_hat[:, ok], sums[:, ok], width, mean_only, position, tolerance
-        )
-    gamma[:, constant], delta[:, constant] = 0.0, 1.0
-    if position is not None:
-        gamma[position], delta[position] = 0.0, 1.0
+    options = _Options(parametric, eb, mean_only, tolerance)
+    gamma_hat, delta_hat, gamma, delta, steps = _estimates(level, rss, n, mean, var, constant, position, options)
     mean, beta = np.where(constant, 0.0, mean), np.where(constant, 0.0, beta)
 
     def full(part: Array, fill: float) -> Array:
@@ -143,58 +118,111 @@ def solve(
     )
 
 
-def _levels(design: Design, c: Array, stats: Statistics) -> npt.NDArray[np.bool_]:
-    """Design columns that occur: every numeric one, and levels with a subject."""
-    counts = c.sum(0).max(-1) if c.size else np.zeros(len(design.columns))
-    return np.array([level is None or counts[i] > 0 for i, (_, level) in enumerate(design.columns)], bool)
+@dataclass(frozen=True)
+class _Options:
+    parametric: bool
+    eb: bool
+    mean_only: bool
+    tolerance: float
 
 
-def _kept(design: Design, levels: npt.NDArray[np.bool_]) -> list[int]:
-    """Columns of the regression: the first occurring level of a categorical covariate is its reference."""
-    keep, seen = [], set()
-    for index, (name, level) in enumerate(design.columns):
-        if not levels[index]:
-            continue
-        if level is not None and name not in seen:
-            seen.add(name)
-            continue
-        keep.append(index)
-    return keep
-
-
-def _refuse_confounded(design: Design, stats: Statistics, keep: list[int], scc: Array) -> None:
-    """Covariates must vary inside the batches, and independently of one another."""
-    inside = scc.sum(0)[np.ix_(keep, keep)].max(-1) if scc.shape[3] == 1 else scc.mean(3).sum(0)[np.ix_(keep, keep)]
-    c, cc, n = stats.sums["c"].sum(0).mean(-1), stats.sums["cc"].sum(0).mean(-1), stats.sums["n"].sum(0).mean()
-    whole = np.array([cc[i, i] - c[i] ** 2 / n for i in keep])
-    own = np.diag(inside)
-    for at, index in enumerate(keep):
-        if own[at] <= 1e-10 * max(whole[at], 1e-300):
-            name, level = design.columns[index]
-            what = repr(name) if level is None else f"{name!r} (level {level!r})"
-            raise ArgumentError(
-                f"covariates: {what} does not vary inside any batch: it is confounded with the batches and cannot be "
-                "kept while they are removed"
-            )
-    scale = np.sqrt(own)
-    if np.linalg.eigvalsh(inside / np.outer(scale, scale))[0] < 1e-10:
-        names = sorted({design.columns[i][0] for i in keep})
-        raise ArgumentError(f"covariates: {', '.join(names)} are not independent of one another inside the batches")
-
-
-def _least_squares(scc: Array, scy: Array) -> Array:
-    """Solve scc beta = scy, scaled to a unit diagonal; scc is (q, q, 1) or (q, q, p)."""
-    if scc.shape[2] == 1:
-        scale = np.sqrt(np.diagonal(scc[:, :, 0]))
-        return np.asarray(np.linalg.solve(scc[:, :, 0] / np.outer(scale, scale), scy / scale[:, None]) / scale[:, None])
-    each = scc.transpose(2, 0, 1)
-    scale = np.sqrt(np.diagonal(each, axis1=1, axis2=2))
-    if (scale == 0).any():
-        raise ArgumentError(
-            "covariates: one does not vary among the subjects whose value of some feature is not missing"
+def _estimates(
+    level: Array,
+    rss: Array,
+    n: Array,
+    mean: Array,
+    var: Array,
+    constant: npt.NDArray[np.bool_],
+    ref: int | None,
+    options: _Options,
+) -> tuple[Array, Array, Array, Array, int]:
+    """Shift and scale of each batch, as they are (hat) and shrunk (star)."""
+    usable = np.where(constant, 1.0, var)
+    gamma_hat = (level - mean) / np.sqrt(usable)
+    sums = rss / usable
+    with np.errstate(invalid="ignore", divide="ignore"):
+        delta_hat = np.ones_like(sums) if options.mean_only else sums / (n - 1)
+    delta_hat = np.where(delta_hat <= 1e-26, 1.0, delta_hat)
+    ok = ~constant
+    gamma, delta, steps = gamma_hat.copy(), delta_hat.copy(), 0
+    if options.eb and ok.any():
+        width = np.broadcast_to(n, sums.shape)[:, ok]
+        estimate = _parametric if options.parametric else _nonparametric
+        gamma[:, ok], delta[:, ok], steps = estimate(
+            gamma_hat[:, ok], delta_hat[:, ok], sums[:, ok], width, options.mean_only, ref, options.tolerance
         )
-    solved = np.linalg.solve(each / (scale[:, :, None] * scale[:, None]), (scy.T / scale)[:, :, None])
-    return np.asarray((solved[:, :, 0] / scale).T)
+    gamma[:, constant], delta[:, constant] = 0.0, 1.0
+    if ref is not None:
+        gamma[ref], delta[ref] = 0.0, 1.0
+    return gamma_hat, delta_hat, gamma, delta, steps
+
+
+def extended(
+    model: Model, stats: Statistics, *, parametric: bool, eb: bool, mean_only: bool, tolerance: float = 1e-4
+) -> Model:
+    """The model with the batches of `stats` added; slopes, grand mean and variance stay as they are.
+
+    A batch's priors come from its own features, so that the others' estimates do not change either.
+    """
+    old, new = model.design, stats.design
+    both = [str(label) for label in new.batches if label in old.batches and model.known[old.batches.index(label)]]
+    if both:
+        raise ArgumentError(f"batch: {', '.join(both[:5])} is already in the fit; transform its subjects as they are")
+    if (stats.sums["rows"] < (1 if mean_only else 2)).any():
+        raise ArgumentError("batch: a new batch needs at least two subjects (one with mean_only=True)")
+    parts = _Within(stats, stats.sums["rows"] > 0)
+    if (parts.n < (1 if mean_only else 2)).any():
+        raise ArgumentError("X: a feature has fewer than two values in a new batch; leave the feature or the batch out")
+    level, rss = parts.residual(model.beta)
+    level = level + (model.covariate_center - stats.covariate_center) @ model.beta
+    options = _Options(parametric, eb, mean_only, tolerance)
+    gamma_hat, delta_hat, gamma, delta, steps = _estimates(
+        level, rss, parts.n, model.mean, model.var, model.constant, None, options
+    )
+    design = old.union(new)
+    at = [design.batches.index(label) for label in old.batches]
+    to = [design.batches.index(label) for label in new.batches]
+
+    def wider(before: npt.NDArray[Any], own: Any, fill: Any) -> npt.NDArray[Any]:
+        out = np.full((len(design.batches), *before.shape[1:]), fill)
+        out[at], out[to] = before, own
+        return out
+
+    return replace(
+        model,
+        design=design,
+        known=wider(model.known, True, False),
+        gamma_hat=wider(model.gamma_hat, gamma_hat, 0.0),
+        delta_hat=wider(model.delta_hat, delta_hat, 1.0),
+        gamma_star=wider(model.gamma_star, gamma, 0.0),
+        delta_star=wider(model.delta_star, delta, 1.0),
+        steps=max(model.steps, steps),
+    )
+
+
+class _Within:
+    """Sums about the batch means, of the batches that have subjects. The last axis of c and cc is 1, or the features
+    where values are missing."""
+
+    def __init__(self, stats: Statistics, known: npt.NDArray[np.bool_]) -> None:
+        self.n = stats.sums["n"][known]
+        c, cc, y, yy, cy = (stats.sums[name][known] for name in ("c", "cc", "y", "yy", "cy"))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ybar, self.cbar = y / self.n, c / self.n[:, None]
+        self.squares, self.level = np.einsum("kiis->kis", cc), ybar + stats.center[known]
+        self.syy = np.maximum(yy - y * ybar, 0.0)
+        self.scc = cc - c[:, :, None] * self.cbar[:, None]
+        self.scy = cy - c * ybar[:, None]
+
+    def residual(self, beta: Array) -> tuple[Array, Array]:
+        """(mean, sum of squares about it) of each batch and feature without the covariates' effects."""
+        if not len(beta):
+            return self.level, self.syy
+        missing = self.cbar.shape[2] > 1
+        level = self.level - np.einsum("kqp,qp->kp" if missing else "kqs,qp->kp", self.cbar, beta)
+        spread = np.einsum("kijp,jp->kip" if missing else "kijs,jp->kip", self.scc, beta)
+        rss = self.syy + np.einsum("kip,ip->kp", spread - 2 * self.scy, beta)
+        return level, np.where(rss > 1e-13 * self.syy, rss, 0.0)
 
 
 def _parametric(
@@ -205,7 +233,7 @@ def _parametric(
     sums: squared deviations from the batch's mean. The change that ends the iteration is relative and signed, as there.
     """
     if g_hat.shape[1] < 2:
-        raise ArgumentError("eb: empirical Bayes needs at least two features that vary; use eb=False")
+        raise ArgumentError(f"eb: empirical Bayes needs at least two features that vary, got {_ONE}; use eb=False")
     g_bar = g_hat.mean(1)[:, None]
     t2 = g_hat.var(1, ddof=1)[:, None]
     if mean_only:
@@ -238,7 +266,7 @@ def _nonparametric(
 ) -> tuple[Array, Array, int]:
     """Each feature's posterior mean over the estimates of all other features; likelihoods in logarithms."""
     if g_hat.shape[1] < 2:
-        raise ArgumentError("eb: empirical Bayes needs at least two features that vary; use eb=False")
+        raise ArgumentError(f"eb: empirical Bayes needs at least two features that vary, got {_ONE}; use eb=False")
     gamma, delta = g_hat.copy(), d_hat.copy()
     block = max(1, (1 << 22) // g_hat.shape[1])
     for k in range(len(g_hat)):

@@ -34,6 +34,8 @@ _ALL = ("rows", "n", "c", "cc", "y", "yy", "cy")
 
 def matrix(X: Any, features: tuple[str, ...] | None = None) -> Any:
     """X as subjects x features: float32 or float64, C-contiguous; the names of a table's columns are checked."""
+    if type(X).__module__.startswith("scipy.sparse"):
+        raise ArgumentError("X: sparse input is not supported; pass X.toarray()")
     names = feature_names(X)
     if names is not None:
         if features is not None and tuple(names) != features:
@@ -42,14 +44,29 @@ def matrix(X: Any, features: tuple[str, ...] | None = None) -> Any:
         X = np.column_stack([np.asarray(columns[name], np.float64) for name in names]) if columns else np.empty((0, 0))
     array = X if hasattr(X, "shape") and hasattr(X, "dtype") else np.asarray(X)
     if array.ndim != 2:
-        raise ArgumentError(f"X: expected subjects x features, got {array.ndim} axes")
+        raise ArgumentError(f"X: expected subjects x features, got {array.ndim} axes. Reshape your data")
+    if array.dtype == object:
+        array = _numbers(array)
     if array.dtype.kind not in "biuf":
-        raise ArgumentError(f"X: expected real numbers, got dtype {array.dtype}")
+        raise ArgumentError(f"X: expected real numbers, got dtype {array.dtype}. Complex data not supported")
+    if array.shape[1] == 0:
+        raise ArgumentError(f"X: 0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float64)
     if features is not None and array.shape[1] != len(features):
-        raise ArgumentError(f"X: expected {len(features)} features, got {array.shape[1]}")
+        raise ArgumentError(
+            f"X has {array.shape[1]} features, but ComBat is expecting {len(features)} features as input"
+        )
     return native(array)
+
+
+def _numbers(array: Any) -> Array:
+    try:
+        return np.asarray(array.astype(np.float64))
+    except TypeError as error:
+        raise TypeError(f"X: expected real numbers: {error}") from None
+    except ValueError as error:
+        raise ArgumentError(f"X: expected real numbers: {error}") from None
 
 
 def _wrong_names(names: list[str], features: tuple[str, ...]) -> str:
