@@ -1,9 +1,22 @@
 """All commands, in the order of work."""
 
-from . import _bench, _demo, _identity, _look, _measure, _work  # noqa: F401  (they add themselves to `main`)
+from . import _bench, _demo, _identity, _look, _measure, _node, _work  # noqa: F401  (they add themselves to `main`)
 from ._main import main
 
 __all__ = ["main"]
 
-_ORDER = ("demo", "scan", "deidentify", "ingest", "run", "radiomics", "verify", "report", "query", "bench", "doctor")
+_ORDER = (
+    "demo",
+    "scan",
+    "deidentify",
+    "ingest",
+    "run",
+    "radiomics",
+    "verify",
+    "report",
+    "query",
+    "node",
+    "bench",
+    "doctor",
+)
 main.commands = {name: main.commands[name] for name in _ORDER}

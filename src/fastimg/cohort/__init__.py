@@ -2,9 +2,9 @@
 
 from ._case import Case
 from ._cohort import Cohort
-from ._files import free_bytes
+from ._files import free_bytes, write_whole
 from ._map import map_cases
 from ._patches import Patch, draw_patches
 from ._verify import Report
 
-__all__ = ["Case", "Cohort", "Patch", "Report", "draw_patches", "free_bytes", "map_cases"]
+__all__ = ["Case", "Cohort", "Patch", "Report", "draw_patches", "free_bytes", "map_cases", "write_whole"]

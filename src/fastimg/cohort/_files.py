@@ -30,6 +30,7 @@ __all__ = [
     "sync_folder",
     "write_atomic",
     "write_new",
+    "write_whole",
 ]
 
 _REASONS = {
@@ -89,6 +90,13 @@ def write_atomic(path: Path, data: bytes, scratch: Path) -> None:
         with suppress(FileNotFoundError):
             temporary.unlink()
     sync_folder(path.parent)
+
+
+def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replace a file as a whole and flush it: whoever opens it sees the old content or the new."""
+    target = Path(path)
+    with storing(target.name):
+        write_atomic(target, data, target.parent)
 
 
 def read_bytes(path: Path) -> bytes:

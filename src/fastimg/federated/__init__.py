@@ -2,7 +2,9 @@
 
 from . import _combat, _models, _moments, _quantiles, _summaries, _survival, _tables  # noqa: F401  (they register)
 from ._audit import verify as verify_log
-from ._federation import Federation, Result
+from ._describe import describe, jsonable, prov
+from ._federation import Federation, Result, Transport
+from ._files import FileTransport, serve_files
 from ._identity import Identity, Roster
 from ._learning import Family, families, family
 from ._node import Node
@@ -15,6 +17,7 @@ __all__ = [
     "Done",
     "Family",
     "Federation",
+    "FileTransport",
     "Identity",
     "Labels",
     "Node",
@@ -24,11 +27,16 @@ __all__ = [
     "Roster",
     "Rows",
     "Tool",
+    "Transport",
     "computation",
+    "describe",
     "families",
     "family",
+    "jsonable",
     "onnx_tool",
+    "prov",
     "registered",
+    "serve_files",
     "tool",
     "tools",
     "verify_log",

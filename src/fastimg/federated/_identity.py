@@ -176,13 +176,20 @@ class Roster:
         return replace(found, signature=authority.sign(found._signed()))
 
     def trust(self, name: str, role: str, key: str) -> Roster:
-        """With one more member, or with another key for one of this name and role; sign it afterwards."""
+        """With one more member; sign it afterwards."""
         if key in self.revoked:
             raise RefusedError("roster: this key was revoked")
         rest = tuple(e for e in self.entries if (e.name, e.role) != (name, role))
         found = replace(self, entries=(*rest, Entry(_checked_name(name), role, key)), signature="")
         found._check()
         return found
+
+    def rotate(self, name: str, role: str, key: str) -> Roster:
+        """With another key for a member; the old one is revoked."""
+        old = self.key(name, role)
+        if old is None:
+            raise ArgumentError(f"roster: it has no {role} {name!r}")
+        return replace(self.trust(name, role, key), revoked=(*self.revoked, old))
 
     def revoke(self, name: str) -> Roster:
         """Without the members of this name; their keys never come back."""

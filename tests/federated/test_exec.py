@@ -1,0 +1,231 @@
+"""fastimg node exec and node key: a plain command line over a read-only folder and a sandbox, rounds by files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import fastimg as fi
+from fastimg.cli import main
+from fastimg.federated import Federation, FileTransport, Identity, Roster, describe, prov
+
+POLICY = 'format = "fastimg-policy"\nversion = 1\nmin_cases = 4\nrequesters = ["local", "statistician"]\n'
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, ["node", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture
+def place(hospitals, tmp_path):
+    """(data, sandbox): a read-only copy of a cohort with a policy, and an empty sandbox."""
+    data, sandbox = tmp_path / "data", tmp_path / "sandbox"
+    shutil.copytree(hospitals[0][0], data)
+    (data / "federation-policy.toml").write_text(POLICY)
+    sandbox.mkdir()
+    return data, sandbox
+
+
+def files_of(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_exec_writes_a_labelled_repeatable_result_and_leaves_the_data_alone(place, tmp_path, hospitals):
+    data, sandbox = place
+    params = tmp_path / "params.json"
+    params.write_text(json.dumps({"by": ["scanner"]}))
+    before = files_of(data)
+    for path in sorted(data.rglob("*"), reverse=True):
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    results = []
+    for _ in range(2):
+        seen = call("exec", "--data", data, "--sandbox", sandbox, "--computation", "count", "--params", params)
+        assert (seen.exit_code, seen.output) == (0, "")
+        results.append((sandbox / "result.json").read_bytes())
+    assert results[0] == results[1]
+    assert files_of(data) == before
+    result = json.loads(results[0])
+    assert result["label"].startswith("not securely aggregated")
+    expected = np.unique(hospitals[1]["scanner"][hospitals[1]["site"] == "s0"], return_counts=True)
+    assert result["value"]["levels"] == {"scanner": expected[0].tolist()}
+    assert result["value"]["cases"] == expected[1].tolist()
+    assert call("audit", "verify", sandbox / "federation-log.jsonl").exit_code == 0
+    assert json.loads((sandbox / "provenance.json").read_text())["wasGeneratedBy"]
+
+
+@pytest.mark.parametrize(
+    ("computation", "params", "words"),
+    [
+        ("no-such", "{}", "not installed"),
+        ("count", "[]", "must hold one object"),
+        ("count", "{", "not a JSON file"),
+        ("count", '{"secure": true}', "must hold one object"),
+        ("count", '{"by": "x"}', "by: must be"),
+        ("count", '{"../../x": 1}', "unknown parameter"),
+        ("combat", '{"features": ["f0"], "batch": "site"}', "at least two features"),
+        ("histogram", '{"range": [0, 1], "where": {"sex": "none"}}', "rule min_cases"),
+    ],
+)
+def test_exec_refuses_before_it_writes(place, tmp_path, computation, params, words):
+    data, sandbox = place
+    file = tmp_path / "params.json"
+    file.write_text(params)
+    seen = call("exec", "--data", data, "--sandbox", sandbox, "--computation", computation, "--params", file)
+    assert seen.exit_code == 2
+
+    assert words in seen.stderr
+    assert not (sandbox / "result.json").exists()
+
+
+def test_without_a_policy_nothing_runs(hospitals, tmp_path):
+    seen = call("exec", "--data", hospitals[0][0], "--sandbox", tmp_path, "--computation", "count")
+    assert seen.exit_code == 2
+    assert "policy" in seen.stderr
+
+
+def test_describe_is_a_json_schema_of_every_computation():
+    seen = json.loads(call("exec", "--describe").output)
+    assert seen == json.loads(json.dumps(describe()))
+    by_name = {c["name"]: c for c in seen["computations"]}
+    assert {"count", "histogram", "moments", "combat", "cox", "tool"} <= by_name.keys()
+    schema = by_name["histogram"]["parameters"]
+    assert schema["required"] == ["range"]
+    assert schema["additionalProperties"] is False
+    assert (schema["properties"]["bins"]["minimum"], schema["properties"]["bins"]["maximum"]) == (1, 65536)
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    for computation in seen["computations"]:
+        jsonschema.Draft202012Validator.check_schema(computation["parameters"])
+
+
+def test_selfcheck(place, tmp_path):
+    data, sandbox = place
+    seen = call("exec", "--selfcheck", "--data", data, "--sandbox", sandbox)
+    assert (seen.exit_code, json.loads(seen.output)["ok"]) == (0, True)
+    (data / "federation-policy.toml").write_text("min_cases = 1")
+    seen = call("exec", "--selfcheck", "--data", data, "--sandbox", sandbox)
+    assert seen.exit_code == 1
+    assert "must say format" in json.loads(seen.output)["checks"]["policy"]
+
+
+def test_keys_from_the_command_line(tmp_path):
+    a, n = tmp_path / "authority.key", tmp_path / "node.key"
+    roster = tmp_path / "roster.json"
+    authority = call("key", "new", "authority", "--out", a).output.strip()
+    public = call("key", "new", "alpha", "--out", n).output.strip()
+    assert call("key", "show", n).output.split() == ["alpha", public]
+    assert call("key", "new", "alpha", "--out", n).exit_code == 2
+    assert "1 members" in call("key", "trust", roster, "alpha", public, "--role", "node", "--authority", a).output
+    assert call("key", "trust", roster, "alpha", public, "--role", "node", "--authority", a).exit_code == 2
+    other = Identity.new("alpha").public
+    assert "serial 2" in call("key", "rotate", roster, "alpha", other, "--role", "node", "--authority", a).output
+    seen = Roster.load(roster, authority=authority)
+    assert (seen.key("alpha", "node"), seen.revoked) == (other, (public,))
+    assert "0 members" in call("key", "revoke", roster, "alpha", "--authority", a).output
+    assert call("key", "trust", roster, "alpha", public, "--role", "node", "--authority", a).exit_code == 2
+    assert call("key", "trust", roster, "b", "xyz", "--role", "node", "--authority", a).exit_code == 2
+    assert call("key", "trust", roster, "b", public, "--role", "node", "--authority", n).exit_code == 2
+
+
+def test_a_rewritten_log_does_not_hold_the_head_of_an_earlier_result(make):
+    fed = make()
+    head = fed.run("count").provenance["nodes"]["hospital-0"]["log_head"]
+    path = fed._transport.nodes["hospital-0"].log.path
+    assert call("audit", "verify", path, "--head", head).exit_code == 0
+    path.unlink()
+    fi.federated.Node(fed._transport.nodes["hospital-0"].cohort, fi.federated.Policy(), log=path).log.append(
+        event="forged"
+    )
+    assert call("audit", "verify", path).exit_code == 0  # an unanchored chain cannot show its rewriting
+    assert call("audit", "verify", path, "--head", head).exit_code == 1
+
+
+def test_secure_rounds_by_files_between_processes(hospitals, tmp_path):
+    """Three containers' worth of processes; ComBat has the same bits as the nodes in one process."""
+    authority, requester = Identity.new("authority"), Identity.new("statistician")
+    roster = Roster().trust("statistician", "requester", requester.public)
+    boxes, processes = {}, []
+    for k in range(3):
+        identity, box = Identity.new(f"node-{k}"), tmp_path / f"box-{k}"
+        box.mkdir()
+        identity.save(box / "key")
+        roster = roster.trust(identity.name, "node", identity.public)
+        boxes[identity.name] = box
+    roster = roster.signed(authority)
+    (tmp_path / "roster").write_bytes(roster.to_bytes())
+    policy = tmp_path / "policy.toml"
+    policy.write_text(POLICY)
+    for k, box in enumerate(boxes.values()):
+        command = [sys.executable, "-m", "fastimg", "node", "exec", "--rounds", "--data", str(hospitals[0][k])]
+        command += ["--sandbox", str(box), "--policy", str(policy), "--key", str(box / "key"), "--timeout", "60"]
+        command += ["--roster", str(tmp_path / "roster"), "--authority", authority.public]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"FASTIMG_THREADS": "1"}))
+    transport = FileTransport(boxes, timeout=60)
+    question = {"features": [f"f{i}" for i in range(8)], "batch": "scanner", "covariates": ["age"]}
+    result = Federation(transport, requester=requester).run("combat", **question)
+    transport.close()
+    for process in processes:
+        assert b"messages answered" in process.communicate(timeout=60)[0]
+        assert process.returncode == 0
+    nodes = [
+        fi.federated.Node(p, fi.federated.Policy(min_cases=4), name=f"local-{k}", log=tmp_path / f"l{k}")
+        for k, p in enumerate(hospitals[0])
+    ]
+    local = Federation.local(nodes).run("combat", **question)
+    for name in ("mean", "beta", "var", "gamma_star", "delta_star"):
+        np.testing.assert_array_equal(getattr(result.value.model_, name), getattr(local.value.model_, name))
+    assert any(text.startswith("Active model") for text in result.privacy)
+
+
+def test_hostile_files_do_not_stop_a_node(hospitals, tmp_path):
+    node = fi.federated.Node(hospitals[0][0], fi.federated.Policy(min_cases=4), name="n", log=tmp_path / "log")
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / "000001.msg").write_bytes(b"\xff" * 100)
+    (tmp_path / "elsewhere").write_bytes(b"secret")
+    (inbox / "000002.msg").symlink_to(tmp_path / "elsewhere")
+    (inbox / "000003.msg").write_bytes(b"")
+    (inbox / "stop").touch()
+    assert fi.federated.serve_files(node, tmp_path) == 3
+    assert all(b"secret" not in p.read_bytes() for p in (tmp_path / "outbox").iterdir())
+
+
+def test_a_node_that_does_not_answer_is_lost_in_time(hospitals, tmp_path):
+    boxes = {f"n{k}": tmp_path / f"n{k}" for k in range(4)}
+    nodes = [
+        fi.federated.Node(hospitals[0][k], fi.federated.Policy(min_cases=4), name=f"n{k}", log=tmp_path / f"l{k}")
+        for k in range(3)
+    ]
+    threads = [
+        threading.Thread(target=fi.federated.serve_files, args=(node, boxes[node.name]), kwargs={"timeout": 30})
+        for node in nodes
+    ]
+    for thread in threads:
+        thread.start()
+    transport = FileTransport(boxes, timeout=1.5)
+    result = Federation(transport, requester="local").run("count")
+    transport.close()
+    for thread in threads:
+        thread.join()
+    assert result.value["cases"] == 72
+    assert result.nodes[3] == {"name": "n3", "status": "failed: FastimgError"}
+
+
+def test_provenance_as_prov(make):
+    result = make().run("count")
+    document = prov(result)
+    run = document["activity"]["fi:run"]
+    assert (run["fi:computation"], run["fi:nonce"]) == ("count", result.provenance["nonce"])
+    labels = {a.get("prov:label") for a in document["agent"].values()}
+    assert {"hospital-0", "hospital-1", "hospital-2", "local"} <= labels
+    ids = {*document["entity"], *document["activity"], *document["agent"]}
+    for relation in ("used", "wasGeneratedBy", "wasAssociatedWith"):
+        for link in document[relation].values():
+            assert {v for k, v in link.items() if k != "prov:role"} <= ids
