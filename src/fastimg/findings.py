@@ -51,6 +51,7 @@ CODES: dict[str, Code] = {
     "mixed-attributes": Code("error", "Slices of one volume differ in size or pixel format."),
     "decode-failed": Code("error", "Pixel data cannot be decoded."),
     "unsupported-syntax": Code("error", "No decoder for this transfer syntax."),
+    "missing-tiles": Code("warning", "Tiles of a level that should be complete are absent."),
     "lossy": Code("info", "The pixel data were compressed with loss."),
     # units
     "suv-missing": Code("warning", "Weight, dose or a time that SUV needs is missing or zero; voxels stay in Bq/mL."),

@@ -34,6 +34,7 @@ _NAMES = {
     "scan": "_scan",
     "scrub": "_residual",
     "series": "_series",
+    "slide": "_slide",
     "write_seg": "_write_seg",
 }
 
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from ._scan import scan as scan
     from ._series import Series as Series
     from ._series import series as series
+    from ._slide import slide as slide
     from ._write_seg import write_seg as write_seg
 
 
