@@ -30,6 +30,10 @@ enum GroupNumber : int {
   kTemporalIndex,
   kInStack,
   kSegment,
+  kInversionTime,
+  kTimeOffset,
+  kTriggerDelay,
+  kCardiacPhase,
   kNumbers
 };
 

@@ -1,8 +1,9 @@
-"""Frames of one file as a volume: functional groups of enhanced objects, dose grids, plain frame lists."""
+"""Frames of one file as volumes: functional groups of enhanced objects, dose grids, plain frame lists."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import numpy as np
 from ..errors import FormatError
 from ..findings import Finding
 from . import _native
+from ._axes import Candidate, arranged
 from ._geometry import affine_from_parts, normal_of, spacing_of, stack
 from ._layout import Layout
 from ._units import ValueMap, value_map
 
-__all__ = ["Frames", "frames_of"]
+__all__ = ["Frames", "frames_of", "stacks_of"]
 
 
 @dataclass
@@ -33,10 +35,10 @@ class Frames:
     findings: list[Finding] = field(default_factory=list)
 
 
-def frames_of(row: dict[str, Any], layout: Layout) -> Frames:
-    """Order and geometry of a multi-frame file's frames."""
+def frames_of(row: dict[str, Any], layout: Layout, chosen: Sequence[int] | None = None) -> Frames:
+    """Order and geometry of a multi-frame file's frames, or of those that are chosen."""
     if row["multi_frame"]:
-        return _enhanced(row, layout)
+        return _enhanced(row, layout, chosen)
     base = value_map(row, layout.path)
     maps = [base] * layout.frames
     order = list(range(layout.frames))
@@ -71,43 +73,95 @@ def _dose_grid(row: dict[str, Any], order: list[int], maps: list[ValueMap], norm
     return Frames(found.order, maps, affine, found.depths, findings=found.findings)
 
 
-def _enhanced(row: dict[str, Any], layout: Layout) -> Frames:
+def stacks_of(path: str, frames: int) -> list[tuple[int, ...]]:
+    """Frames of an enhanced file, apart where they are no one volume: by orientation and pixel spacing, and by stack where
+    the stacks of one orientation do not continue each other. One empty tuple where all frames are one volume."""
     try:
-        groups = _native.groups(os.fsencode(layout.path))
+        groups = _groups(path, frames)
+    except FormatError:
+        return [()]  # the reader says what is wrong
+    orientation = np.round(groups.orientation, 3) + 0.0
+    parts: dict[Any, list[int]] = {}
+    for frame in range(frames):
+        key = (*orientation[frame].tolist(), *groups.spacing[frame].tolist())
+        parts.setdefault(repr(key), []).append(frame)
+    found: list[tuple[int, ...]] = []
+    for part in parts.values():
+        ids: dict[bytes, list[int]] = {}
+        for frame in part:
+            ids.setdefault(groups.raw["stacks"][frame], []).append(frame)
+        apart = len(ids) > 1 and _broken(groups, part) and not all(_broken(groups, own) for own in ids.values())
+        found += [tuple(own) for own in ids.values()] if apart else [tuple(part)]
+    return found if len(found) > 1 else [()]
+
+
+def _broken(groups: Groups, frames: list[int]) -> bool:
+    """Whether the positions of some frames leave gaps."""
+    normal = normal_of(groups.orientation[frames[0]])
+    positions = groups.position[frames]
+    if normal is None or not np.isfinite(positions).all():
+        return False
+    return any(
+        f.code in ("missing-slice", "uneven-spacing") for f in stack(positions, normal, [""] * len(frames)).findings
+    )
+
+
+@dataclass
+class Groups:
+    """Functional groups of each frame, as arrays."""
+
+    raw: dict[str, Any]
+    position: Any
+    orientation: Any
+    spacing: Any
+    numbers: dict[str, Any]
+
+
+def _groups(path: str, count: int) -> Groups:
+    try:
+        groups = _native.groups(os.fsencode(path))
     except RuntimeError as error:
         raise FormatError(f"damaged-file: {error}") from error
-    count = int(groups["frames"])
-    if count < layout.frames:
-        raise FormatError(f"damaged-file: {count} functional groups for {layout.frames} frames")
-    count = layout.frames
-    positions = groups["position"].reshape(-1, 3)[:count]
-    orientations = groups["orientation"].reshape(-1, 6)[:count]
-    spacings = groups["spacing"].reshape(-1, 2)[:count]
-    numbers = dict(
-        zip(_native.GROUP_NUMBERS, groups["numbers"].reshape(-1, len(_native.GROUP_NUMBERS))[:count].T, strict=True)
+    if int(groups["frames"]) < count:
+        raise FormatError(f"damaged-file: {int(groups['frames'])} functional groups for {count} frames")
+    width = len(_native.GROUP_NUMBERS)
+    return Groups(
+        groups,
+        groups["position"].reshape(-1, 3)[:count],
+        groups["orientation"].reshape(-1, 6)[:count],
+        groups["spacing"].reshape(-1, 2)[:count],
+        dict(zip(_native.GROUP_NUMBERS, groups["numbers"].reshape(-1, width)[:count].T, strict=True)),
     )
+
+
+def _enhanced(row: dict[str, Any], layout: Layout, chosen: Sequence[int] | None) -> Frames:
+    groups = _groups(layout.path, layout.frames)
+    frames = np.array(chosen if chosen else range(layout.frames), np.int64)
+    if frames.max() >= layout.frames:
+        raise FormatError("damaged-file: the file has fewer frames than when it was scanned")
+    positions, orientations, spacings = groups.position[frames], groups.orientation[frames], groups.spacing[frames]
+    numbers = {name: column[frames] for name, column in groups.numbers.items()}
     maps = _maps(numbers, row, layout)
     name = Path(layout.path).name
     normal = normal_of(orientations[0])
     if normal is None or not np.isfinite(positions).all() or not np.isfinite(spacings).all():
         affine = affine_from_parts(np.array([1.0, 0, 0, 0, 1, 0]), spacing_of(row), np.array([0.0, 0, 1]), np.zeros(3))
         text = "frames lack positions, orientation or pixel spacing"
-        return Frames(list(range(count)), maps, affine, findings=[Finding("no-geometry", text, name)])
+        return Frames(frames.tolist(), maps, affine, findings=[Finding("no-geometry", text, name)])
     findings = []
-    if np.abs(orientations - orientations[0]).max() > 1e-3:
-        raise FormatError("mixed-attributes: the frames of one file have different orientations")
-    if np.abs(spacings - spacings[0]).max() > 1e-6:
-        raise FormatError("mixed-attributes: the frames of one file have different pixel spacings")
+    if np.abs(orientations - orientations[0]).max() > 1e-3 or np.abs(spacings - spacings[0]).max() > 1e-6:
+        raise FormatError("mixed-attributes: the file holds several volumes; choose one with dicom.series()")
     thickness = numbers["thickness"][0]
     fallback = row["spacing_between_slices"] or (float(thickness) if np.isfinite(thickness) else None)
-    found = stack(positions, normal, [f"frame {i + 1}" for i in range(count)], fallback=fallback)
+    names = [f"frame {frame + 1}" for frame in frames]
+    found = stack(positions, normal, names, fallback=fallback)
     findings += found.findings
     affine = affine_from_parts(
         orientations[0], (float(spacings[0, 0]), float(spacings[0, 1])), found.step, positions[found.order[0]]
     )
-    order, axes = _leading(found.repeats, groups, numbers, count, findings)
+    order, axes = _leading(found.repeats, groups.raw, numbers, frames, findings)
     return Frames(
-        order,
+        [int(frames[i]) for i in order],
         [maps[i] for i in order],
         affine,
         found.depths,
@@ -130,56 +184,31 @@ def _maps(numbers: dict[str, Any], row: dict[str, Any], layout: Layout) -> list[
     ]
 
 
+# (axis, functional group's number), in the order in which they are tried; times in ms or s as their elements say.
+_AXES = (
+    ("b", "b_value"),
+    ("inversion", "inversion_time"),
+    ("echo", "echo_time"),
+    ("t", "time_offset"),
+    ("t", "temporal_index"),
+    ("t", "cardiac_phase"),
+    ("t", "trigger_delay"),
+)
+
+
 def _leading(
-    repeats: list[list[int]], groups: dict[str, Any], numbers: dict[str, Any], count: int, findings: list[Finding]
+    repeats: list[list[int]], groups: dict[str, Any], numbers: dict[str, Any], frames: Any, findings: list[Finding]
 ) -> tuple[list[int], list[tuple[str, tuple[Any, ...]]]]:
-    """Frames at the same position told apart by type, b-value, echo and time, where those make a full grid."""
-    if all(len(group) == 1 for group in repeats):
-        return [group[0] for group in repeats], []
-    columns: dict[str, list[Any]] = {
-        "type": [value.decode("ascii", "replace") for value in groups["types"][:count]],
-        "b": numbers["b_value"].tolist(),
-        "echo": numbers["echo_time"].tolist(),
-        "t": numbers["temporal_index"].tolist(),
-    }
-    axes = {name: _distinct(values) for name, values in columns.items()}
-    used = [name for name in axes if len(axes[name]) > 1]
-    grid: dict[tuple[Any, ...], int] = {}
-    clash = False
-    for place, group in enumerate(repeats):
-        for frame in group:
-            key = (*(_key(columns[name][frame]) for name in used), place)
-            clash |= key in grid
-            grid[key] = frame
-    size = len(repeats) * int(np.prod([len(axes[name]) for name in used], dtype=np.int64))
-    if not clash and len(grid) == size == sum(map(len, repeats)):
-        keys: list[tuple[Any, ...]] = [()]
-        for name in used:
-            keys = [(*key, _key(value)) for key in keys for value in axes[name]]
-        return [grid[(*key, place)] for key in keys for place in range(len(repeats))], [
-            (n, tuple(axes[n])) for n in used
-        ]
-    by_index = _by_dimension(repeats, groups)
-    if by_index is not None:
-        return by_index, [("t", tuple(range(len(repeats[0]))))]
+    """Frames at the same position told apart by type, b-value, echo and time; else by their dimension indices."""
+    types = [groups["types"][frame].decode("ascii", "replace") for frame in frames]
+    candidates = [Candidate("type", types)] + [
+        Candidate(axis, [None if np.isnan(v) else v for v in numbers[name].tolist()], gaps=True) for axis, name in _AXES
+    ]
+    tie = [(*groups["dimensions"][frame], int(frame)) for frame in frames]
+    found = arranged(repeats, candidates, tie)
+    if found is not None:
+        return found
     text = f"{sum(len(g) - 1 for g in repeats)} frames lie at the position of another, and no element tells them apart"
-    findings.append(Finding("duplicate-position", text, f"frame {next(g for g in repeats if len(g) > 1)[1] + 1}"))
+    first = frames[next(g for g in repeats if len(g) > 1)[1]] + 1
+    findings.append(Finding("duplicate-position", text, f"frame {first}"))
     return [group[0] for group in repeats], []
-
-
-def _by_dimension(repeats: list[list[int]], groups: dict[str, Any]) -> list[int] | None:
-    """As many frames at each position: in the order of their dimension indices, else of their numbers."""
-    if len({len(group) for group in repeats}) != 1:
-        return None
-    dimensions = groups["dimensions"]
-    ordered = [sorted(group, key=lambda i: (tuple(dimensions[i]), i)) for group in repeats]
-    return [group[k] for k in range(len(ordered[0])) for group in ordered]
-
-
-def _key(value: Any) -> Any:
-    return None if isinstance(value, float) and np.isnan(value) else value
-
-
-def _distinct(values: list[Any]) -> list[Any]:
-    kinds = {_key(value) for value in values}
-    return sorted(kinds, key=lambda value: (value is not None, value if value is not None else 0))

@@ -172,27 +172,28 @@ def _assemble(series: Series, *, fresh: bool, threads: int | None, suv: bool) ->
 
 
 def _single_frames(rows: list[dict[str, Any]], layouts: list[Layout], series: Series) -> Volume:
-    count = len(series.values) if series.axis else 1
+    leading = tuple(len(values) for _, values in series.axes)
+    count = int(np.prod(leading, dtype=np.int64))
     depth = len(rows) // count
     if count * depth != len(rows):
-        raise FormatError("mixed-attributes: the leading axis does not divide the number of slices")
+        raise FormatError("mixed-attributes: the leading axes do not divide the number of slices")
     affine, depths = affine_of(rows[:depth])
     return Volume(
         layouts=layouts,
         frames=[0] * len(rows),
         maps=[value_map(row, layout.path) for row, layout in zip(rows, layouts, strict=True)],
         affine=affine,
-        leading=(count,) if series.axis else (),
-        dims=(series.axis,) if series.axis else (),
-        coords={series.axis: series.values} if series.axis else {},
+        leading=leading,
+        dims=tuple(name for name, _ in series.axes),
+        coords=dict(series.axes),
         depths=depths,
     )
 
 
 def _multi_frame(row: dict[str, Any], layout: Layout, series: Series) -> Volume:
-    frames = frames_of(row, layout)
+    frames = frames_of(row, layout, series.frames)
     return Volume(
-        layouts=[layout] * len(frames.order),
+        layouts=[layout] * len(frames.order),  # frames of other stacks are left out
         frames=frames.order,
         maps=frames.maps,
         affine=frames.affine,

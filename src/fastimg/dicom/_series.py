@@ -13,23 +13,25 @@ import numpy as np
 
 from ..errors import ArgumentError
 from ..findings import Finding
+from ._axes import Candidate, arranged
 from ._geometry import normal_of, stack
 from ._scan import scan
 
 __all__ = ["Series", "group_rows", "series"]
 
 _LOCALIZERS = ("LOCALIZER", "SCOUT", "TOPOGRAM")
-# Leading axes, in the order in which they are tried: (axis, column).
+# Leading axes, in the order in which they are tried: (axis, column, whether the values differ from slice to slice).
 _AXES = (
-    ("b", "b_value"),
-    ("echo", "echo_time"),
-    ("echo", "echo_number"),
-    ("t", "temporal_position"),
-    ("t", "trigger_time"),
-    ("t", "frame_reference_time"),
-    ("t", "acquisition_datetime"),
-    ("t", "acquisition_number"),
-    ("t", "acquisition_time"),
+    ("b", "b_value", False),
+    ("inversion", "inversion_time", False),
+    ("echo", "echo_time", False),
+    ("echo", "echo_number", False),
+    ("t", "temporal_position", False),
+    ("t", "trigger_time", True),
+    ("t", "frame_reference_time", True),
+    ("t", "acquisition_datetime", True),
+    ("t", "acquisition_number", False),
+    ("t", "acquisition_time", True),
 )
 
 
@@ -47,8 +49,13 @@ class Series:
         `subject` is the patient's identifier as it stands in the file.
     files : list of Path
         In slice order: along the normal of the slices, within each leading index.
+    axes : tuple of (str, tuple)
+        Leading axes with their values, where slices repeat at each position: "b" (s/mm2), "direction", "inversion" (ms),
+        "echo" (ms, or number), "t" (the element's own unit, or an index).
+    frames : tuple of int
+        Of a file that holds several volumes, the frames (from 0) of this one; empty: all.
     axis, values : str or None, tuple
-        The leading axis ("t", "echo", "b") and its values, where slices repeat at each position.
+        The first of them.
     findings : list of Finding
         What is wrong; slices are named by their file's name.
     attributes : dict
@@ -65,9 +72,19 @@ class Series:
     files: list[Path]
     findings: list[Finding] = field(default_factory=list)
     attributes: dict[str, Any] = field(default_factory=dict)
-    axis: str | None = None
-    values: tuple[Any, ...] = ()
+    axes: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    frames: tuple[int, ...] = ()
     rows: list[dict[str, Any]] = field(default_factory=list, repr=False, compare=False)  # of the scan, one a file
+
+    @property
+    def axis(self) -> str | None:
+        """Name of the first leading axis."""
+        return self.axes[0][0] if self.axes else None
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """Values along the first leading axis."""
+        return self.axes[0][1] if self.axes else ()
 
     def __repr__(self) -> str:
         found = ", ".join(sorted({f.code for f in self.findings}))
@@ -78,7 +95,7 @@ def series(root_or_table: Any, *, threads: int | None = None) -> list[Series]:
     """Group scanned files into volumes and order their slices.
 
     Files of one series are one volume where orientation, frame of reference and image type agree; positions that repeat
-    make a leading axis (b-value, echo, time) where one element tells the repetitions apart. A multi-frame file is a
+    make leading axes (b-value, inversion time, echo, time) where elements tell the repetitions apart. A multi-frame file is a
     volume of its own. Nothing is averaged: gaps, uneven distances, duplicates, tilt and mixed orientations become
     findings that name the slice.
 
@@ -131,7 +148,7 @@ def _volumes(rows: list[dict[str, Any]], root: Path) -> list[Series]:
         if row["status"] == "image" and not _multi_frame(row):
             slices[_key(row)].append(row)
         else:
-            plain.append(_one(row, root))
+            plain += _several(row, root)
     volumes = [_volume(part, root) for group in slices.values() for part in _by_image_type(group)]
     orientations = {key[0] for key in slices if key[0] is not None}
     if len(orientations) > 1:
@@ -182,6 +199,24 @@ def _base(row: dict[str, Any], files: list[Path]) -> Series:
     )
 
 
+def _several(row: dict[str, Any], root: Path) -> list[Series]:
+    """The volumes of one file: an enhanced object may hold stacks of several orientations."""
+    if not (row["status"] == "image" and row["multi_frame"]) or (row["frames"] or 1) < 2 or row["modality"] == "SM":
+        return [_one(row, root)]
+    from ._multiframe import stacks_of
+
+    stacks = stacks_of(str(root / row["path"]), int(row["frames"]))
+    found = []
+    for frames in stacks:
+        one = _one(row, root)
+        one.frames = frames
+        if len(stacks) > 1:
+            text = f"the file holds {len(stacks)} stacks; this one has {len(frames)} frames from frame {frames[0] + 1}"
+            one.findings.append(Finding("mixed-orientation", text, one.files[0].name, {"stacks": len(stacks)}))
+        found.append(one)
+    return found
+
+
 def _one(row: dict[str, Any], root: Path) -> Series:
     result = _base(row, [root / row["path"]])
     if result.kind == "image":
@@ -227,7 +262,7 @@ def _volume(rows: list[dict[str, Any]], root: Path) -> Series:
             findings.append(Finding("no-geometry", "no pixel spacing", names[0]))
         found = stack(np.array(positions, np.float64), normal, names)
         findings.extend(found.findings)
-        chosen = _with_leading(result, found.repeats, rows, names, findings)
+        chosen = _with_leading(result, found.repeats, rows, root, findings)
         if len(found.order) == 1:
             findings.append(Finding("single-slice", "", names[0]))
     result.files = [root / rows[i]["path"] for i in chosen]
@@ -255,31 +290,22 @@ def _without_copies(rows: list[dict[str, Any]], findings: list[Finding]) -> list
 
 
 def _with_leading(
-    result: Series, repeats: list[list[int]], rows: list[dict[str, Any]], names: list[str], findings: list[Finding]
+    result: Series, repeats: list[list[int]], rows: list[dict[str, Any]], root: Path, findings: list[Finding]
 ) -> list[int]:
-    """File order, leading index by leading index; sets the leading axis, or reports slices at the same position."""
-    counts = {len(group) for group in repeats}
-    if counts == {1}:
+    """File order, leading index by leading index; sets the leading axes, or reports slices at the same position."""
+    if all(len(group) == 1 for group in repeats):
         return [group[0] for group in repeats]
-    if len(counts) == 1:
-        for axis, column in _AXES:
-            columns = [sorted(((rows[i][column], i) for i in group), key=_sortable) for group in repeats]
-            values = [value for value, _ in columns[0]]
-            if None in values or len(set(values)) < len(values):
-                continue
-            per_slice = axis == "t" and column not in ("temporal_position", "acquisition_number")
-            if per_slice:  # times differ from slice to slice: their order within each position is what counts
-                if any(len({value for value, _ in group}) < len(group) or None in dict(group) for group in columns):
-                    continue
-            elif any([value for value, _ in group] != values for group in columns):
-                continue
-            return _leading(result, axis, values, [[i for _, i in group] for group in columns])
-        if all(row["instance_number"] is not None for row in rows):
-            columns = [sorted((rows[i]["instance_number"], i) for i in group) for group in repeats]
-            steps = {tuple(np.diff([value for value, _ in group]).tolist()) for group in columns}
-            if len(steps) == 1 and all(step > 0 for step in next(iter(steps))):
-                index = list(range(len(columns[0])))
-                return _leading(result, "t", index, [[i for _, i in group] for group in columns])
+    names = [os.path.basename(row["path"]) for row in rows]
+    candidates = [Candidate(axis, [row[column] for row in rows], ranked) for axis, column, ranked in _AXES]
+    if result.modality == "MR" and all(row["b_value"] is None for row in rows):
+        from ._private_b import b_values
+
+        candidates.insert(0, Candidate("b", b_values([str(root / row["path"]) for row in rows], rows)))
+    found = arranged(repeats, candidates, [row["instance_number"] for row in rows])
+    if found is not None:
+        order, axes = found
+        result.axes = tuple(axes)
+        return order
     kept = []
     for group in repeats:
         group = sorted(group, key=lambda i: (rows[i]["instance_number"] or 0, rows[i]["path"]))
@@ -290,14 +316,3 @@ def _with_leading(
                 Finding("duplicate-position", text, names[extra], {"position": rows[extra]["image_position"]})
             )
     return kept
-
-
-def _sortable(pair: tuple[Any, int]) -> tuple[bool, Any, int]:
-    value, index = pair
-    return value is not None, value if value is not None else 0, index
-
-
-def _leading(result: Series, axis: str, values: list[Any], groups: list[list[int]]) -> list[int]:
-    result.axis = axis
-    result.values = tuple(values)
-    return [group[k] for k in range(len(values)) for group in groups]
