@@ -22,11 +22,11 @@ DEPTHS = (0.0, 2.0, 4.0)
 
 
 def csa(name, text, *, new=True):
-    """A Siemens CSA header with two elements of six items."""
+    """A Siemens CSA header with an element without items and one of six items."""
     head = (b"SV10\4\3\2\1" if new else b"") + struct.pack("<II", 2, 77)
-    for label, value in (("EchoLinePosition", "16"), (name, text)):
-        head += label.encode().ljust(64, b"\0") + struct.pack("<I4sIII", 1, b"IS\0\0", 6, 4, 77)
-        for item in range(6):
+    for label, value, items in (("EchoLinePosition", "", 0), (name, text, 6)):
+        head += label.encode().ljust(64, b"\0") + struct.pack("<I4sIII", 1, b"IS\0\0", 6, items, 77)
+        for item in range(items):
             data = value.encode() if item == 0 else b""
             sizes = (len(data), len(data), 77, len(data)) if new else (len(data) + 6, 0, 77, 0)
             head += struct.pack("<IIII", *sizes) + data + b"\0" * (-len(data) % 4)

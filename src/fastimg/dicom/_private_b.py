@@ -100,11 +100,11 @@ def csa_number(data: bytes, name: str) -> float | None:
         at = 8 if data[:4] == b"SV10" else 0
         count = struct.unpack_from("<I", data, at)[0]
         at += 8
-        extra: int | None = None  # the older form adds the number of the first element's items to every length
+        extra = 0  # the older form adds the number of items of the first element that has any to every length
         for _ in range(min(count, 512)):
             label = data[at : at + 64].split(b"\0")[0]
             items = struct.unpack_from("<I", data, at + 76)[0]
-            extra = items if extra is None else extra
+            extra = extra or items
             at += 84
             for _ in range(min(items, 4096)):
                 first, second = struct.unpack_from("<II", data, at)
