@@ -54,6 +54,8 @@ CODES: dict[str, Code] = {
     "missing-tiles": Code("warning", "Tiles of a level that should be complete are absent."),
     "lossy": Code("info", "The pixel data were compressed with loss."),
     # units
+    "real-world-missing": Code("error", "The real-world value map that was asked for is not in the file."),
+    "real-world-range": Code("warning", "Stored values lie outside of what the real-world value map covers; marked as padding."),
     "suv-missing": Code("warning", "Weight, dose or a time that SUV needs is missing or zero; voxels stay in Bq/mL."),
     # masks
     "mask-frame-of-reference": Code("error", "Mask and image have different frames of reference."),

@@ -24,10 +24,9 @@ def decode_slices(
     frames: Sequence[int],
     maps: Sequence[ValueMap],
     out: Any,
-    padding: tuple[int, int] | None,
     threads: int,
-) -> Any:
-    """Decode slice i from frame `frames[i]` of `layouts[i]` into out[i]; returns where padding is, or None."""
+) -> None:
+    """Decode slice i from frame `frames[i]` of `layouts[i]` into out[i]."""
     plan = _native.Plan()
     tables: list[int] = []
     codecs: list[int] = []
@@ -57,9 +56,6 @@ def decode_slices(
     _through_codecs(layouts, frames, maps, out, codecs, spans, threads)
     for place in tables:
         _through_table(layouts[place], frames[place], maps[place], out[place], spans)
-    if padding is None:
-        return None
-    return _padded(layouts, frames, maps, out, padding, tables)
 
 
 def _spans(layout: Layout, index: int, known: dict[str, Any]) -> list[tuple[int, int]] | None:
@@ -149,25 +145,3 @@ def _through_table(layout: Layout, index: int, one: ValueMap, out: Any, spans: d
     stored = stored_slice(layout, index, spans).astype(np.int64)
     place = np.clip(stored - one.first, 0, len(one.table) - 1)
     out[...] = one.table[place]
-
-
-def _padded(
-    layouts: Sequence[Layout],
-    frames: Sequence[int],
-    maps: Sequence[ValueMap],
-    out: Any,
-    padding: tuple[int, int],
-    tables: list[int],
-) -> Any:
-    """Where voxels hold a padding value, seen after the rescale: the same arithmetic gives the same bits."""
-    result = np.zeros(out.shape, bool)
-    skip = set(tables)
-    for place, one in enumerate(maps):
-        if place in skip:
-            stored = stored_slice(layouts[place], frames[place], {})
-            result[place] = (stored >= padding[0]) & (stored <= padding[1])
-            continue
-        ends = np.array(padding, np.int64).astype(np.float64) * one.slope + one.intercept
-        low, high = np.sort(ends).astype(out.dtype)
-        result[place] = (out[place] >= low) & (out[place] <= high) if low != high else out[place] == low
-    return result

@@ -19,6 +19,8 @@ from ._decode import decode_slices
 from ._geometry import affine_of
 from ._layout import Layout, layout_of
 from ._multiframe import frames_of
+from ._padding import Range, padded, padding_of
+from ._real_world import PARAMETRIC_MAP, check_wanted, chosen_maps
 from ._scan import describe
 from ._series import Series, group_rows
 from ._suv import suv_factor
@@ -43,8 +45,10 @@ class Volume:
     coords: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     depths: Any = None  # positions along the normal, mm, of one leading index
-    padding: tuple[int, int] | None = None  # stored values that mean "no pixel"
+    padding: list[Range | None] = field(default_factory=list)  # stored values that mean "no pixel", of each slice
     row: dict[str, Any] = field(default_factory=dict)
+    unit: str | None = None  # of a real-world value map
+    covered: list[Range] | None = None  # stored values that it covers, of each slice
 
 
 def read(
@@ -53,6 +57,7 @@ def read(
     dtype: str = "float32",
     tolerate: Iterable[str] = (),
     suv: bool = False,
+    real_world: bool | int | str | None = None,
     threads: int | None = None,
     out: Any = None,
 ) -> Image:
@@ -71,6 +76,10 @@ def read(
         "duplicate-position": the first instance is kept. "no-geometry": 1 mm for what is unknown.
     suv : bool
         PET: standardised uptake value by body weight instead of Bq/mL.
+    real_world : bool, int or str, optional
+        Real-world values (PS3.3 C.7.6.16.2.11) instead of modality units: the file's first map (True), one by number, or
+        one by its label or unit. Default: the first map of a parametric map, which has no other meaning; else none.
+        Stored values that the map does not cover are marked as padding, with the finding "real-world-range".
     threads : int, optional
         Over slices. Default: `config.threads()`.
     out : array, optional
@@ -98,9 +107,13 @@ def read(
     for code in accepted:
         if code not in CODES:
             raise ArgumentError(f"tolerate: {code!r} is not a finding's code")
+    check_wanted(real_world)
+    if suv and real_world:
+        raise ArgumentError("read: suv and real_world exclude each other")
     count = thread_count(threads)
     series = _one_series(source, threads=threads)
     volume = _assemble(series, fresh=series is not source, threads=threads, suv=suv)
+    _apply_real_world(volume, real_world)
     for finding in volume.findings:
         if finding.code in REFUSED and finding.code not in accepted:
             raise GeometryError(f"{finding}; pass tolerate={finding.code!r} to read it all the same")
@@ -165,7 +178,9 @@ def _assemble(series: Series, *, fresh: bool, threads: int | None, suv: bool) ->
         volume = _single_frames(rows, layouts, series)
         volume.findings = findings
     volume.row = rows[0]
-    volume.padding = _padding(rows[0], layouts[0])
+    volume.padding = [padding_of(row, layout) for row, layout in zip(rows, layouts, strict=True)]
+    if len(volume.padding) < len(volume.frames):  # frames of one file
+        volume.padding = volume.padding[:1] * len(volume.frames)
     if suv:
         _apply_suv(volume, rows)
     return volume
@@ -205,22 +220,6 @@ def _multi_frame(row: dict[str, Any], layout: Layout, series: Series) -> Volume:
     )
 
 
-def _padding(row: dict[str, Any], layout: Layout) -> tuple[int, int] | None:
-    """The range of stored values that are padding (PS3.3 C.7.5.1.1.2), in this file's sign."""
-    value = row["padding_value"]
-    if value is None or layout.limits is None:
-        return None
-    limit = row["padding_limit"] if row["padding_limit"] is not None else value
-    low, high = layout.limits
-    span = 1 << layout.bits_allocated
-    # The element's sign is the pixels'; writers that use the other one mean the same bits.
-    ends = sorted(
-        v - span if layout.signed and v > high else v + span if not layout.signed and v < 0 else v
-        for v in (value, limit)
-    )
-    return (ends[0], ends[1]) if low <= ends[1] and ends[0] <= high else None
-
-
 def _apply_suv(volume: Volume, rows: list[dict[str, Any]]) -> None:
     if volume.row["modality"] != "PT":
         raise ArgumentError(f"suv: only PET has it, the series is {volume.row['modality'] or 'of unknown modality'}")
@@ -233,6 +232,20 @@ def _apply_suv(volume: Volume, rows: list[dict[str, Any]]) -> None:
         factors.append(factor)
     factors = factors if len(factors) == len(volume.maps) else factors[:1] * len(volume.maps)
     volume.maps = [one.scaled(factor) for one, factor in zip(volume.maps, factors, strict=True)]
+
+
+def _apply_real_world(volume: Volume, wanted: bool | int | str | None) -> None:
+    if wanted is None:
+        wanted = volume.row["sop_class_uid"] == PARAMETRIC_MAP
+    if wanted is False:
+        return
+    found = chosen_maps(volume.layouts, volume.frames, wanted)
+    volume.maps = [one.map for one in found]
+    volume.unit = found[0].unit
+    covered = [(one.first, one.last) for one in found]
+    limits = volume.layouts[0].limits
+    if limits is None or any(low > limits[0] or high < limits[1] for low, high in covered):
+        volume.covered = covered
 
 
 def _decode(volume: Volume, *, dtype: str, suv: bool, threads: int, out: Any) -> Image:
@@ -249,28 +262,39 @@ def _decode(volume: Volume, *, dtype: str, suv: bool, threads: int, out: Any) ->
     shape = (*volume.leading, depth, *plane)
     narrow = dtype == "exact" and target.itemsize > 2 and target.kind != "f"
     array = _arrays.result(None if narrow else out, shape, target, np.empty(0))
-    padded = decode_slices(
-        volume.layouts, volume.frames, volume.maps, array.reshape(-1, *plane), volume.padding, threads
-    )
+    slices = array.reshape(-1, *plane)
+    decode_slices(volume.layouts, volume.frames, volume.maps, slices, threads)
+    padding = None
+    if volume.covered is not None or any(one is not None for one in volume.padding):
+        marked = padded(volume.layouts, volume.frames, volume.maps, slices, volume.padding, volume.covered)
+        if volume.covered is not None:
+            _told_range(volume, marked)
+        padding = marked.reshape(-1, depth, *plane).all(axis=0)  # in every leading index
+        padding = padding if padding.any() else None
     if narrow:
         array = narrowed(array)
         if out is not None:
             target_array = _arrays.result(out, shape, array.dtype, array)
             target_array[...] = array
             array = target_array
-    padding = None
-    if padded is not None:
-        padding = padded.reshape(-1, depth, *plane).all(axis=0)
-        padding = padding if padding.any() else None
     return Image(
         array,
         volume.affine,
         dims=(*volume.dims, "z", "y", "x"),
         coords=volume.coords,
-        unit=unit_of(volume.row, suv=suv),
+        unit=volume.unit or unit_of(volume.row, suv=suv),
         padding=padding,
         metadata=_metadata(volume),
     )
+
+
+def _told_range(volume: Volume, marked: Any) -> None:
+    assert volume.covered is not None
+    beyond = int(marked.sum())
+    if beyond:
+        text = f"{beyond} voxels are padding or beyond {volume.covered[0][0]:g} to {volume.covered[0][1]:g}"
+        name = os.path.basename(volume.layouts[0].path)
+        volume.findings.append(Finding("real-world-range", text, name, {"voxels": beyond}))
 
 
 def _colour(volume: Volume, depth: int, *, threads: int, out: Any) -> Image:

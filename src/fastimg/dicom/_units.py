@@ -43,9 +43,10 @@ class ValueMap:
 def value_map(row: dict[str, Any], path: str) -> ValueMap:
     """Of a single-frame file, from its scan's row; tables are read from the file."""
     if row["photometric"] == "PALETTE COLOR":
-        from ._colour import palette_of
+        from ._palette import palette_of
 
-        return ValueMap(first=palette_of(path)[0], palette=palette_of(path)[1])
+        first, palette = palette_of(path)
+        return ValueMap(first=first, palette=palette)
     if row["dose_grid_scaling"] is not None and row["modality"] == "RTDOSE":
         return ValueMap(slope=row["dose_grid_scaling"])
     slope, intercept = row["rescale_slope"], row["rescale_intercept"]

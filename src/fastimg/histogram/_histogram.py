@@ -35,6 +35,8 @@ class Histogram:
       more than `limit` bins between the least and the greatest value. Merging adds neighbours of the finer one, which
       is exact, so that the merged histogram is the pooled one, whatever the order.
 
+    `unit` is that of the image, where it is known; histograms of different units are not added.
+
     The error of a quantile is at most `error`: 0 for integers, else the width of a bin (for values inside the range).
 
     Examples
@@ -58,6 +60,7 @@ class Histogram:
         "min",
         "origin",
         "skipped",
+        "unit",
     )
 
     def __init__(
@@ -75,6 +78,7 @@ class Histogram:
         skipped: int = 0,
         min: float = math.nan,
         max: float = math.nan,
+        unit: str | None = None,
     ) -> None:
         self.kind: Kind = choice("kind", kind, ("integer", "fixed", "adaptive"))
         self.counts: npt.NDArray[np.int64] = np.array(counts, np.int64)
@@ -86,6 +90,7 @@ class Histogram:
         self.low, self.high = float(low), float(high)
         self.below, self.above, self.skipped = int(below), int(above), int(skipped)
         self.min, self.max = float(min), float(max)
+        self.unit = unit
         if kind == "fixed" and not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise ArgumentError(f"Histogram: range must be finite and increasing, got ({low!r}, {high!r})")
 
@@ -135,12 +140,15 @@ class Histogram:
         values, inside = selected(image, mask)
         team = thread_count(threads)
         if range is not None:
-            return cls._fixed(values, inside, bins or 256, range, nan, team)
-        if values.dtype.kind in "iu":
+            made = cls._fixed(values, inside, bins or 256, range, nan, team)
+        elif values.dtype.kind in "iu":
             if bins is not None:
                 raise ArgumentError("bins: whole numbers are counted one bin a value; give range= too for wider bins")
-            return cls._integer(values, inside, team)
-        return cls._adaptive(values, inside, bins or 65536, nan, team)
+            made = cls._integer(values, inside, team)
+        else:
+            made = cls._adaptive(values, inside, bins or 65536, nan, team)
+        made.unit = getattr(image, "unit", None)
+        return made
 
     @classmethod
     def _integer(cls, values: Any, inside: Any, threads: int) -> Self:
@@ -203,14 +211,16 @@ class Histogram:
         Raises
         ------
         ArgumentError
-            Different kinds, borders or limits.
+            Different kinds, borders, limits or units.
         """
         if not isinstance(other, Histogram):
             raise ArgumentError(f"merge: expected a Histogram, got {type(other).__name__}")
         if self.kind != other.kind:
             raise ArgumentError(f"merge: an {self.kind} histogram and an {other.kind} one cannot be added")
+        if self.unit is not None and other.unit is not None and self.unit != other.unit:
+            raise ArgumentError(f"merge: one histogram cannot hold values in {self.unit} and in {other.unit}")
         ends = {"min": _least(self.min, other.min), "max": -_least(-self.max, -other.max)}
-        rest: dict[str, Any] = {"skipped": self.skipped + other.skipped, **ends}
+        rest: dict[str, Any] = {"skipped": self.skipped + other.skipped, "unit": self.unit or other.unit, **ends}
         if self.kind == "fixed":
             if (self.low, self.high, len(self.counts)) != (other.low, other.high, len(other.counts)):
                 raise ArgumentError("merge: fixed histograms need the same bins and range")
@@ -355,7 +365,7 @@ class Histogram:
     def rebin(self, bins: int, range: Sequence[float]) -> Self:
         """A fixed histogram: exact from whole numbers; from floats, counts of a bin go where its middle lies."""
         low, high = (float(v) for v in range)
-        new = type(self)("fixed", np.zeros(bins, np.int64), low=low, high=high, skipped=self.skipped)
+        new = type(self)("fixed", np.zeros(bins, np.int64), low=low, high=high, skipped=self.skipped, unit=self.unit)
         values = self.values
         index = np.clip(np.floor((values - low) * (bins / (high - low))), 0, bins - 1).astype(np.int64)
         inside = (values >= low) & (values <= high)
@@ -383,6 +393,7 @@ class Histogram:
             "skipped": self.skipped,
             "min": None if math.isnan(self.min) else self.min,
             "max": None if math.isnan(self.max) else self.max,
+            **({} if self.unit is None else {"unit": self.unit}),
         }
 
     @classmethod
@@ -400,7 +411,7 @@ class Histogram:
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise FormatError(f"Histogram.from_dict: the record is damaged: {error}") from None
 
-    _FIELDS = ("origin", "exponent", "limit", "low", "high", "below", "above", "skipped", "min", "max")
+    _FIELDS = ("origin", "exponent", "limit", "low", "high", "below", "above", "skipped", "min", "max", "unit")
 
     def __repr__(self) -> str:
         if self.kind == "fixed":
