@@ -17,9 +17,11 @@ from ._window import window
 
 if TYPE_CHECKING:
     from ._combat import ComBat
+    from ._covbat import CovBat
     from ._design import Design
     from ._effect_of import effect_of
     from ._formula import Formula
+    from ._nested import NestedComBat
     from ._site_effect import agreement, site_effect
     from ._spline import Spline
     from ._sums import Statistics
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
 # public name -> the module that is loaded at its first use
 _LATER = {
     "ComBat": "_combat",
+    "CovBat": "_covbat",
     "Design": "_design",
     "Formula": "_formula",
+    "NestedComBat": "_nested",
     "Spline": "_spline",
     "Statistics": "_sums",
     "effect_of": "_effect_of",
@@ -38,8 +42,10 @@ _LATER = {
 
 __all__ = [
     "ComBat",
+    "CovBat",
     "Design",
     "Formula",
+    "NestedComBat",
     "Nyul",
     "Spline",
     "Statistics",

@@ -436,6 +436,13 @@ class ComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return "_made" in self.__dict__
 
+    def _scaled(self, x: Any) -> Any:
+        scale: Scale = self.__dict__.get("_scale") or Scale(self.monotone)
+        return scale.forward(x)
+
+    def _unscaled(self, x: Any) -> Any:
+        return self._scale.backward(x)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.missing == "skip"

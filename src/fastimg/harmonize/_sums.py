@@ -30,6 +30,7 @@ Array = npt.NDArray[np.float64]
 _LOOK = 8  # rows a batch whose mean is the centre where none is given
 _FIRST = ("rows", "n", "y")
 _ALL = ("rows", "n", "c", "cc", "y", "yy", "cy")
+_PRODUCTS = "dd"  # sum (y - m)(y - m)' a batch, for CovBat alone
 
 
 def matrix(X: Any, features: tuple[str, ...] | None = None) -> Any:
@@ -119,6 +120,7 @@ class Statistics:
             "y": (batches, features),
             "yy": (batches, features),
             "cy": (batches, columns, features),
+            _PRODUCTS: (batches, features, features),
         }
         for name, array in self.sums.items():
             if array.shape != expected.get(name):
@@ -139,6 +141,7 @@ class Statistics:
         categorical: tuple[str, ...] = (),
         missing: str = "error",
         order: int = 2,
+        products: bool = False,
         threads: int | None = None,
     ) -> Self:
         """Sum over the rows of X.
@@ -163,6 +166,8 @@ class Statistics:
             What NaN in X does; "skip" keeps counts a feature (and larger sums).
         order : {1, 2}
             1: only subjects and sums a batch, for the first of two rounds.
+        products : bool
+            Sum the products of all pairs of features too, features^2 numbers a batch, for `CovBat.from_statistics`.
         threads : int, optional
             Default: `config.threads()`.
         """
@@ -187,6 +192,10 @@ class Statistics:
                 + ("remove them" if missing == "skip" else "impute them, or pass missing='skip' for NaN")
             )
         kept = {name: sums[name] for name in (_FIRST if order == 1 else _ALL)}
+        if products:
+            if missing == "skip":
+                raise ArgumentError("missing: products of features need every value; impute them")
+            kept[_PRODUCTS] = _products(x, codes, about)
         return cls(design, kept, center=about, covariate_center=about_c[is_numeric])
 
     @classmethod
@@ -199,7 +208,7 @@ class Statistics:
         covariate_center: npt.ArrayLike = 0.0,
     ) -> Self:
         """From summed `arrays()`; the centres must be those that every source used."""
-        unknown = set(arrays) - set(_ALL)
+        unknown = set(arrays) - {*_ALL, _PRODUCTS}
         if unknown or not set(_FIRST) <= set(arrays):
             raise ArgumentError(f"Statistics: expected the arrays {_ALL} or {_FIRST}, got {sorted(arrays)}")
         sums = {name: np.array(array, np.float64) for name, array in arrays.items()}
@@ -242,6 +251,9 @@ class Statistics:
             cu = old["c"][:, :, None] * u[None, None]
             sums["cc"] = old["cc"] + cu + cu.swapaxes(1, 2) + n[:, None, None] * (u[:, None] * u[None])
             sums["cy"] = old["cy"] + old["c"] * t[:, None] + u * old["y"][:, None] + n[:, None] * u * t[:, None]
+        if _PRODUCTS in old:
+            ty = t[:, :, None] * old["y"][:, None]
+            sums[_PRODUCTS] = old[_PRODUCTS] + ty + ty.swapaxes(1, 2) + n[:, None] * t[:, :, None] * t[:, None]
         is_numeric = [level is None for _, level in self.design.columns]
         return type(self)(self.design, sums, center=about, covariate_center=about_c[is_numeric])
 
@@ -322,6 +334,17 @@ def _summed(x: Any, codes: Any, columns: Any, center: Array, skip: bool, threads
             own = columns[codes == k]
             found["c"][k, :, 0] = own.sum(0)
             found["cc"][k, :, :, 0] = own.T @ own
+    return found
+
+
+def _products(x: Any, codes: Any, center: Array) -> Array:
+    """Sums of products of all pairs of features about the centre, a batch at a time."""
+    where = _dispatch.device(x)
+    found = np.zeros((len(center), center.shape[1], center.shape[1]))
+    for k in range(len(center)):
+        own = x[_dispatch.move(np.flatnonzero(codes == k), where)].astype(np.float64)
+        own = own - _dispatch.move(center[k], where)
+        found[k] = _dispatch.move(own.T @ own, "cpu")
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["affine", "combat", "piecewise", "window"]
+__all__ = ["affine", "combat", "covbat", "piecewise", "window"]
 
 
 def window(array: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.float32]:
@@ -82,3 +82,35 @@ def _iterate(own: Any, shift: Any, scale: Any, g_bar: float, t2: float, n: int) 
         change = max((np.abs(g_new - g) / g).max(), (np.abs(d_new - d) / d).max())
         g, d = g_new, d_new
     return g, d
+
+
+def covbat(
+    X: npt.NDArray[Any],
+    batch: npt.NDArray[Any],
+    covariates: npt.NDArray[np.float64] | None = None,
+    *,
+    eb: bool = True,
+    explained: float = 0.95,
+    components: int | None = None,
+    scale: bool = True,
+) -> npt.NDArray[np.float64]:
+    """CovBat on the whole table as the paper has it (Chen et al. 2022): singular vectors of the residuals themselves.
+
+    X: subjects x features; covariates: subjects x columns, numeric.
+    """
+    levels = np.unique(batch)
+    member = (batch[:, None] == levels).astype(float)
+    design = member if covariates is None else np.hstack([member, covariates])
+    beta = np.linalg.lstsq(design, X, rcond=None)[0]
+    sd = np.sqrt(np.square(X - design @ beta).mean(0))
+    fitted = member.mean(0) @ beta[: len(levels)] + design[:, len(levels) :] @ beta[len(levels) :]
+    z = (combat(X, batch, covariates, eb=eb) - fitted) / sd
+    center = z.mean(0)
+    spread = z.std(0) if scale else np.ones(X.shape[1])
+    _, singular, axes = np.linalg.svd((z - center) / spread, full_matrices=False)
+    scores = (z - center) / spread @ axes.T
+    count = components
+    if count is None:
+        count = int(np.flatnonzero(np.cumsum(singular**2) / (singular**2).sum() > explained)[0]) + 1
+    scores[:, :count] = combat(scores[:, :count], batch, eb=False)
+    return (scores @ axes * spread + center) * sd + fitted
