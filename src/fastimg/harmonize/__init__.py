@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._design import Design
     from ._effect_of import effect_of
     from ._formula import Formula
+    from ._longitudinal import LongitudinalComBat
     from ._nested import NestedComBat
     from ._site_effect import agreement, site_effect
     from ._spline import Spline
@@ -32,6 +33,7 @@ _LATER = {
     "CovBat": "_covbat",
     "Design": "_design",
     "Formula": "_formula",
+    "LongitudinalComBat": "_longitudinal",
     "NestedComBat": "_nested",
     "Spline": "_spline",
     "Statistics": "_sums",
@@ -45,6 +47,7 @@ __all__ = [
     "CovBat",
     "Design",
     "Formula",
+    "LongitudinalComBat",
     "NestedComBat",
     "Nyul",
     "Spline",

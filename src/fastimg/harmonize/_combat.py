@@ -280,6 +280,11 @@ class ComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self._name(stats.design)
         return self
 
+    def _holding(self, model: Model) -> Self:
+        """This unfitted estimator, with estimates that were made elsewhere."""
+        self._scale = Scale(self.monotone)
+        return self._hold(model)
+
     def _hold(self, model: Model) -> Self:
         self._made = {"model": model}
         self._name(model.design)

@@ -18,7 +18,7 @@ from ._design import Design
 from ._regression import coefficients, kept, occurring, refuse_confounded
 from ._sums import Statistics
 
-__all__ = ["Model", "extended", "solve"]
+__all__ = ["Model", "extended", "shrunk", "solve"]
 
 Array = npt.NDArray[np.float64]
 _MOST_STEPS = 10_000
@@ -155,6 +155,22 @@ def _estimates(
     if ref is not None:
         gamma[ref], delta[ref] = 0.0, 1.0
     return gamma_hat, delta_hat, gamma, delta, steps
+
+
+def shrunk(
+    level: Array,
+    rss: Array,
+    n: Array,
+    mean: Array,
+    var: Array,
+    constant: npt.NDArray[np.bool_],
+    *,
+    eb: bool,
+    mean_only: bool,
+) -> tuple[Array, Array, Array, Array, int]:
+    """(gamma_hat, delta_hat, gamma_star, delta_star, steps) of means and sums of squares; iterated to the fixed point."""
+    options = _Options(True, eb, mean_only, 1e-12)
+    return _estimates(level, rss, n, mean, var, constant, None, options)
 
 
 def extended(
