@@ -1,47 +1,71 @@
-// ComBat: a thread owns a feature and goes through all rows in order, so that sums need no atomics and have the CPU's
-// bits; neighbouring threads read neighbouring features. The correction: a thread a value, grid-stride.
+// ComBat: sums in tiles of rows of one batch, a thread a feature, folded in the order of the tiles: no atomics, the
+// same bits each time. The correction: a thread a feature, and rows in strides.
 #include "fastimg/combat.cuh"
 
 namespace {
 
 using fastimg::i64;
 
+// partial[tile][slot][feature] = sum over the tile's rows of factor[row][slot] * d^power(slot), d = x - center; the
+// last slot holds d * d. Slots come in groups of 4: those of the first `linear` groups have power 1, the others power
+// 0, where NaN counts for nothing. A block reads its rows once for a group; the first group sums d * d as well.
 template <class T>
-__device__ void add(const T* x, const int* batch, const double* covariates, const double* center, i64 rows,
-                    i64 features, int columns, double* y, double* yy, double* cy, double* n, double* c, double* cc,
-                    int skip) {
+__device__ void add(const T* x, const i64* order, const i64* first, const int* batch_of, const double* factor,
+                    const double* center, i64 features, int groups, int linear, double* partial, int skip) {
   const i64 f = (i64)blockIdx.x * blockDim.x + threadIdx.x;
   if (f >= features) return;
-  for (i64 row = 0; row < rows; ++row) {
-    const i64 b = batch[row], at = b * features + f;
+  const i64 tile = blockIdx.y;
+  const int group = blockIdx.z;
+  const double about = center[batch_of[tile] * features + f];
+  const bool is_linear = group < linear;
+  double a = 0.0, b = 0.0, c = 0.0, e = 0.0, squares = 0.0;
+#pragma unroll 4
+  for (i64 i = first[tile]; i < first[tile + 1]; ++i) {
+    const i64 row = order[i];
     const double v = (double)x[row * features + f];
-    if (skip && v != v) continue;
-    const double d = v - center[at];
-    const double* own = covariates + row * columns;
-    y[at] += d;
-    yy[at] += d * d;
-    for (int j = 0; j < columns; ++j) {
-      cy[(b * columns + j) * features + f] += own[j] * d;
-      if (!skip) continue;
-      c[(b * columns + j) * features + f] += own[j];
-      for (int k = 0; k < columns; ++k) cc[((b * columns + j) * columns + k) * features + f] += own[j] * own[k];
-    }
-    if (skip) n[at] += 1.0;
+    const bool here = !skip || v == v;
+    const double d = here ? v - about : 0.0;
+    const double value = is_linear ? d : (here ? 1.0 : 0.0);
+    const double* own = factor + (row * groups + group) * 4;
+    a += own[0] * value;
+    b += own[1] * value;
+    c += own[2] * value;
+    e += own[3] * value;
+    squares += d * d;
   }
+  const i64 slots = (i64)groups * 4 + 1;
+  double* to = partial + (tile * slots + (i64)group * 4) * features + f;
+  to[0] = a;
+  to[features] = b;
+  to[2 * features] = c;
+  to[3 * features] = e;
+  if (group == 0) partial[(tile * slots + slots - 1) * features + f] = squares;
+}
+
+// total[batch][slot][feature]: the tiles of a batch follow one another.
+__device__ void fold(const double* partial, const i64* tiles, i64 width, i64 batches, double* total) {
+  const i64 at = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+  if (at >= width) return;
+  const i64 batch = blockIdx.y;
+  double sum = 0.0;
+  for (i64 tile = tiles[batch]; tile < tiles[batch + 1]; ++tile) sum += partial[tile * width + at];
+  total[batch * width + at] = sum;
 }
 
 template <class T>
 __device__ void apply(const T* x, T* out, const int* batch, const double* covariates, const double* mean,
                       const double* beta, const double* gamma, const double* alpha, i64 rows, i64 features,
                       int columns) {
-  const i64 step = (i64)gridDim.x * blockDim.x;
-  for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < rows * features; i += step) {
-    const i64 row = i / features, f = i - row * features, b = batch[row];
+  const i64 f = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+  if (f >= features) return;
+  const double level = mean[f];
+  for (i64 row = blockIdx.y; row < rows; row += gridDim.y) {
+    const i64 b = batch[row], i = row * features + f;
     if (b < 0) {
       out[i] = x[i];
       continue;
     }
-    double m = mean[f];
+    double m = level;
     for (int j = 0; j < columns; ++j) {
       const double value = covariates[row * columns + j];
       if (value != 0.0) m += value * beta[j * features + f];
@@ -52,16 +76,21 @@ __device__ void apply(const T* x, T* out, const int* batch, const double* covari
 
 }  // namespace
 
-#define FASTIMG_ENTRY(name, T)                                                                                        \
-  extern "C" __global__ void add_##name(const T* x, const int* batch, const double* covariates, const double* center, \
-                                        long long rows, long long features, int columns, double* y, double* yy,       \
-                                        double* cy, double* n, double* c, double* cc, int skip) {                     \
-    add(x, batch, covariates, center, rows, features, columns, y, yy, cy, n, c, cc, skip);                            \
-  }                                                                                                                   \
-  extern "C" __global__ void apply_##name(const T* x, T* out, const int* batch, const double* covariates,             \
-                                          const double* mean, const double* beta, const double* gamma,                \
-                                          const double* alpha, long long rows, long long features, int columns) {     \
-    apply(x, out, batch, covariates, mean, beta, gamma, alpha, rows, features, columns);                              \
+#define FASTIMG_ENTRY(name, T)                                                                                    \
+  extern "C" __global__ void add_##name(const T* x, const long long* order, const long long* first,               \
+                                        const int* batch_of, const double* factor, const double* center,          \
+                                        long long features, int groups, int linear, double* partial, int skip) {  \
+    add(x, order, first, batch_of, factor, center, features, groups, linear, partial, skip);                      \
+  }                                                                                                               \
+  extern "C" __global__ void apply_##name(const T* x, T* out, const int* batch, const double* covariates,         \
+                                          const double* mean, const double* beta, const double* gamma,            \
+                                          const double* alpha, long long rows, long long features, int columns) { \
+    apply(x, out, batch, covariates, mean, beta, gamma, alpha, rows, features, columns);                          \
   }
 FASTIMG_ENTRY(float32, float)
 FASTIMG_ENTRY(float64, double)
+
+extern "C" __global__ void fold_float64(const double* partial, const long long* tiles, long long width,
+                                        long long batches, double* total) {
+  fold(partial, tiles, width, batches, total);
+}

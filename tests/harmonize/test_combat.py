@@ -66,6 +66,22 @@ def test_on_every_device(put, get, dtype, missing):
     np.testing.assert_allclose(get(seen), here.transform(X, batch=batch, covariates=covariates), atol=tolerance)
 
 
+@pytest.mark.parametrize("missing", ["error", "skip"])
+def test_many_rows_and_covariates_on_every_device(put, missing):
+    """More rows a batch than one tile of the device holds, more columns than one group, a batch without rows."""
+    rng = np.random.default_rng(0)
+    n, columns = 500, 6
+    X, batch = rng.normal(100, 5, (n, 70)), np.where(rng.random(n) < 0.8, "A", "C")
+    if missing == "skip":
+        X[::7, 2] = np.nan
+    covariates = {f"c{i}": rng.normal(i, 1, n) for i in range(columns)}
+    design = Design([f"f{i}" for i in range(70)], ["A", "B", "C"], dict.fromkeys(covariates))
+    options = {"batch": batch, "covariates": covariates, "design": design, "missing": missing}
+    here, there = Statistics.of(X, **options).arrays(), Statistics.of(put(X), **options).arrays()
+    for name, array in here.items():
+        np.testing.assert_allclose(there[name], array, rtol=1e-12, atol=1e-9)
+
+
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 1000), parts=st.integers(1, 9), data=st.data())
 def test_chunks_in_any_order_give_the_pooled_result(seed, parts, data):

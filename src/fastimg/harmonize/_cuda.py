@@ -9,6 +9,7 @@ import numpy as np
 from .. import _gpu
 
 _BLOCK = 256
+_TILE = 128  # rows of one batch that a block sums, at least
 
 
 def _each(file: str, entry: str, array: Any, out: Any, *rest: Any) -> None:
@@ -46,18 +47,64 @@ def combat_add(x: Any, batch: Any, covariates: Any, center: Any, sums: dict[str,
     rows, features = x.shape
     if not x.size:
         return
+    xp, device = _gpu.backend().xp, _gpu.backend().to_device
+    codes = np.asarray(_gpu.backend().to_host(batch))
+    batches, q = center.shape[0], covariates.shape[1]
+    order = np.argsort(codes, kind="stable").astype(np.int64, copy=False)
+    first, batch_of, tiles = _tiles(np.bincount(codes, minlength=batches))
     skip = "n" in sums
-    spare = [sums[name] if skip else sums["y"] for name in ("n", "c", "cc")]
+    one = xp.ones((rows, 1))
+    linear = _fours(xp, [one, covariates])
+    factors = [linear]
+    if skip:
+        pairs = (covariates[:, :, None] * covariates[:, None, :]).reshape(rows, q * q)
+        factors.append(_fours(xp, [one, covariates, pairs]))
+    factor = xp.ascontiguousarray(xp.concatenate(factors, axis=1))
+    groups = factor.shape[1] // 4
+    partial = xp.empty((len(batch_of), groups * 4 + 1, features))
+    total = xp.empty((batches, groups * 4 + 1, features))
     _gpu.launch(
         "combat",
         f"add_{x.dtype.name}",
-        (-(-features // 64),),
+        (-(-features // 64), len(batch_of), groups),
         (64,),
-        *(x, batch, covariates, center),
-        *(np.int64(rows), np.int64(features), np.int32(covariates.shape[1])),
-        *(sums["y"], sums["yy"], sums["cy"], *spare),
-        np.int32(skip),
+        *(x, device(order), device(first), device(batch_of), factor, center),
+        *(np.int64(features), np.int32(groups), np.int32(linear.shape[1] // 4), partial, np.int32(skip)),
     )
+    width = total.shape[1] * features
+    _gpu.launch(
+        "combat",
+        "fold_float64",
+        (-(-width // _BLOCK), batches),
+        (_BLOCK,),
+        *(partial, device(tiles), np.int64(width), np.int64(batches), total),
+    )
+    sums["y"] += total[:, 0]
+    sums["yy"] += total[:, -1]
+    sums["cy"] += total[:, 1 : 1 + q]
+    if skip:
+        at = linear.shape[1]
+        sums["n"] += total[:, at]
+        sums["c"] += total[:, at + 1 : at + 1 + q]
+        sums["cc"] += total[:, at + 1 + q : at + 1 + q + q * q].reshape(batches, q, q, features)
+
+
+def _tiles(counts: Any) -> tuple[Any, Any, Any]:
+    """(first row of each tile and the end, its batch, first tile of each batch and the end), rows sorted by batch."""
+    size = max(_TILE, -(-int(counts.sum()) // (1 << 15)))  # a grid has 65,535 rows of blocks at most
+    number = -(-counts // size)
+    batch_of = np.repeat(np.arange(len(counts)), number)
+    tiles = np.concatenate([[0], np.cumsum(number)])
+    start = np.concatenate([[0], np.cumsum(counts)])
+    within = np.arange(len(batch_of)) - tiles[batch_of]
+    first = np.append(start[batch_of] + within * size, start[-1])
+    return first.astype(np.int64), batch_of.astype(np.int32), tiles.astype(np.int64)
+
+
+def _fours(xp: Any, parts: list[Any]) -> Any:
+    """The columns side by side, and zeros up to a multiple of four."""
+    wide = sum(part.shape[1] for part in parts)
+    return xp.concatenate([*parts, xp.zeros((len(parts[0]), -wide % 4))], axis=1)
 
 
 def combat_apply(
@@ -69,7 +116,7 @@ def combat_apply(
         _gpu.launch(
             "combat",
             f"apply_{x.dtype.name}",
-            (min(-(-x.size // _BLOCK), 1 << 16),),
+            (-(-features // _BLOCK), min(rows, 1 << 12)),
             (_BLOCK,),
             *(x, out, batch, covariates, mean, beta, gamma, alpha),
             *(np.int64(rows), np.int64(features), np.int32(covariates.shape[1])),
