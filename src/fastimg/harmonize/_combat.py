@@ -21,6 +21,7 @@ from ._model import Model, extended, solve
 from ._monotone import MONOTONE, Scale, check_scale, skewed, tied
 from ._robust import winsorised
 from ._spline import Spline
+from ._stream import Streaming
 from ._sums import Statistics, matrix
 
 __all__ = ["ComBat"]
@@ -32,7 +33,7 @@ class _NotFittedError(ArgumentError, NotFittedError):
     """What scikit-learn expects of an estimator that is used before it was fitted."""
 
 
-class ComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class ComBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Remove the shift and the scale that each batch (site, scanner, kernel ...) gives to each feature.
 
     A scikit-learn estimator whose `fit` and `transform` also take `batch` and `covariates`, a value a subject. It needs

@@ -20,6 +20,7 @@ from ..findings import Finding
 from . import _record
 from ._combat import ComBat, _NotFittedError
 from ._design import Design, columns_of, feature_names, labels
+from ._stream import Streaming
 from ._sums import Statistics, matrix
 
 __all__ = ["CovBat"]
@@ -28,7 +29,7 @@ FORMAT, VERSION = "fastimg-covbat", 1
 Array = npt.NDArray[np.float64]
 
 
-class CovBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class CovBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """ComBat that also removes the batches' differences in covariance between features.
 
     After ComBat the standardised residuals are turned to principal components of all subjects; the scores of the first
@@ -100,9 +101,12 @@ class CovBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None, *, batch: Any, covariates: Any = None) -> Self:
         """Estimate from these subjects alone; parameters and errors as in `ComBat.fit`."""
+        self._forget()
+        return self.partial_fit(X, batch=batch, covariates=covariates)
+
+    def _forget(self) -> None:
         for name in ("statistics_", "_made"):
             self.__dict__.pop(name, None)
-        return self.partial_fit(X, batch=batch, covariates=covariates)
 
     def partial_fit(self, X: Any, y: Any = None, *, batch: Any, covariates: Any = None) -> Self:
         """Add subjects; chunk after chunk gives the estimates of all of them, in any order."""
