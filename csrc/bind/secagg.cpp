@@ -56,45 +56,82 @@ class MaskStream {
   // (clipped, not finite); values None: the masks are added to what out holds. dither: a seed, or None.
   py::tuple apply(const py::object& values, const py::array& out, std::int64_t offset, double scale, double limit,
                   double clip, int threads, const py::object& dither) const {
-    Stream random;
-    if (!dither.is_none()) make_ready(random, py::cast<py::bytes>(dither), prg_, false);
-    const Stream* rounding = dither.is_none() ? nullptr : &random;
-    float inside = static_cast<float>(std::min(clip, static_cast<double>(std::numeric_limits<float>::max())));
-    if (static_cast<double>(inside) > clip) inside = std::nextafter(inside, 0.0f);
-    const Fixed fixed{scale, limit, clip, inside};
-    const auto run = [&](auto* in, auto* words) {
-      Counts counts;
-      {
-        py::gil_scoped_release release;
-        counts = mask(in, words, count_, offset, streams_, rounding, prg_, portable_, fixed, threads);
-      }
-      wipe(&random, sizeof random);
-      return py::make_tuple(counts.clipped, counts.bad);
-    };
-    count_ = out.size();
+    const Job job{out.size(), offset, 0, nullptr, threads, fixed_of(scale, limit, clip)};
     void* words = py::array(out).mutable_data();
-    const bool narrow = out.itemsize() == 4;
-    if (values.is_none())
-      return narrow ? run(static_cast<const std::uint32_t*>(nullptr), static_cast<std::uint32_t*>(words))
-                    : run(static_cast<const std::uint64_t*>(nullptr), static_cast<std::uint64_t*>(words));
-    const auto in = py::cast<py::array>(values);
-    const void* data = in.data();
-    const bool real = in.dtype().kind() == 'f', half = in.itemsize() == 4;
-    if (narrow) {
-      auto* to = static_cast<std::uint32_t*>(words);
-      if (real) return half ? run(static_cast<const float*>(data), to) : run(static_cast<const double*>(data), to);
-      return run(static_cast<const std::uint32_t*>(data), to);
-    }
-    auto* to = static_cast<std::uint64_t*>(words);
-    if (real) return half ? run(static_cast<const float*>(data), to) : run(static_cast<const double*>(data), to);
-    return half ? run(static_cast<const std::uint32_t*>(data), to) : run(static_cast<const std::uint64_t*>(data), to);
+    const Counts counts = values.is_none() ? bare(words, out.itemsize() == 4, job)
+                                           : over(py::cast<py::array>(values), words, out.itemsize() == 4, job, dither);
+    return py::make_tuple(counts.clipped, counts.bad);
+  }
+
+  // (bytes, clipped, not finite): `head`, the words cut to `bits` bits without gaps, and `tail` bytes of 0; `word`: 4 or
+  // 8 bytes.
+  py::tuple packed(const py::array& values, int bits, int word, double scale, double limit, double clip, int threads,
+                   const py::object& dither, const py::bytes& head, int tail) const {
+    if (bits < 1 || bits > 8 * word || (word != 4 && word != 8) || tail < 0)
+      throw py::value_error("bits beyond the word");
+    const auto front = static_cast<std::string_view>(head);
+    const std::int64_t size = (values.size() * bits + 7) / 8;
+    py::bytes out(nullptr, front.size() + static_cast<std::size_t>(size + tail));
+    auto* to = reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(out.ptr()));
+    std::memcpy(to, front.data(), front.size());
+    std::memset(to + front.size() + size, 0, static_cast<std::size_t>(tail));
+    const Job job{values.size(), 0, bits, to + front.size(), threads, fixed_of(scale, limit, clip)};
+    const Counts counts = over(values, nullptr, word == 4, job, dither);
+    return py::make_tuple(out, counts.clipped, counts.bad);
   }
 
  private:
+  struct Job {
+    std::int64_t count, offset;
+    int bits;
+    std::uint8_t* packed;
+    int threads;
+    Fixed fixed;
+  };
+
+  static Fixed fixed_of(double scale, double limit, double clip) {
+    float inside = static_cast<float>(std::min(clip, static_cast<double>(std::numeric_limits<float>::max())));
+    if (static_cast<double>(inside) > clip) inside = std::nextafter(inside, 0.0f);
+    return {scale, limit, clip, inside};
+  }
+
+  template <class T, class W>
+  Counts run(const T* in, W* out, const Job& job, const Stream* rounding) const {
+    py::gil_scoped_release release;
+    return mask(in, Target<W>{out, job.packed, job.bits}, job.count, job.offset, streams_, rounding, prg_, portable_,
+                job.fixed, job.threads);
+  }
+
+  Counts bare(void* words, bool narrow, const Job& job) const {
+    return narrow ? run<std::uint32_t, std::uint32_t>(nullptr, static_cast<std::uint32_t*>(words), job, nullptr)
+                  : run<std::uint64_t, std::uint64_t>(nullptr, static_cast<std::uint64_t*>(words), job, nullptr);
+  }
+
+  Counts over(const py::array& in, void* words, bool narrow, const Job& job, const py::object& dither) const {
+    Stream random;
+    if (!dither.is_none()) make_ready(random, py::cast<py::bytes>(dither), prg_, false);
+    const Stream* rounding = dither.is_none() ? nullptr : &random;
+    const void* data = in.data();
+    const bool real = in.dtype().kind() == 'f', half = in.itemsize() == 4;
+    const auto to = [&](auto* out) {
+      using W = std::remove_pointer_t<decltype(out)>;
+      if (real)
+        return half ? run(static_cast<const float*>(data), out, job, rounding)
+                    : run(static_cast<const double*>(data), out, job, rounding);
+      if constexpr (sizeof(W) == 8)
+        return half ? run(static_cast<const std::uint32_t*>(data), out, job, nullptr)
+                    : run(static_cast<const std::uint64_t*>(data), out, job, nullptr);
+      else
+        return run(static_cast<const std::uint32_t*>(data), out, job, nullptr);
+    };
+    const Counts counts = narrow ? to(static_cast<std::uint32_t*>(words)) : to(static_cast<std::uint64_t*>(words));
+    if (rounding) wipe(&random, sizeof random);
+    return counts;
+  }
+
   Prg prg_;
   bool portable_;
   std::vector<Stream> streams_;
-  mutable std::int64_t count_ = 0;
 };
 
 py::bytes pack_words(const py::array& words, int bits, int threads) {
@@ -166,6 +203,14 @@ py::array_t<std::int64_t> noise(const py::bytes& seed, std::uint64_t variance, s
   return out;
 }
 
+// Ends a message that nobody has seen yet: `packed` left room for it.
+void finish(const py::bytes& message, const py::bytes& tail) {
+  const auto end = static_cast<std::string_view>(tail);
+  const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(message.ptr()));
+  if (end.size() > size) throw py::value_error("a tail longer than the message");
+  std::memcpy(PyBytes_AS_STRING(message.ptr()) + (size - end.size()), end.data(), end.size());
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, module) {
@@ -173,11 +218,13 @@ PYBIND11_MODULE(_native, module) {
   py::class_<MaskStream>(module, "MaskStream")
       .def(py::init<const std::vector<py::bytes>&, const std::vector<bool>&, int, bool>())
       .def("apply", &MaskStream::apply, py::arg(), py::arg(), py::arg(), py::arg(), py::arg(), py::arg(), py::arg(),
-           py::arg("dither") = py::none());
+           py::arg("dither") = py::none())
+      .def("packed", &MaskStream::packed);
   module.def("pack", &pack_words);
   module.def("add_packed", &add_words);
   module.def("split", &split);
   module.def("combine", &combine);
+  module.def("finish", &finish);
   module.def("noise", &noise);
   module.def("has_aes", &has_aes);
   module.def("has_vaes", &has_vaes);

@@ -8,8 +8,9 @@
 namespace fastimg::secagg {
 namespace {
 
-constexpr std::int64_t kTile = 1 << 14;  // bytes: stays in the first-level cache while every mask is added
-constexpr std::int64_t kGrain = 16;      // tiles a chunk
+constexpr std::int64_t kTile = 1 << 14;   // bytes: stays in the first-level cache while every mask is added
+constexpr std::int64_t kGrain = 16;       // tiles a chunk
+constexpr std::int64_t kLarge = 1 << 22;  // bytes: a result that leaves the caches anyway is written past them
 
 template <class W>
 AddStream<W> adder(const MaskTable& t, Prg prg, bool portable) {
@@ -17,6 +18,17 @@ AddStream<W> adder(const MaskTable& t, Prg prg, bool portable) {
     return prg == Prg::chacha20 ? t.chacha32 : portable ? t.sliced32 : t.aes32;
   else
     return prg == Prg::chacha20 ? t.chacha64 : portable ? t.sliced64 : t.aes64;
+}
+
+auto storer(const MaskTable& t, std::uint32_t*) { return t.store32; }
+auto storer(const MaskTable& t, std::uint64_t*) { return t.store64; }
+auto packer(const MaskTable& t, std::uint32_t*) { return t.pack32; }
+auto packer(const MaskTable& t, std::uint64_t*) { return t.pack64; }
+
+template <class W>
+void wipe(W* words, std::size_t bytes) {
+  std::memset(words, 0, bytes);
+  __asm__ __volatile__("" : : "r"(words) : "memory");
 }
 
 auto ditherer(const MaskTable& t, const float*, std::uint32_t*) { return t.dither_f32_u32; }
@@ -49,61 +61,68 @@ bool has_vaes() { return false; }
 #endif
 
 template <class T, class W>
-Counts mask(const T* in, W* out, std::int64_t count, std::int64_t offset, const std::vector<Stream>& streams,
-            const Stream* dither, Prg prg, bool portable, const Fixed& fixed, int threads) {
+Counts mask(const T* in, const Target<W>& target, std::int64_t count, std::int64_t offset,
+            const std::vector<Stream>& streams, const Stream* dither, Prg prg, bool portable, const Fixed& fixed,
+            int threads) {
   constexpr std::int64_t kWords = kTile / static_cast<std::int64_t>(sizeof(W));
   const MaskTable& table = FASTIMG_PICK(mask_table);
+  W* const out = target.out;
   const auto add = adder<W>(table, prg, portable);
   const auto convert = quantiser(table, in, out);
   const std::int64_t block = prg == Prg::chacha20 ? 64 : 16;
   const std::int64_t first = offset / kWords, tiles = (offset + count + kWords - 1) / kWords - first;
+  const bool large = in && count * static_cast<std::int64_t>(sizeof(W)) >= kLarge;
+  const bool inputs_overlap = static_cast<const void*>(in) == static_cast<const void*>(out);
   std::atomic<std::int64_t> clipped{0}, bad{0};
   cpu::parallel_for(tiles, kGrain, threads, [&](std::int64_t begin, std::int64_t end) {
+    alignas(64) W beside[kWords];  // a tile that is not made where it belongs
     Counts sum{0, 0};
+    bool used = false;
     for (std::int64_t t = begin; t < end; ++t) {
       const std::int64_t tile = (first + t) * kWords;  // word of the keystream
       const std::int64_t from = std::max(tile, offset), to = std::min(tile + kWords, offset + count);
-      W* words = out + (from - offset);
+      const bool whole = from == tile, aside = target.packed || !whole || (large && !inputs_overlap);
       const std::uint32_t at = static_cast<std::uint32_t>(tile * static_cast<std::int64_t>(sizeof(W)) / block);
-      if (in) {
+      W* words = aside ? beside + (from - tile) : out + (from - offset);
+      used |= aside;
+      if (aside && !whole) std::memset(beside, 0, sizeof(W) * (from - tile));
+      if (!in) {
+        if (aside) std::memcpy(words, out + (from - offset), sizeof(W) * (to - from));
+      } else {
         Counts here{0, 0};
+        const T* values = in + (from - offset);
         if constexpr (std::is_floating_point_v<T>) {
           if (dither) {
             alignas(64) W random[kWords];
             std::memset(random, 0, sizeof random);
             add(random, to - tile, *dither, at);
-            here = ditherer(table, in, out)(in + (from - offset), random + (from - tile), words, to - from, fixed);
-            std::memset(random, 0, sizeof random);
-            __asm__ __volatile__("" : : "r"(random) : "memory");
+            here = ditherer(table, in, out)(values, random + (from - tile), words, to - from, fixed);
+            wipe(random, sizeof random);
           } else {
-            here = convert(in + (from - offset), words, to - from, fixed);
+            here = convert(values, words, to - from, fixed);
           }
         } else {
-          here = convert(in + (from - offset), words, to - from, fixed);
+          here = convert(values, words, to - from, fixed);
         }
         sum.clipped += here.clipped;
         sum.bad += here.bad;
       }
-      if (from == tile) {
-        for (const Stream& stream : streams) add(words, to - from, stream, at);
-      } else {  // the vector starts inside a tile: the masks' sum is made beside it
-        alignas(64) W beside[kWords];
-        std::memset(beside, 0, sizeof beside);
-        for (const Stream& stream : streams) add(beside, to - tile, stream, at);
-        for (std::int64_t i = from; i < to; ++i) words[i - from] += beside[i - tile];
-        std::memset(beside, 0, sizeof beside);
-        __asm__ __volatile__("" : : "r"(beside) : "memory");
-      }
+      for (const Stream& stream : streams) add(aside ? beside : words, to - tile, stream, at);
+      if (target.packed)
+        packer(table, out)(words, to - from, target.bits, target.packed + (from - offset) / 8 * target.bits);
+      else if (aside)
+        storer(table, out)(words, to - from, out + (from - offset));
     }
+    if (used) wipe(beside, sizeof beside);
     clipped += sum.clipped;
     bad += sum.bad;
   });
   return {clipped, bad};
 }
 
-#define FASTIMG_MASK(T, W)                                                                                             \
-  template Counts mask(const T*, W*, std::int64_t, std::int64_t, const std::vector<Stream>&, const Stream*, Prg, bool, \
-                       const Fixed&, int);
+#define FASTIMG_MASK(T, W)                                                                                 \
+  template Counts mask(const T*, const Target<W>&, std::int64_t, std::int64_t, const std::vector<Stream>&, \
+                       const Stream*, Prg, bool, const Fixed&, int);
 FASTIMG_MASK(float, std::uint32_t)
 FASTIMG_MASK(float, std::uint64_t)
 FASTIMG_MASK(double, std::uint32_t)

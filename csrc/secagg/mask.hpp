@@ -37,6 +37,12 @@ using Quantise = Counts (*)(const T* in, W* out, std::int64_t count, const Fixed
 template <class T, class W>
 using Dither = Counts (*)(const T* in, const W* random, W* out, std::int64_t count, const Fixed& fixed);
 
+// Where a tile goes once all masks are in it: to words past the caches, or packed to `bits` bits a word.
+template <class W>
+using StoreTile = void (*)(const W* tile, std::int64_t count, W* to);
+template <class W>
+using PackTile = void (*)(W* tile, std::int64_t count, int bits, std::uint8_t* to);
+
 struct MaskTable {
   AddStream<std::uint32_t> aes32, sliced32, chacha32;
   AddStream<std::uint64_t> aes64, sliced64, chacha64;
@@ -51,6 +57,10 @@ struct MaskTable {
   Dither<float, std::uint64_t> dither_f32_u64;
   Dither<double, std::uint32_t> dither_f64_u32;
   Dither<double, std::uint64_t> dither_f64_u64;
+  StoreTile<std::uint32_t> store32;
+  StoreTile<std::uint64_t> store64;
+  PackTile<std::uint32_t> pack32;
+  PackTile<std::uint64_t> pack64;
 };
 FASTIMG_DECLARE_TABLE(MaskTable, mask_table)
 
@@ -62,9 +72,17 @@ bool has_vaes();
 void expand_key(const std::uint8_t* key, std::uint8_t* round_keys);
 
 // out = fixed(in) + sum of masks, or (in == nullptr) out += sum of masks. `offset`: the word of the keystream at
-// out[0]. dither: the stream that rounds floats at random, or nullptr for halves to even.
+// out[0]. dither: the stream that rounds floats at random, or nullptr for halves to even. packed (with in and offset
+// 0): the words, cut to `bits` bits, go there as in pack.hpp, and out is not used.
+template <class W>
+struct Target {
+  W* out;
+  std::uint8_t* packed;
+  int bits;
+};
 template <class T, class W>
-Counts mask(const T* in, W* out, std::int64_t count, std::int64_t offset, const std::vector<Stream>& streams,
-            const Stream* dither, Prg prg, bool portable, const Fixed& fixed, int threads);
+Counts mask(const T* in, const Target<W>& target, std::int64_t count, std::int64_t offset,
+            const std::vector<Stream>& streams, const Stream* dither, Prg prg, bool portable, const Fixed& fixed,
+            int threads);
 
 }  // namespace fastimg::secagg

@@ -219,6 +219,66 @@ Counts widen(const T* __restrict in, W* __restrict out, std::int64_t count, cons
 using u32 = std::uint32_t;
 using u64 = std::uint64_t;
 
+// Written past the caches where the address allows: the line is not read first.
+template <class W>
+void store(const W* __restrict tile, std::int64_t count, W* __restrict to) {
+#ifdef FASTIMG_AESNI  // an x86 level above the baseline
+  if (reinterpret_cast<std::uintptr_t>(to) % 16 == 0) {
+    constexpr std::int64_t kEach = 16 / sizeof(W);
+    const std::int64_t quads = count / kEach;
+    for (std::int64_t i = 0; i < quads; ++i)
+      _mm_stream_si128(reinterpret_cast<__m128i*>(to) + i, _mm_loadu_si128(reinterpret_cast<const __m128i*>(tile) + i));
+    _mm_sfence();
+    for (std::int64_t i = quads * kEach; i < count; ++i) to[i] = tile[i];
+    return;
+  }
+#endif
+  std::memcpy(to, tile, sizeof(W) * count);
+}
+
+// Bits on their way to memory, lowest first.
+struct BitWriter {
+  std::uint8_t* to;
+  u64 held;
+  int have;  // bits in held, below 64
+};
+
+FASTIMG_ATOM void append(BitWriter& w, u64 word, int size) {
+  w.held |= word << w.have;
+  const int have = w.have + size;
+  if (have >= 64) {
+    std::memcpy(w.to, &w.held, 8);
+    w.to += 8;
+    w.held = (word >> 1) >> (63 - w.have);
+    w.have = have - 64;
+  } else {
+    w.have = have;
+  }
+}
+
+// Lowest bits first, without gaps; words of 32 bits are joined two by two before, many at a time. The tile is used up.
+template <class W>
+void pack_words(W* tile, std::int64_t count, int bits, std::uint8_t* to) {
+  const u64 mask = ~u64{0} >> (64 - bits);
+  BitWriter writer{to, 0, 0};
+  if constexpr (sizeof(W) == 4) {
+    const std::int64_t pairs = count / 2;
+    const int twice = 2 * bits;
+    u64 joined[256];
+    for (std::int64_t at = 0; at < pairs; at += 256) {
+      const std::int64_t some = pairs - at < 256 ? pairs - at : 256;
+      std::memcpy(joined, tile + 2 * at, 8 * some);
+      for (std::int64_t i = 0; i < some; ++i) joined[i] = (joined[i] & mask) | ((joined[i] >> 32) & mask) << bits;
+      for (std::int64_t i = 0; i < some; ++i) append(writer, joined[i], twice);
+    }
+    if (count % 2) append(writer, tile[count - 1] & mask, bits);
+    wipe(joined, sizeof joined);
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) append(writer, tile[i] & mask, bits);
+  }
+  std::memcpy(writer.to, &writer.held, (writer.have + 7) / 8);
+}
+
 }  // namespace
 
 extern const MaskTable mask_table;
@@ -240,6 +300,10 @@ const MaskTable mask_table = {
     dither<float, u64>,
     dither<double, u32>,
     dither<double, u64>,
+    store<u32>,
+    store<u64>,
+    pack_words<u32>,
+    pack_words<u64>,
 };
 
 }  // namespace fastimg::secagg::FASTIMG_LEVEL

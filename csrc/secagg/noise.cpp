@@ -26,8 +26,8 @@ class Source {
   uint64_t word() {
     if (at_ == kWords) {
       std::memset(words_, 0, sizeof words_);
-      mask(static_cast<const uint64_t*>(nullptr), words_, kWords, kWords * filled_++, seed_, nullptr, Prg::chacha20,
-           false, Fixed{0, 0, 0, 0}, 1);
+      mask(static_cast<const uint64_t*>(nullptr), Target<uint64_t>{words_, nullptr, 0}, kWords, kWords * filled_++,
+           seed_, nullptr, Prg::chacha20, false, Fixed{0, 0, 0, 0}, 1);
       at_ = 0;
     }
     return words_[at_++];

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from ..errors import ArgumentError, FormatError, RefusedError
-from . import _graph, _keys, _native, _shamir
+from . import _graph, _keys, _shamir
 from ._mask import Prg, Rounding, whole
 from ._privacy import Privacy
 from ._terms import LARGEST, LEAST, Advert, read_advert, transcript
 from ._values import Values, graph_of, terms_of
-from ._wire import Kind, NodeId, Reader, id_bytes, pack, unpack
+from ._wire import Kind, NodeId, Reader, frame, id_bytes, pack, seal_frame, unpack
 
 __all__ = ["Client"]
 
@@ -264,11 +264,12 @@ class Client:
             other = self._adverts[i]
             seeds.append(_keys.pair_seed(private, other.mask_key, self._session, self._node, other.node))
             signs.append(1 if self._place < i else -1)
-        words = self._values.masked(seeds, signs, len(self._adverts), self._threads)
-        packed = _native.pack(words, terms.packed_bits, 0)
+        head, tail = frame(Kind.MASKED, self._session, id_bytes(self._node), signer=self._signer)
+        message = self._values.masked(seeds, signs, len(self._adverts), self._threads, head, tail)
+        seal_frame(message, tail, self._signer)
         self._kept, self._agreed, self._mask_key = kept, {}, b""
         self._wants = (Kind.SURVIVORS,)
-        return pack(Kind.MASKED, self._session, id_bytes(self._node), packed, signer=self._signer)
+        return message
 
     def _on_survivors(self, reader: Reader) -> bytes:
         """Who sent a vector -> in the active model a signature over them, else the shares."""

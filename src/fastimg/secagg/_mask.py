@@ -11,7 +11,7 @@ from .. import _dispatch
 from .._arrays import array_of, choice, finite, native, result, thread_count
 from ..errors import ArgumentError
 
-__all__ = ["PRGS", "ROUNDINGS", "Prg", "Rounding", "apply", "mask", "scale_of", "unmask", "whole"]
+__all__ = ["PRGS", "ROUNDINGS", "Prg", "Rounding", "apply", "mask", "scale_of", "unmask", "upload", "whole"]
 
 Prg = Literal["aes128-ctr", "chacha20"]
 PRGS: tuple[Prg, ...] = ("aes128-ctr", "chacha20")
@@ -136,6 +136,36 @@ def apply(
         target[...] = 0
         raise ArgumentError(f"vector: {bad} values are NaN or infinite")
     return target, clipped
+
+
+def upload(
+    values: Any,
+    seeds: Sequence[bytes],
+    signs: Sequence[int],
+    *,
+    prg: Prg,
+    bits: int,
+    fixed: tuple[float, float, float],
+    dither: bytes | None,
+    threads: int | None,
+    head: bytes = b"",
+    tail: int = 0,
+) -> tuple[bytes, int]:
+    """As `apply` with words packed to `bits` bits in the same pass, for checked values: (bytes, number of clipped).
+
+    Before the words stands `head`, after them `tail` bytes of 0.
+    """
+    from . import _cpu, _native
+
+    _check_seeds(seeds, signs, prg)
+    word = 4 if bits <= 32 and values.dtype != np.uint64 else 8
+    if values.size * word > _LONGEST[prg]:
+        raise ArgumentError(f"mask: {prg} reaches {_LONGEST[prg]} bytes of keystream; this vector ends beyond them")
+    stream = _native.MaskStream(list(seeds), [sign < 0 for sign in signs], _cpu._PRG[prg], False)
+    packed, clipped, bad = stream.packed(values, bits, word, *fixed, thread_count(threads), dither, head, tail)
+    if bad:
+        raise ArgumentError(f"vector: {bad} values are NaN or infinite")
+    return packed, clipped
 
 
 def unmask(words: Any, seeds: Sequence[bytes], signs: Sequence[int], *, prg: Prg, threads: int | None = None) -> None:

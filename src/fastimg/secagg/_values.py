@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .._arrays import native
 from ..errors import ArgumentError, RefusedError
 from . import _graph, _native
-from ._mask import Prg, Rounding, apply, scale_of, whole
+from ._mask import Prg, Rounding, scale_of, upload, whole
 from ._privacy import Privacy, noise_bound, variance_of
 from ._terms import NumberKind, Terms, default_threshold
 
@@ -169,20 +169,21 @@ class Values:
         else:
             self._words = self._whole(array)
 
-    def masked(self, seeds: list[bytes], signs: list[int], count: int, threads: int | None) -> Any:
-        """Words of the vector with noise and all masks, for a roster of `count`; once."""
+    def masked(
+        self, seeds: list[bytes], signs: list[int], count: int, threads: int | None, head: bytes, tail: int
+    ) -> bytes:
+        """The upload: head, the packed sum of vector, noise and all masks for a roster of `count`, room; once."""
         terms, values, self._words = self._terms, self._words, None
-        options: dict[str, Any] = {"bits": None, "clip": None, "prg": terms.prg, "threads": threads}
+        dither, fixed = None, (0.0, 0.0, 0.0)
         if self._privacy is not None:
             values = self._noisy(values, count)
         elif terms.kind == "float":
-            options |= {"bits": terms.bits, "clip": terms.clip}
-            if terms.rounding == "stochastic":
-                options["dither"] = os.urandom(32)
-        out = np.empty(terms.length, terms.word)
-        words, clipped = apply(values, seeds, signs, out=out, **options)
+            fixed = (*scale_of(terms.bits, terms.clip), terms.clip)
+            dither = os.urandom(32) if terms.rounding == "stochastic" else None
+        options: dict[str, Any] = {"prg": terms.prg, "bits": terms.packed_bits, "threads": threads}
+        packed, clipped = upload(values, seeds, signs, fixed=fixed, dither=dither, head=head, tail=tail, **options)
         self.clipped += clipped
-        return words
+        return packed
 
     def _whole(self, array: Any) -> Any:
         terms, bound = self._terms, self._terms.bound()

@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import struct
 from enum import IntEnum
+from typing import Any
 
 from ..errors import FormatError, RefusedError
+from . import _native
 
 __all__ = [
     "DIGEST",
@@ -52,16 +54,29 @@ class Kind(IntEnum):
     UNMASK = 9
 
 
-def pack(kind: Kind, session: bytes, *body: bytes, signer: object = None, version: int = VERSION) -> bytes:
+def pack(kind: Kind, session: bytes, *body: bytes, signer: Any = None, version: int = VERSION) -> bytes:
     """A message; `signer` is an Ed25519 private key."""
-    head = _HEAD.pack(MAGIC, version, kind, _SIGNED if signer is not None else 0, session)
+    head, _ = frame(kind, session, signer=signer, version=version)
     digest = hashlib.sha256(head)
     for part in body:
         digest.update(part)
-    sealed = [head, *body, digest.digest()]
-    if signer is not None:
-        sealed.append(signer.sign(_signed_text(digest.digest())))  # type: ignore[attr-defined]
-    return b"".join(sealed)
+    return b"".join([head, *body, _end(digest.digest(), signer)])
+
+
+def frame(kind: Kind, session: bytes, *body: bytes, signer: Any = None, version: int = VERSION) -> tuple[bytes, int]:
+    """(head and the body's beginning, bytes that must be left at the end) of a message that is made in one piece."""
+    head = _HEAD.pack(MAGIC, version, kind, _SIGNED if signer is not None else 0, session)
+    return head + b"".join(body), DIGEST + (SIGNATURE if signer is not None else 0)
+
+
+def seal_frame(message: bytes, tail: int, signer: Any = None) -> None:
+    """Put the digest, and the signature, into the end of a new message."""
+    digest = hashlib.sha256(memoryview(message)[: len(message) - tail]).digest()
+    _native.finish(message, _end(digest, signer))
+
+
+def _end(digest: bytes, signer: Any) -> bytes:
+    return digest if signer is None else digest + bytes(signer.sign(_signed_text(digest)))
 
 
 def unpack(
