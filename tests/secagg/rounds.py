@@ -20,7 +20,7 @@ def make(vectors, *, active=False, server=None, **options):
     keys, roster = identities(vectors) if active else ({}, None)
     extra = {node: {"identity": keys[node], "roster": roster} if active else {} for node in vectors}
     clients = {node: fi.secagg.Client(node, v, n=n, **extra[node], **options) for node, v in vectors.items()}
-    length = len(next(iter(vectors.values())))
+    length = next(iter(vectors.values())).shape[-1]
     threshold = options.get("threshold")
     return clients, fi.secagg.Server(n=n, threshold=threshold, length=length, roster=roster, **(server or {}))
 

@@ -3,6 +3,8 @@
 from ._client import Client
 from ._mask import mask
 from ._privacy import Privacy
+from ._ranges import Ranges
 from ._server import Server
+from ._sparse import SparseHistogram
 
-__all__ = ["Client", "Privacy", "Server", "mask"]
+__all__ = ["Client", "Privacy", "Ranges", "Server", "SparseHistogram", "mask"]
