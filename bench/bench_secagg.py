@@ -360,9 +360,9 @@ def bench_gpu_mask(gpu_case, gpu, benchmark, masks):
 
 def case_info(benchmark, gpu, count, masks):
     """The integer limit in seconds, from the device's clock and multiprocessors."""
-    if not hasattr(gpu.xp.cuda, "Device"):
+    attributes = gpu.xp.cuda.Device().attributes if hasattr(gpu.xp, "cuda") else {}
+    if "ClockRate" not in attributes:
         return
-    attributes = gpu.xp.cuda.Device().attributes
     rate = attributes["MultiProcessorCount"] * attributes["ClockRate"] * 1e3 * 64
     benchmark.extra_info["integer_limit_seconds"] = 976 * masks * (4 * count / 64) / rate
 
@@ -388,5 +388,5 @@ def bench_gpu_mask_cupy(gpu_case, gpu, benchmark):
     count = gpu.size(1 << 27, 1 << 10)
     vector = gpu(np.arange(count, dtype=np.uint32))
     rng = gpu.xp.random.default_rng(0)
-    work = lambda: vector + rng.integers(0, 1 << 32, count, dtype=np.uint32)  # noqa: E731
+    work = lambda: vector + rng.integers(0, (1 << 32) - 1, count, dtype=np.uint32, endpoint=True)  # noqa: E731
     gpu_case(work, tool="cupy.random + add", nbytes=8 * count, items=4 * count, unit="B of keystream")

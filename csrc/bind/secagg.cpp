@@ -63,8 +63,8 @@ class MaskStream {
     return py::make_tuple(counts.clipped, counts.bad);
   }
 
-  // (bytes, clipped, not finite): `head`, the words cut to `bits` bits without gaps, and `tail` bytes of 0; `word`: 4 or
-  // 8 bytes.
+  // (bytes, clipped, not finite): `head`, the words cut to `bits` bits without gaps, `tail` bytes of 0; word: 4 or 8
+  // bytes
   py::tuple packed(const py::array& values, int bits, int word, double scale, double limit, double clip, int threads,
                    const py::object& dither, const py::bytes& head, int tail) const {
     if (bits < 1 || bits > 8 * word || (word != 4 && word != 8) || tail < 0)

@@ -70,6 +70,9 @@ def chacha20(put: Put) -> None:
         options = {"bits": 20, "clip": 900.0} if np.dtype(dtype).kind == "f" else {}
         out = put(np.empty(1043, word))
         fi.secagg.mask(put(np.arange(1043).astype(dtype)), seeds, signs, out=out, prg="chacha20", **options)
+        if options:
+            dithered = {"prg": "chacha20", "dither": b"d" * 32, **options}
+            fi.secagg.mask(put(np.arange(1043).astype(dtype)), seeds, signs, out=out, **dithered)
 
 
 def texture(put: Put) -> None:
