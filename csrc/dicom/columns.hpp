@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,8 +35,9 @@ class Block {
   void real(int field, double value);
   void whole(int field, std::int64_t value);
   void reals(int field, const double* values, int count);
-  double real_of(int field) const { return real_[at(field)]; }
-  std::int64_t whole_of(int field, std::int64_t missing) const { return has(field) ? whole_[at(field)] : missing; }
+  std::int64_t whole_of(int field, std::int64_t missing) const {
+    return has(field) ? cells_[at(field)].whole : missing;
+  }
   std::string_view text_of(int field) const;  // of the current row, if it was the last one written
 
   int rows() const { return rows_; }
@@ -49,9 +51,12 @@ class Block {
 
   int rows_, row_ = 0;
   std::vector<std::uint8_t> valid_;  // field-major
-  std::vector<double> real_;         // value, for text and lists: unused
-  std::vector<std::int64_t> whole_;  // value; for text and lists: their length
-  std::vector<std::string> bytes_;   // text values of a field, end to end
+  union Cell {
+    double real;
+    std::int64_t whole;  // for text and lists their length
+  };
+  std::unique_ptr<Cell[]> cells_;   // as valid_; not initialised
+  std::vector<std::string> bytes_;  // text values of a field, end to end
   std::vector<std::vector<double>> lists_;
   std::vector<std::pair<int, int>> foreign_;  // (field, row) of text with bytes beyond ASCII
 };

@@ -29,6 +29,8 @@ Room& room_of_thread() {
   return room;
 }
 
+constexpr std::uint64_t kCached = 32 << 20;  // a larger volume leaves the caches before anyone reads it again
+
 [[noreturn]] void fail(const char* message) { throw std::runtime_error(message); }
 
 void open(File& file, const std::string& path) {
@@ -122,7 +124,7 @@ void collect(const Frame& frame, std::vector<Byte>& to) {
   }
 }
 
-void decode_one(const Frame& frame, void* out, Type to) {
+void decode_one(const Frame& frame, void* out, Type to, bool past_caches) {
   Room& room = room_of_thread();
   const Layout& layout = frame.layout;
   const unsigned width = size_of(layout.type);
@@ -143,6 +145,9 @@ void decode_one(const Frame& frame, void* out, Type to) {
       if (layout.planar && layout.samples > 1) {
         room.stored.resize(bytes);
         interleave(stored, room.stored.data(), layout.pixels, layout.samples, width);
+        stored = room.stored.data();
+      } else if (reinterpret_cast<std::uintptr_t>(stored) % width) {  // within an inflated data set
+        room.stored.assign(stored, stored + bytes);
         stored = room.stored.data();
       }
       break;
@@ -177,14 +182,15 @@ void decode_one(const Frame& frame, void* out, Type to) {
     }
   }
   Byte* target = static_cast<Byte*>(out) + frame.slice * values * size_of(to);
-  rescale(stored, layout.type, target, to, static_cast<std::int64_t>(values), frame.rescale);
+  rescale(stored, layout.type, target, to, static_cast<std::int64_t>(values), frame.rescale, past_caches);
   room.drop_if_large();
 }
 
 // Up to kTogether frames of lossless JPEG. Those of one size are decoded in turns.
 class LosslessGroup {
  public:
-  void run(const Frame* const* frames, int count, void* out, Type to, const char** problems) {
+  void run(const Frame* const* frames, int count, void* out, Type to, bool past_caches, const char** problems) {
+    past_caches_ = past_caches;
     JpegLossless* alike[JpegLossless::kTogether];
     int places[JpegLossless::kTogether], n = 0;
     for (int i = 0; i < count; ++i) {
@@ -255,12 +261,13 @@ class LosslessGroup {
       type = is_signed ? Type::i8 : Type::u8;
     }
     Byte* target = static_cast<Byte*>(out) + (frame.slice * layout.pixels * layout.samples + rows.first) * size_of(to);
-    rescale(stored, type, target, to, static_cast<std::int64_t>(rows.count), frame.rescale);
+    rescale(stored, type, target, to, static_cast<std::int64_t>(rows.count), frame.rescale, past_caches_);
   }
 
   JpegLossless decoders_[JpegLossless::kTogether];
   std::vector<Byte> packed_[JpegLossless::kTogether];
   std::vector<Byte> narrow_;
+  bool past_caches_ = false;
 };
 
 LosslessGroup& lossless_of_thread() {
@@ -284,6 +291,9 @@ std::vector<Failure> decode(const std::vector<Frame>& frames, void* out, Type to
     std::lock_guard<std::mutex> lock(mutex);
     failures.push_back({frame, message});
   };
+  std::uint64_t bytes = 0;
+  for (const Frame& frame : frames) bytes += frame.layout.pixels * frame.layout.samples * size_of(to);
+  const bool past_caches = bytes > kCached;
   std::vector<std::size_t> lossless, others;
   for (std::size_t i = 0; i < frames.size(); ++i)
     (frames[i].layout.packing == Packing::jpeg_lossless ? lossless : others).push_back(i);
@@ -291,7 +301,7 @@ std::vector<Failure> decode(const std::vector<Frame>& frames, void* out, Type to
     for (std::int64_t i = begin; i < end; ++i) {
       const std::size_t frame = others[static_cast<std::size_t>(i)];
       try {
-        decode_one(frames[frame], out, to);
+        decode_one(frames[frame], out, to, past_caches);
       } catch (const std::exception& error) {
         failed(frame, error.what());
       }
@@ -308,7 +318,7 @@ std::vector<Failure> decode(const std::vector<Frame>& frames, void* out, Type to
       const int n = static_cast<int>(end - begin);
       for (int k = 0; k < n; ++k) list[k] = &frames[lossless[static_cast<std::size_t>(begin + k)]];
       try {
-        lossless_of_thread().run(list, n, out, to, problems);
+        lossless_of_thread().run(list, n, out, to, past_caches, problems);
       } catch (const std::exception& error) {
         for (const char*& problem : problems) problem = "the frames do not fit into memory";
       }

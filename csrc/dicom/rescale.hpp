@@ -29,7 +29,9 @@ struct RescaleTable {
 };
 FASTIMG_DECLARE_TABLE(RescaleTable, rescale_table)
 
-// Picks the fastest row that gives the right bits. Integer outputs need whole slope and intercept.
-void rescale(const void* in, Type from, void* out, Type to, std::int64_t count, const Rescale& how);
+// Picks the fastest row that gives the right bits. Integer outputs need whole slope and intercept. `past_caches`: for
+// outputs that no cache holds anyway, float32 values are written without reading their lines first.
+void rescale(const void* in, Type from, void* out, Type to, std::int64_t count, const Rescale& how,
+             bool past_caches = false);
 
 }  // namespace fastimg::dicom

@@ -85,6 +85,8 @@ const Lookup lookup;
 struct Room {  // reused from file to file by one thread
   std::vector<Byte> window, inflated;
   std::vector<double> list;
+  std::uint32_t header =
+      Source::kWindow;  // where the last file's pixels began, in whole pages: its neighbours are like it
 };
 
 void store(Walker& walker, Source& source, Block& block, Room& room, int which, std::uint16_t fallback) {
@@ -296,8 +298,12 @@ void scan_entry(int root, const Entry& entry, Block& block, Room& room, Fact& fa
     fact.finding = entry.kind == EntryKind::file && errno == ELOOP ? "symlink" : "unreadable";
     return;
   }
-  Source source(file, room.window);
+  Source source(file, room.window, room.header);
   read_source(source, block, room, fact);
+  if (fact.pixel_offset > 0 && !fact.deflated) {
+    const std::uint64_t pages = (static_cast<std::uint64_t>(fact.pixel_offset) + Source::kPage - 1) / Source::kPage;
+    room.header = static_cast<std::uint32_t>(std::min<std::uint64_t>(pages * Source::kPage, Source::kLargest));
+  }
 }
 
 }  // namespace

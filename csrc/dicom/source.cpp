@@ -45,8 +45,11 @@ bool File::read(std::uint64_t offset, Byte* to, std::uint64_t length) const {
 
 const Byte* Source::move_window(std::uint64_t offset, std::uint64_t length) {
   if (!file_ || !within(offset, length, size_)) return nullptr;
-  const std::uint64_t wanted = std::min<std::uint64_t>(std::max<std::uint64_t>(length, kWindow), size_ - offset);
-  if (room_->size() < wanted) room_->resize(std::max<std::uint64_t>(wanted, kWindow));
+  std::uint64_t end = offset + std::max<std::uint64_t>(length, window_);
+  if (end / kPage * kPage >= offset + length) end = end / kPage * kPage;
+  const std::uint64_t wanted = std::min(end, size_) - offset;
+  window_ = std::max(window_, kWindow);  // the first guess was too small
+  if (room_->size() < wanted) room_->resize(std::max<std::uint64_t>(wanted, kLargest));
   if (!file_->read(offset, room_->data(), wanted)) {
     start_ = end_ = 0;
     return nullptr;

@@ -1,7 +1,8 @@
 // Bytes by offset: a file read through one small window, or a block of memory.
 //
-// Most headers end within the first 8 KB, so that a scan costs one pread a file; a step beyond the window costs
-// another. No request reaches past the end, so that nothing is allocated for a length that the file cannot hold.
+// Most headers end within the first 4 to 16 KB, so that a scan costs one pread a file; a step beyond the window costs
+// another. Windows end on pages, whose number is what a pread of cached data costs. No request reaches past the end, so
+// that nothing is allocated for a length that the file cannot hold.
 #pragma once
 
 #include <cstdint>
@@ -36,10 +37,11 @@ class File {
 
 class Source {
  public:
-  static constexpr std::uint32_t kWindow = 8 * 1024;
+  static constexpr std::uint32_t kPage = 4 * 1024, kWindow = 8 * 1024, kLargest = 16 * 1024;
 
-  // `room` is reused from file to file; it holds at least kWindow bytes after the first use.
-  Source(const File& file, std::vector<Byte>& room) : file_(&file), room_(&room), size_(file.size()) {}
+  // `room` is reused from file to file. `window`: bytes of the first read, where the caller has an idea.
+  Source(const File& file, std::vector<Byte>& room, std::uint32_t window = kWindow)
+      : file_(&file), room_(&room), size_(file.size()), window_(window) {}
   Source(const Byte* data, std::uint64_t size) : data_(data), end_(size), size_(size) {}
 
   std::uint64_t size() const { return size_; }
@@ -58,6 +60,7 @@ class Source {
   const Byte* data_ = nullptr;
   std::uint64_t start_ = 0, end_ = 0;  // of the window, as offsets in the source
   std::uint64_t size_ = 0;
+  std::uint32_t window_ = kWindow;
 };
 
 }  // namespace fastimg::dicom

@@ -14,6 +14,34 @@ std::string_view trimmed(std::string_view text) {
 
 namespace {
 
+// Up to 15 digits and a point, as almost all values are: the whole number and the power of ten are exact, so that one
+// division gives the nearest double. False: not of this form.
+bool plain_decimal(std::string_view text, double* out) {
+  static constexpr double kTens[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                     1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+  const bool negative = text.front() == '-';
+  std::size_t at = negative, digits = 0, after = 0;
+  if (text.size() - at > 16) return false;
+  std::int64_t whole = 0;
+  bool point = false;
+  for (; at < text.size(); ++at) {
+    const auto digit = static_cast<unsigned>(text[at] - '0');
+    if (digit < 10) {
+      whole = whole * 10 + digit;
+      ++digits;
+      after += point;
+    } else if (text[at] == '.' && !point) {
+      point = true;
+    } else {
+      return false;
+    }
+  }
+  if (digits == 0 || digits > 15) return false;
+  const double value = static_cast<double>(whole) / kTens[after];
+  *out = negative ? -value : value;
+  return true;
+}
+
 int decimal(std::string_view text, double* out, int room) {
   int count = 0;
   while (count < room) {
@@ -25,6 +53,12 @@ int decimal(std::string_view text, double* out, int room) {
     } else {
       if (part.front() == '+') part.remove_prefix(1);
       double value = 0;
+      if (!part.empty() && plain_decimal(part, &value)) {
+        out[count++] = value;
+        if (bar == std::string_view::npos) break;
+        text.remove_prefix(bar + 1);
+        continue;
+      }
       const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
       if (error != std::errc() || end != part.data() + part.size()) return -1;
       out[count++] = value;

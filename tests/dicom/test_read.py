@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import imagecodecs
 import numpy as np
 import pytest
 from dicom_maker import compressed, enhanced, image, save, stack_of
@@ -14,6 +15,22 @@ import fastimg as fi
 from fastimg.testing import dicom as twin
 
 RLE = "1.2.840.10008.1.2.5"
+
+
+@pytest.mark.parametrize("syntax", [None, "1.2.840.10008.1.2.4.70"])
+def test_a_volume_beyond_the_caches(tmp_path, syntax):
+    """Written past them; slices of odd size do not all begin where that is possible."""
+    volume = np.random.default_rng(1).integers(0, 9, (3, 1, 1801)).astype(np.uint16)
+    volume = np.repeat(volume, 1801, axis=1)
+    volume[:, ::7] += 3
+    for k, pixels in enumerate(volume):
+        ds = image(pixels, z=2.0 * k)
+        path = tmp_path / str(k)
+        if syntax is None:
+            save(ds, path)
+        else:
+            compressed(ds, [imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=16)], syntax, path)
+    np.testing.assert_array_equal(fi.dicom.read(tmp_path).array, volume.astype(np.float32) - 1024)
 
 
 def test_volume_affine_and_unit(tmp_path):

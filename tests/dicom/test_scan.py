@@ -222,6 +222,37 @@ def test_decimal_texts_as_writers_write_them(tmp_path):
     assert [row["pixel_spacing"], row["rescale_intercept"], row["rescale_slope"]] == [None, None, None]
 
 
+def test_decimal_texts_have_the_nearest_double(tmp_path):
+    """Short ones are parsed another way than long ones and those with an exponent; both round as Python does."""
+    rng = np.random.default_rng(2)
+    texts = ["0", "-0", "-0.0", "5.", ".5", "-.25", "999999999999999", "9999999999999999", "0.1", "1e5", "-2.5E-3"]
+    for digits in range(1, 17):
+        for _ in range(40):
+            text = "".join(map(str, rng.integers(0, 10, digits)))
+            at = int(rng.integers(0, digits + 1))
+            texts.append(("-" if rng.random() < 0.5 else "") + (text[:at] + "." + text[at:])[:15])
+    texts = [text for text in texts if any(c.isdigit() for c in text)]
+    value = "\\".join(texts).encode()
+    body = header() + element(0x3004, 0xC, "DS", value + b" " * (len(value) % 2))
+    (tmp_path / "x").write_bytes(part10(body + element(0x7FE0, 0x10, "OW", bytes(32))))
+    seen = fi.dicom.scan(tmp_path)["grid_frame_offsets"].to_pylist()[0]
+    wanted = [float(text) for text in texts]
+    assert seen == wanted
+    assert np.signbit(seen).tolist() == np.signbit(wanted).tolist()
+
+
+@pytest.mark.parametrize("size", [900, 5000, 17000])
+def test_headers_of_several_lengths_in_one_folder(tmp_path, size):
+    """What one file teaches about the next one's header is only a guess."""
+    for number, length in enumerate([40, size, 60, size + 4000, 0]):
+        filler = element(0x29, 0x1010, "UN", bytes(length))
+        body = header() + filler + element(0x28, 0x1053, "DS", b"2 ")
+        (tmp_path / f"{number}").write_bytes(part10(body + element(0x7FE0, 0x10, "OW", bytes(32))))
+    table = fi.dicom.scan(tmp_path, threads=1)
+    assert table["status"].to_pylist() == ["image"] * 5
+    assert table["rescale_slope"].to_pylist() == [2.0] * 5
+
+
 def test_wrong_transfer_syntax_is_seen_in_the_bytes(tmp_path):
     body = header() + element(0x7FE0, 0x10, "OW", bytes(32))
     (tmp_path / "x").write_bytes(part10(body, "1.2.840.10008.1.2"))  # says implicit, is explicit
