@@ -39,6 +39,20 @@ cdef extern from "harmonize/combat.hpp" namespace "fastimg::harmonize" nogil:
         const T*, T*, const int32_t*, const double*, const double*, const double*, const double*, const double*,
         const CombatShape&, int) except +
 
+cdef extern from "harmonize/clahe.hpp" namespace "fastimg::harmonize" nogil:
+    cdef cppclass ClaheGrid:
+        int shape[3]
+        int tile[3]
+        int tiles[3]
+        int bins
+    void _clahe_levels "fastimg::harmonize::clahe_levels"[T](
+        const T*, uint8_t*, int64_t, double, double, double, int) except +
+    void _clahe_count "fastimg::harmonize::clahe_count"(
+        const uint8_t*, const uint8_t*, const ClaheGrid&, int32_t*, int) except +
+    void _clahe_maps "fastimg::harmonize::clahe_maps"(const int32_t*, const ClaheGrid&, double, float*) except +
+    void _clahe_apply "fastimg::harmonize::clahe_apply"(
+        const uint8_t*, const float*, const ClaheGrid&, float*, int) except +
+
 cdef extern from "harmonize/n4.hpp" namespace "fastimg::harmonize" nogil:
     cdef cppclass N4Bins:
         float low, slope
@@ -218,3 +232,42 @@ def n4_correct(const float[::1] image, const float[::1] log_field, float[::1] co
     """corrected = image / exp(log_field), field = exp(log_field)."""
     with nogil:
         _n4_correct(&image[0], &log_field[0], &corrected[0], &field[0], image.shape[0], threads)
+
+
+def clahe_levels(const voxel[::1] values, uint8_t[::1] out, double low, double scale, double inverse, int threads):
+    """The bin of each value: see kernels/fastimg/clahe.cuh."""
+    if values.shape[0]:
+        with nogil:
+            _clahe_levels(&values[0], &out[0], values.shape[0], low, scale, inverse, threads)
+
+
+cdef ClaheGrid _grid(shape, tile, tiles, int bins):
+    cdef ClaheGrid grid
+    for axis in range(3):
+        grid.shape[axis], grid.tile[axis], grid.tiles[axis] = shape[axis], tile[axis], tiles[axis]
+    grid.bins = bins
+    return grid
+
+
+def clahe_count(const uint8_t[::1] levels, const uint8_t[::1] mask, shape, tile, int32_t[:, :, :, ::1] counts, int threads):
+    """counts[tile z, y, x, bin]."""
+    cdef ClaheGrid grid = _grid(shape, tile, (counts.shape[0], counts.shape[1], counts.shape[2]), counts.shape[3])
+    cdef const uint8_t* where = NULL
+    if mask is not None:
+        where = &mask[0]
+    with nogil:
+        _clahe_count(&levels[0], where, grid, &counts[0, 0, 0, 0], threads)
+
+
+def clahe_maps(const int32_t[:, :, :, ::1] counts, double limit, float[:, :, :, ::1] maps):
+    """counts -> grey levels."""
+    cdef ClaheGrid grid = _grid((1, 1, 1), (1, 1, 1), (counts.shape[0], counts.shape[1], counts.shape[2]), counts.shape[3])
+    with nogil:
+        _clahe_maps(&counts[0, 0, 0, 0], grid, limit, &maps[0, 0, 0, 0])
+
+
+def clahe_apply(const uint8_t[::1] levels, const float[:, :, :, ::1] maps, shape, tile, float[::1] out, int threads):
+    """Each voxel's level through the maps of the tiles around it."""
+    cdef ClaheGrid grid = _grid(shape, tile, (maps.shape[0], maps.shape[1], maps.shape[2]), maps.shape[3])
+    with nogil:
+        _clahe_apply(&levels[0], &maps[0, 0, 0, 0], grid, &out[0], threads)

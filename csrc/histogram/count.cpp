@@ -13,12 +13,10 @@ namespace {
 
 constexpr std::int64_t kSmallest = 1 << 20;  // values a chunk at least: a table is cleared and added once a chunk
 constexpr std::int64_t kLargest = 1 << 30;   // and at most, or 32 bits overflow
-constexpr std::int64_t kMomentsGrain = 1 << 16;
 
 #define FASTIMG_FIELD(T, name)                                                     \
   CountRow<T> direct_of(const CountTable& t, const T*) { return t.direct_##name; } \
-  CountRow<T> fixed_of(const CountTable& t, const T*) { return t.fixed_##name; }   \
-  MomentsRow<T> moments_of(const CountTable& t, const T*) { return t.moments_##name; }
+  CountRow<T> fixed_of(const CountTable& t, const T*) { return t.fixed_##name; }
 FASTIMG_EACH_VOXEL(FASTIMG_FIELD)
 #undef FASTIMG_FIELD
 CountRow<float> power_of(const CountTable& t, const float*) { return t.power_f32; }
@@ -93,41 +91,11 @@ std::int64_t collect(const U* bits, const std::uint8_t* mask, std::int64_t count
   return found;
 }
 
-template <class T>
-Moments moments(const T* in, const std::uint8_t* mask, std::int64_t count, int threads) {
-  const auto row = moments_of(FASTIMG_PICK(count_table), in);
-  std::vector<Moments> parts(static_cast<std::size_t>((count + kMomentsGrain - 1) / kMomentsGrain));
-  cpu::parallel_for(count, kMomentsGrain, threads, [&](std::int64_t begin, std::int64_t end) {
-    parts[static_cast<std::size_t>(begin / kMomentsGrain)] =
-        row(in + begin, mask ? mask + begin : nullptr, end - begin);
-  });
-  Moments all;
-  for (const Moments& part : parts) {
-    all.skipped += part.skipped;
-    if (!part.count) continue;
-    if (!all.count) {
-      const std::int64_t skipped = all.skipped;
-      all = part;
-      all.skipped = skipped;
-      continue;
-    }
-    const double na = static_cast<double>(all.count), nb = static_cast<double>(part.count), n = na + nb;
-    const double apart = part.mean - all.mean;
-    all.mean += apart * (nb / n);
-    all.m2 += part.m2 + apart * apart * (na * nb / n);
-    all.min = std::min(all.min, part.min);
-    all.max = std::max(all.max, part.max);
-    all.count += part.count;
-  }
-  return all;
-}
-
 #define FASTIMG_FIELD(T, name)                                                                                       \
   template void count_direct(const T*, const std::uint8_t*, std::int64_t, std::int64_t, std::int64_t*, std::int64_t, \
                              int);                                                                                   \
   template void count_fixed(const T*, const std::uint8_t*, std::int64_t, double, double, double, std::int64_t*,      \
-                            std::int64_t, int);                                                                      \
-  template Moments moments(const T*, const std::uint8_t*, std::int64_t, int);
+                            std::int64_t, int);
 FASTIMG_EACH_VOXEL(FASTIMG_FIELD)
 #undef FASTIMG_FIELD
 template void count_power(const float*, const std::uint8_t*, std::int64_t, double, double, std::int64_t*, std::int64_t,

@@ -1,4 +1,4 @@
-// Counting values in bins, and moments: atoms in kernels/fastimg/histogram.cuh.
+// Counting values in bins: atoms in kernels/fastimg/histogram.cuh.
 #pragma once
 
 #include <cstdint>
@@ -21,13 +21,6 @@ template <class T>
 using CountRow = void (*)(const T* in, const std::uint8_t* mask, std::int64_t count, const Bins& bins,
                           std::uint32_t* tables, std::int64_t stride);
 
-struct Moments {
-  std::int64_t count = 0, skipped = 0;  // skipped: NaN and infinities
-  double mean = 0, m2 = 0, min = 0, max = 0;
-};
-template <class T>
-using MomentsRow = Moments (*)(const T* in, const std::uint8_t* mask, std::int64_t count);
-
 // clang-format off
 #define FASTIMG_EACH_VOXEL(M)                                                                          \
   M(std::int8_t, i8) M(std::uint8_t, u8) M(std::int16_t, i16) M(std::uint16_t, u16)                    \
@@ -38,8 +31,7 @@ using MomentsRow = Moments (*)(const T* in, const std::uint8_t* mask, std::int64
 struct CountTable {
 #define FASTIMG_FIELD(T, name) \
   CountRow<T> direct_##name;   \
-  CountRow<T> fixed_##name;    \
-  MomentsRow<T> moments_##name;
+  CountRow<T> fixed_##name;
   FASTIMG_EACH_VOXEL(FASTIMG_FIELD)
 #undef FASTIMG_FIELD
   CountRow<float> power_f32;
@@ -68,9 +60,5 @@ void count_keys(const U* bits, const std::uint8_t* mask, std::int64_t count, std
 template <class U>
 std::int64_t collect(const U* bits, const std::uint8_t* mask, std::int64_t count, const std::uint8_t* wanted, U* out,
                      std::int64_t room);
-
-// Fixed chunks, each centred on its own mean, combined in order (Chan, Golub, LeVeque 1979).
-template <class T>
-Moments moments(const T* in, const std::uint8_t* mask, std::int64_t count, int threads);
 
 }  // namespace fastimg::histogram

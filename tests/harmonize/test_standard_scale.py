@@ -74,7 +74,7 @@ def test_nyul_streams_merges_and_learns_from_histograms():
     np.testing.assert_allclose(merged.standard, whole.standard, rtol=1e-14)
     again = Nyul.from_dict(json.loads(json.dumps(whole.to_dict())))
     np.testing.assert_array_equal(again.transform(cohort[0]), whole.transform(cohort[0]))
-    for change in ({"version": 2}, {"format": "x"}, {"sum": [1]}, {"percentiles": []}):
+    for change in ({"version": 3}, {"format": "x"}, {"sum": [1]}, {"sum": ["z"] * 11}, {"percentiles": []}):
         with pytest.raises(fi.errors.FormatError):
             Nyul.from_dict(whole.to_dict() | change)
 

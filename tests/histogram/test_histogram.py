@@ -281,3 +281,76 @@ def test_rebinning_whole_numbers_equals_counting_into_fixed_bins():
     seen = Histogram.of(values).rebin(13, (-20, 71))
     direct = Histogram.of(values, bins=13, range=(-20, 71))
     assert (seen.counts.tolist(), seen.below, seen.above) == (direct.counts.tolist(), direct.below, direct.above)
+
+
+def awkward(kind, size, dtype):
+    """Floats that a sample judges badly or well: many equal values, two far groups, one outlier, order, NaN."""
+    rng = np.random.default_rng(7)
+    values = {
+        "noise": lambda: rng.normal(0, 1, size),
+        "ties": lambda: np.where(rng.random(size) < 0.4, -1000, rng.normal(40, 20, size).round()),
+        "constant": lambda: np.full(size, 3.5),
+        "sorted": lambda: np.arange(size) / 7,
+        "two": lambda: np.repeat([1e-20, 1e20], size // 2),
+        "outlier": lambda: np.where(np.arange(size) == size // 3, 1e30, rng.gamma(2, 1, size)),
+        "holes": lambda: np.where(np.arange(size) % 5 == 0, np.nan, rng.normal(0, 1, size)),
+        "misled": lambda: np.where(np.arange(size) < size - 40, 0.0, np.arange(size)),
+    }[kind]()
+    return values.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", REAL)
+@pytest.mark.parametrize("kind", ["noise", "ties", "constant", "sorted", "two", "outlier", "holes", "misled"])
+def test_quantiles_of_many_floats_are_numpys(kind, dtype, isa):
+    values = awkward(kind, 300_000, dtype)
+    q = [0, 1e-5, 0.01, 0.25, 0.5, 0.75, 0.9999, 1]
+    for mask in (None, np.arange(values.size) % 7 < 4):
+        chosen = values if mask is None else values[mask]
+        expected = np.nanquantile(chosen.astype(np.float64), q)
+        for threads in (1, 2):
+            seen = fi.histogram.quantile(values, q, mask=mask, nan="ignore", threads=threads)
+            np.testing.assert_array_equal(seen, expected)
+    if kind == "holes":
+        with pytest.raises(fi.errors.ArgumentError, match="60000 voxels are NaN"):
+            fi.histogram.quantile(values, 0.5)
+
+
+def test_many_quantiles_of_few_values():
+    values = np.random.default_rng(0).normal(0, 40, 41_000).round().astype(np.float32)
+    q = np.linspace(0, 1, 101)
+    np.testing.assert_array_equal(fi.histogram.quantile(values, q), np.quantile(values.astype(np.float64), q))
+
+
+def test_a_sample_that_misleads_falls_back_to_keys(monkeypatch):
+    from fastimg.histogram import _order, _statistics
+
+    values = np.random.default_rng(0).normal(size=200_000).astype(np.float32)
+    monkeypatch.setattr(_order, "_sampled", lambda values, inside: np.sort(values[:5000]) + np.float32(9))
+    asked = []
+    by_keys = _statistics._by_keys
+    monkeypatch.setattr(_statistics, "_by_keys", lambda *rest: asked.append(1) or by_keys(*rest))
+    assert fi.histogram.quantile(values, 0.3) == np.quantile(values.astype(np.float64), 0.3)
+    assert asked
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    values=hnp.arrays(
+        st.sampled_from([np.int8, np.uint8, np.int16, np.uint16]), st.integers(1, 3000), elements=st.integers(0, 127)
+    ),
+    stretch=st.sampled_from([1, -1, 13, 255]),
+    threads=st.integers(1, 3),
+    masked=st.booleans(),
+)
+def test_moments_of_small_integers_are_exact(values, stretch, threads, masked):
+    values = (values.astype(np.int64) * stretch).astype(values.dtype)  # wraps: the whole range of the type
+    mask = np.arange(values.size) % 3 > 0 if masked else None
+    chosen = [int(v) for v in (values if mask is None else values[mask])]
+    if not chosen:
+        return
+    count, total, squares = len(chosen), sum(chosen), sum(v * v for v in chosen)
+    for level in fi.config.supported_isa():
+        with fi.config.use(isa=level):
+            seen = fi.histogram.moments(values, mask=mask, threads=threads)
+        assert (seen.count, seen.min, seen.max) == (count, min(chosen), max(chosen))
+        assert (seen.mean, seen.m2) == (total / count, (count * squares - total * total) / count)

@@ -33,6 +33,8 @@ def histogram(put: Put) -> None:
         fi.Histogram.of(image, mask=mask, bins=100)
         fi.Histogram.of(image, bins=7, range=(-20, 60))
         fi.histogram.quantile(image, [0, 0.3, 1], mask=mask)
+        many = np.resize(values / 7, 40_001).astype(dtype) + (np.arange(40_001) / 7e4).astype(dtype)
+        fi.histogram.quantile(put(many), [0, 0.3, 1])
 
 
 def map_(put: Put) -> None:
@@ -44,6 +46,12 @@ def map_(put: Put) -> None:
         nyul.transform(image[:101])  # too few voxels for a table of 8 bits
         if dtype in (np.int16, np.uint16):
             nyul.transform(put(np.resize(np.arange(127), 1 << 16).astype(dtype)))
+
+
+def clahe(put: Put) -> None:
+    values = np.arange(7 * 11 * 13).reshape(7, 11, 13) ** 2 % 127
+    for dtype in (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64):
+        fi.harmonize.clahe(put(values.astype(dtype)), put(values % 3 > 0), tile=(4, 3, 5))
 
 
 def combat(put: Put) -> None:
@@ -128,6 +136,7 @@ def rescaled(put: Put) -> None:
 # file -> calls
 CASES: dict[str, Callable[[Put], None]] = {
     "chacha20": chacha20,
+    "clahe": clahe,
     "combat": combat,
     "histogram": histogram,
     "map": map_,

@@ -1,6 +1,6 @@
 """Making images and features of different scanners comparable.
 
-ComBat and site_effect are loaded at first use, and scikit-learn and SciPy with them.
+ComBat, site_effect and KernelMatch are loaded at first use, and what they need with them.
 """
 
 from __future__ import annotations
@@ -8,10 +8,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._clahe import clahe
 from ._intensity import minmax, percentile, robust_zscore, zscore
+from ._lsq import LSQ
 from ._match import match_histogram
 from ._n4 import n4
 from ._nyul import Nyul
+from ._tissue import FCM, KDE
 from ._whitestripe import WhiteStripe
 from ._window import window
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from ._design import Design
     from ._effect_of import effect_of
     from ._formula import Formula
+    from ._kernel_match import KernelMatch, unsharp
     from ._longitudinal import LongitudinalComBat
     from ._nested import NestedComBat
     from ._site_effect import agreement, site_effect
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
 # public name -> the module that is loaded at its first use
 _LATER = {
+    "KernelMatch": "_kernel_match",
+    "unsharp": "_kernel_match",
     "ComBat": "_combat",
     "CovBat": "_covbat",
     "Design": "_design",
@@ -43,24 +49,30 @@ _LATER = {
 }
 
 __all__ = [
+    "FCM",
+    "KDE",
+    "LSQ",
     "ComBat",
     "CovBat",
     "Design",
     "Formula",
     "LongitudinalComBat",
     "NestedComBat",
+    "KernelMatch",
     "Nyul",
     "Spline",
     "Statistics",
     "WhiteStripe",
     "agreement",
     "effect_of",
+    "clahe",
     "match_histogram",
     "minmax",
     "n4",
     "percentile",
     "robust_zscore",
     "site_effect",
+    "unsharp",
     "window",
     "zscore",
 ]

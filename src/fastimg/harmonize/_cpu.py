@@ -29,6 +29,25 @@ def lookup(array: Any, out: Any, table: Any, *, threads: int) -> None:
     _native.lookup(array.reshape(-1), out.reshape(-1), table, threads)
 
 
+def clahe(
+    array: Any, mask: Any, out: Any, low: float, scale: float, inverse: float, grid: Any, limit: float, *, threads: int
+) -> None:
+    """out = grey levels of a volume; grid: (tile, tiles, bins); see kernels/fastimg/clahe.cuh."""
+    tile, tiles, bins = grid
+    levels = np.empty(array.size, np.uint8)
+    _native.clahe_levels(array.reshape(-1), levels, low, scale, inverse, threads)
+    counts = np.zeros((*tiles, bins), np.int32)
+    _native.clahe_count(levels, mask, array.shape, tile, counts, threads)
+    _native.clahe_apply(levels, clahe_maps(counts, limit), array.shape, tile, out.reshape(-1), threads)
+
+
+def clahe_maps(counts: Any, limit: float) -> Any:
+    """Clipped counts of tiles, as maps from bins to grey levels: host arrays."""
+    maps = np.empty(counts.shape, np.float32)
+    _native.clahe_maps(counts, limit, maps)
+    return maps
+
+
 def combat_add(x: Any, batch: Any, covariates: Any, center: Any, sums: dict[str, Any], *, threads: int) -> None:
     """Add rows to the sums about a centre; see csrc/harmonize/combat.hpp."""
     flat = {name: None if (array := sums.get(name)) is None else array.reshape(-1) for name in ("n", "c", "cc")}

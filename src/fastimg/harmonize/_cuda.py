@@ -42,6 +42,27 @@ def lookup(array: Any, out: Any, table: Any, *, threads: int) -> None:
     _each("map", "lookup", array, out, _gpu.backend().to_device(table), least)
 
 
+def clahe(
+    array: Any, mask: Any, out: Any, low: float, scale: float, inverse: float, grid: Any, limit: float, *, threads: int
+) -> None:
+    """out = grey levels of a volume; the tiles' maps are made on the host: a few thousand numbers."""
+    from ._cpu import clahe_maps
+
+    device = _gpu.backend()
+    tile, tiles, bins = grid
+    levels = device.xp.empty(array.size, np.uint8)
+    _each("clahe", "levels", array, levels, np.float64(low), np.float64(scale), np.float64(inverse))
+    counts = device.xp.empty((*tiles, bins), np.int32)
+    sizes = [np.int32(n) for n in (*array.shape, *tile)]
+    where = (levels if mask is None else mask, np.int32(mask is not None))
+    number = [np.int32(n) for n in tiles]
+    blocks = (int(np.prod(tiles)),)
+    _gpu.launch("clahe", "tiles", blocks, (_BLOCK,), levels, *where, *sizes, *number[1:], np.int32(bins), counts)
+    maps = device.to_device(clahe_maps(device.to_host(counts), limit))
+    blocks = (min(-(-array.size // _BLOCK), 1 << 16),)
+    _gpu.launch("clahe", "apply", blocks, (_BLOCK,), levels, maps, *sizes, *number, np.int32(bins), out)
+
+
 def combat_add(x: Any, batch: Any, covariates: Any, center: Any, sums: dict[str, Any], *, threads: int) -> None:
     """Add rows to the sums about a centre; see kernels/combat.cu."""
     rows, features = x.shape

@@ -10,6 +10,7 @@ from .. import _dispatch
 from .._arrays import array_of, choice, like, native, result, thread_count
 from ..errors import ArgumentError
 from ..histogram import Histogram, Moments, moments, quantile
+from ..histogram._select import NAN
 from ..image import Image
 
 __all__ = ["minmax", "percentile", "robust_zscore", "zscore"]
@@ -23,20 +24,14 @@ def prepared(image: Any, out: Any) -> tuple[Any, Any]:
     return array, result(out, array.shape, np.float32, array)
 
 
-def finished(image: Any, target: Any) -> Any:
+def finished(image: Any, target: Any, unit: str | None = "normalised") -> Any:
     """The result in the form of the input."""
-    return like(image, target, unit="normalised") if isinstance(image, Image) else target
+    return like(image, target, unit=unit) if isinstance(image, Image) else target
 
 
 def _stats(image: Any, mask: Any, nan: str, threads: int | None) -> Moments:
-    """Exact from counts for 8 and 16 bits (one bin a value), in one pass over memory otherwise."""
-    array = array_of(image)
-    if array.dtype.kind in "iub" and array.dtype.itemsize <= 2:
-        counts = Histogram.of(image, mask=mask, threads=threads)
-        total = counts.count
-        seen = Moments(total, counts.mean(), counts.var() * total if total else 0.0, counts.min, counts.max)
-    else:
-        seen = moments(image, mask=mask, nan=nan, threads=threads)
+    """In one reading of memory; exact for 8 and 16 bits."""
+    seen = moments(image, mask=mask, nan=nan, threads=threads)
     if not seen.count:
         raise ArgumentError("mask: no voxel is left to measure")
     return seen
@@ -51,8 +46,18 @@ def _shift_and_scale(name: str, image: Any, shift: float, spread: float, out: An
     return finished(image, target)
 
 
+def divided(name: str, image: Any, by: float, out: Any, threads: int | None) -> Any:
+    """image / by, float32."""
+    if not abs(by) > 0:
+        raise ArgumentError(f"{name}: the tissue's value is {by!r}; an image cannot be divided by it")
+    array, target = prepared(image, out)
+    leaf = _dispatch.pick(array, leaf="harmonize")
+    leaf.affine(array, target, np.float32(0), np.float32(1 / by), threads=thread_count(threads))
+    return finished(image, target)
+
+
 def zscore(
-    image: Any, mask: Any = None, *, nan: str = "error", ddof: int = 0, out: Any = None, threads: int | None = None
+    image: Any, mask: Any = None, *, nan: str = "raise", ddof: int = 0, out: Any = None, threads: int | None = None
 ) -> Any:
     """Subtract the mean and divide by the standard deviation of the voxels in the mask.
 
@@ -63,7 +68,7 @@ def zscore(
     mask : Image or array, optional
         Non-zero counts; the image's shape, or its last three axes. Default: all but the padding of an Image. Voxels
         outside are transformed too.
-    nan : {"error", "ignore"}
+    nan : {"raise", "ignore"}
         What NaN and infinite values do: an error, or left out of the measure (they stay what they are).
     ddof : int
         The standard deviation's denominator is n - ddof.
@@ -80,7 +85,7 @@ def zscore(
     Raises
     ------
     ArgumentError
-        No voxel left, all of one value, NaN with nan="error", a mask of another shape.
+        No voxel left, all of one value, NaN with nan="raise", a mask of another shape.
 
     Examples
     --------
@@ -88,19 +93,19 @@ def zscore(
     >>> fi.harmonize.zscore(np.int16([1, 3]))
     array([-1.,  1.], dtype=float32)
     """
-    choice("nan", nan, ("error", "ignore"))
+    choice("nan", nan, NAN)
     seen = _stats(image, mask, nan, threads)
     return _shift_and_scale("zscore", image, seen.mean, seen.std(ddof), out, threads)
 
 
 def robust_zscore(
-    image: Any, mask: Any = None, *, nan: str = "error", out: Any = None, threads: int | None = None
+    image: Any, mask: Any = None, *, nan: str = "raise", out: Any = None, threads: int | None = None
 ) -> Any:
     """Subtract the median and divide by 1.4826 x the median absolute deviation (about the sd of normal data).
 
     Parameters, result and errors as in `zscore`; exact median and deviation for whole numbers and for floats.
     """
-    choice("nan", nan, ("error", "ignore"))
+    choice("nan", nan, NAN)
     array = array_of(image)
     if array.dtype.kind in "iub" and array.dtype.itemsize <= 2:
         counts = Histogram.of(image, mask=mask, threads=threads)
@@ -124,7 +129,7 @@ def percentile(
     *,
     low: float = 1,
     high: float = 99,
-    nan: str = "error",
+    nan: str = "raise",
     out: Any = None,
     threads: int | None = None,
 ) -> Any:
@@ -145,7 +150,7 @@ def percentile(
     Raises
     ------
     ArgumentError
-        Not 0 <= low < high <= 100; both percentiles equal; no voxel left; NaN with nan="error".
+        Not 0 <= low < high <= 100; both percentiles equal; no voxel left; NaN with nan="raise".
 
     Examples
     --------
@@ -159,12 +164,12 @@ def percentile(
     return _between("percentile", image, a, b, out, threads)
 
 
-def minmax(image: Any, mask: Any = None, *, nan: str = "error", out: Any = None, threads: int | None = None) -> Any:
+def minmax(image: Any, mask: Any = None, *, nan: str = "raise", out: Any = None, threads: int | None = None) -> Any:
     """Scale the least value in the mask to 0 and the greatest to 1; what lies beyond them outside the mask is clipped.
 
     Parameters, result and errors as in `zscore`.
     """
-    choice("nan", nan, ("error", "ignore"))
+    choice("nan", nan, NAN)
     seen = _stats(image, mask, nan, threads)
     return _between("minmax", image, seen.min, seen.max, out, threads)
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import array_of
+from .._arrays import array_of, choice
 from ..errors import ArgumentError
-from ..histogram import Histogram, quantile
+from ..histogram import Histogram, moments, quantile
+from ..histogram._select import NAN, selected
 from ._piecewise import mapped
 
 __all__ = ["match_histogram"]
@@ -21,7 +22,8 @@ def match_histogram(
     mask: Any = None,
     reference_mask: Any = None,
     points: int | None = None,
-    nan: str = "error",
+    above_mean: bool = False,
+    nan: str = "raise",
     out: Any = None,
     threads: int | None = None,
 ) -> Any:
@@ -38,8 +40,12 @@ def match_histogram(
     points : int, optional
         None and a whole-number image: exact, every value v goes to the reference's quantile at the share of voxels <= v
         (scikit-image's definition). Otherwise a piecewise-linear map between this many evenly spaced quantiles of both,
-        0 and 1 included (SimpleITK's kind); default for floats 257.
-    nan : {"error", "ignore"}
+        0 and 1 included; default for floats 257.
+    above_mean : bool
+        Take the quantiles of the voxels at or above each image's mean alone, and map those below it linearly, so that a
+        large background does not count: SimpleITK's HistogramMatching with its threshold on, where `points` - 2 is its
+        number of match points (it measures the quantiles in a histogram of a few hundred bins, here they are exact).
+    nan : {"raise", "ignore"}
         What NaN and infinite values do; they stay what they are.
     out : Image or array, optional
         float32, same shape; must not overlap the image.
@@ -49,6 +55,7 @@ def match_histogram(
     Returns
     -------
     Image or array, float32
+        An Image has the reference's unit.
 
     Raises
     ------
@@ -58,7 +65,9 @@ def match_histogram(
     if points is not None and not 2 <= points <= 4096:
         raise ArgumentError(f"points: must lie between 2 and 4096, got {points!r}")
     whole = array_of(image).dtype.kind in "iub"
-    if whole and points is None:
+    unit = getattr(reference, "unit", None)  # the values are the reference's from now on
+    choice("nan", nan, NAN)
+    if whole and points is None and not above_mean:
         own = Histogram.of(image, mask=mask, threads=threads)
         if not own.count:
             raise ArgumentError("mask: no voxel is left to measure")
@@ -66,14 +75,35 @@ def match_histogram(
         share = np.cumsum(own.counts[used]) / own.count
         source, target = own.values[used], _at_shares(reference, reference_mask, share, nan, threads)
         # Values that the measured voxels lack lie between two that they have.
-        return mapped("match_histogram", image, source, target, out, threads)
+        return mapped("match_histogram", image, source, target, out, threads, unit=unit)
+    if above_mean:
+        source = _above_mean(image, mask, points or 257, nan, threads)
+        target = _above_mean(reference, reference_mask, points or 257, nan, threads)
+        return mapped("match_histogram", image, source, target, out, threads, unit=unit)
     q = np.linspace(0, 1, points or 257)
     source = np.asarray(quantile(image, q, mask=mask, nan=nan, threads=threads))
     if isinstance(reference, Histogram):
         target = np.asarray(reference.quantile(q))
     else:
         target = np.asarray(quantile(reference, q, mask=reference_mask, nan=nan, threads=threads))
-    return mapped("match_histogram", image, source, target, out, threads)
+    return mapped("match_histogram", image, source, target, out, threads, unit=unit)
+
+
+def _above_mean(image: Any, mask: Any, points: int, nan: str, threads: int | None) -> Any:
+    """The least value, the mean, and evenly spaced quantiles of what is not below it, up to the greatest value."""
+    if isinstance(image, Histogram):
+        raise ArgumentError(
+            "match_histogram: above_mean needs images; a histogram does not tell what lies above a mean"
+        )
+    seen = moments(image, mask=mask, nan=nan, threads=threads)
+    if not seen.count:
+        raise ArgumentError("mask: no voxel is left to measure")
+    values, inside = selected(image, mask)
+    above = (values >= seen.mean).view(np.uint8)
+    above = above if inside is None else above & inside
+    q = np.linspace(0, 1, points)
+    found = np.asarray(quantile(values, q[1:], mask=above, nan=nan, threads=threads))
+    return np.concatenate([[seen.min, seen.mean], found])
 
 
 def _at_shares(reference: Any, mask: Any, share: Any, nan: str, threads: int | None) -> Any:

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _dispatch
-from .._arrays import array_of, empty, finite, like, native, thread_count
+from .._arrays import array_of, choice, empty, finite, like, native, thread_count
 from ..errors import ArgumentError, DeviceError
-from ..histogram._select import selected
+from ..histogram._select import NAN, selected
+from ..histogram._statistics import not_finite
 from ..image import Image
 from . import _native
 
@@ -25,12 +26,15 @@ def n4(
     image: Any,
     mask: Any = None,
     *,
+    weights: Any = None,
     shrink: int = 4,
     iterations: Sequence[int] = (50, 50, 50, 50),
     threshold: float = 0.001,
     bins: int = 200,
     fwhm: float = 0.15,
     noise: float = 0.01,
+    control_points: int = 4,
+    nan: str = "raise",
     threads: int | None = None,
 ) -> tuple[Any, Any]:
     """Estimate and remove the smooth multiplicative field that MR coils leave (Tustison et al., IEEE TMI 29:1310, 2010).
@@ -46,10 +50,13 @@ def n4(
         Voxels that are not positive have no logarithm and do not count (they are divided by the field like all others).
     mask : Image or array, optional
         Non-zero: where the field is estimated. Default: all but the padding of an Image.
+    weights : Image or array (z, y, x), optional
+        Confidence in each voxel, not negative: its weight in the fit of the field (ITK's confidence image). Voxels of
+        weight 0 do not count at all.
     shrink : int
         Estimate on every shrink-th voxel along each axis, as SimpleITK's Shrink picks them.
     iterations : sequence of int
-        The most iterations of each level; the first level has one span of the spline an axis, each next one twice as many.
+        The most iterations of each level; each has twice as many spans of the spline along an axis as the one before.
     threshold : float
         A level ends when the coefficient of variation of the ratio of two successive fields falls to it; 0: never.
     bins : int
@@ -58,6 +65,10 @@ def n4(
         Of the Gaussian by which the field is assumed to blur that histogram.
     noise : float
         Of the Wiener filter.
+    control_points : int
+        Of the first level along each axis, 4 or more: control_points - 3 spans.
+    nan : {"raise", "ignore"}
+        What NaN and infinite voxels do: an error, or left out of the mask and kept as they are.
     threads : int, optional
         Default: `config.threads()`.
 
@@ -97,11 +108,19 @@ def n4(
     for name, value in (("fwhm", fwhm), ("noise", noise)):
         if not finite(name, value) > 0:
             raise ArgumentError(f"{name}: must be positive, got {value!r}")
+    if not 4 <= control_points <= 64:
+        raise ArgumentError(f"control_points: must lie between 4 and 64, got {control_points!r}")
+    choice("nan", nan, NAN)
     threshold = finite("threshold", threshold)
     inside = selected(image, mask)[1]
+    weight = None if weights is None else _weights_of(weights, array)
     values = np.ascontiguousarray(array, np.float32)
+    holes = None
     if not math.isfinite(float(values.min())) or not math.isfinite(float(values.max())):
-        raise ArgumentError("n4: the image has NaN or infinite voxels")
+        holes = ~np.isfinite(values)
+        if nan != "ignore":
+            raise not_finite(int(holes.sum()))
+        values = np.where(holes, np.float32(0), values)
     team = thread_count(threads)
     steps = tuple(_shrunken(length, shrink) for length in array.shape)
     small = np.ascontiguousarray(values[steps])
@@ -110,13 +129,30 @@ def n4(
     counted = small > 0
     if inside is not None:
         counted &= inside.reshape(array.shape)[steps] != 0
-    estimate = _Estimate(small, counted, int(bins), float(fwhm), float(noise), team)
-    lattice = estimate.run(levels, threshold)
+    confidence = None
+    if weight is not None:
+        confidence = np.ascontiguousarray(weight[steps])
+        counted &= confidence > 0
+    estimate = _Estimate(small, counted, confidence, int(bins), float(fwhm), float(noise), team)
+    lattice = estimate.run(levels, threshold, int(control_points) - 3)
     log_field = _Spline(array.shape, lattice.shape[0] - 3).field(lattice, empty(array.shape, np.float32, array), team)
     corrected = empty(array.shape, np.float32, array)
     _native.n4_correct(values.ravel(), log_field.ravel(), corrected.ravel(), log_field.ravel(), team)
+    if holes is not None:
+        corrected[holes] = array[holes]
     unit = {"unit": image.unit} if isinstance(image, Image) else {}
     return like(image, corrected, **unit), like(image, log_field, **({"unit": "ratio"} if unit else {}))
+
+
+def _weights_of(weights: Any, array: Any) -> Array:
+    confidence = native(array_of(weights, "weights"))
+    if confidence.shape != array.shape:
+        raise ArgumentError(f"weights: expected the image's shape {array.shape}, got {confidence.shape}")
+    _dispatch.namespace(array, confidence)
+    confidence = confidence.astype(np.float32, copy=False)
+    if not bool((confidence >= 0).all()) or not bool((confidence < np.inf).all()):
+        raise ArgumentError("weights: must be finite and not negative")
+    return np.asarray(confidence)
 
 
 def _shrunken(length: int, factor: int) -> slice:
@@ -169,9 +205,12 @@ def _weights(length: int, spans: int) -> tuple[Array, Array]:
 class _Estimate:
     """The iteration: sharpen, fit, add."""
 
-    def __init__(self, image: Array, inside: Array, bins: int, fwhm: float, noise: float, threads: int) -> None:
+    def __init__(
+        self, image: Array, inside: Array, weight: Array | None, bins: int, fwhm: float, noise: float, threads: int
+    ) -> None:
         self.shape = image.shape
         self.inside = np.ascontiguousarray(inside).view(np.uint8).ravel()
+        self.weight = None if weight is None else weight.ravel()
         self.bins, self.fwhm, self.noise, self.threads = bins, fwhm, noise, threads
         self.log = np.log(np.where(inside, image, np.float32(1))).ravel()
         self.uncorrected, self.residual = np.empty_like(self.log), np.empty_like(self.log)
@@ -181,10 +220,11 @@ class _Estimate:
         if chosen.min() == chosen.max():
             raise ArgumentError("n4: the voxels that count have one value; there is no field to find")
 
-    def run(self, levels: list[int], threshold: float) -> Array:
+    def run(self, levels: list[int], threshold: float, spans: int) -> Array:
         """The lattice of control points of the last level."""
         field, new = np.zeros_like(self.log), np.empty_like(self.log)
-        lattice, spans = np.zeros((4, 4, 4)), 1
+        lattice = np.zeros((spans + 3,) * 3)
+        known = self.inside.astype(np.float32) if self.weight is None else self.inside * self.weight
         for level, most in enumerate(levels):
             if level:
                 lattice, spans = _refined(lattice), 2 * spans
@@ -192,10 +232,12 @@ class _Estimate:
             squares = [np.square(weight) for _, weight in spline.axes]
             # A voxel's data goes to its 64 control points by the cubes of their weights, over the sum of the squares.
             cubes = [w**3 / np.square(w).sum(1, keepdims=True) for _, w in spline.axes]
-            share = spline.gathered(self.inside.astype(np.float32), squares, self.threads)
+            share = spline.gathered(known, squares, self.threads)
             used = share > 0
             for _ in range(most):
                 self._sharpen(field)
+                if self.weight is not None:
+                    self.residual *= self.weight
                 part = spline.gathered(self.residual, cubes, self.threads)
                 lattice = lattice + np.divide(part, share, out=np.zeros_like(part), where=used)
                 spline.field(lattice, new.reshape(self.shape), self.threads)

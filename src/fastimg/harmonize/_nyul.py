@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from ..errors import ArgumentError, FormatError
 from ..histogram import Histogram, quantile
+from ._exact import ExactSum
 from ._piecewise import mapped
 
 __all__ = ["Nyul"]
 
-_VERSION = 1
+_VERSION = 2  # 1: sums of floats
 
 
 class Nyul:
@@ -23,10 +24,12 @@ class Nyul:
 
     Each image of the cohort gives its percentiles (landmarks), scaled so that the lowest and the highest fall on `scale`;
     the standard scale is their mean. An image is transformed by the piecewise-linear map from its own landmarks to the
-    standard ones; the end segments go on beyond the ends.
+    standard ones; the end segments go on beyond the ends. A shift or a gain of an image changes nothing, so units may
+    differ.
 
-    Learning keeps one sum of a dozen numbers, so it streams (`partial_fit`) and merges over chunks or nodes (`merge`);
-    an image may be given as its `Histogram`.
+    Learning keeps exact sums of a dozen numbers, so it streams (`partial_fit`) and merges over nodes (`merge`) to the
+    same bits in any order. An image may be given as its `Histogram`, itself merged from chunks: the same bits for whole
+    numbers; for floats each landmark is off by `Histogram.error` at most.
 
     Parameters
     ----------
@@ -63,15 +66,14 @@ class Nyul:
             raise ArgumentError(f"Nyul: scale must be increasing, got {scale!r}")
         self.percentiles = tuple(percentiles)
         self.scale = (float(scale[0]), float(scale[1]))
-        self._sum: npt.NDArray[np.float64] = np.zeros(len(percentiles))
-        self.count = 0
+        self._sum = ExactSum(len(percentiles))
 
     def fit(
         self,
         images: Iterable[Any],
         *,
         masks: Iterable[Any] | None = None,
-        nan: str = "error",
+        nan: str = "raise",
         threads: int | None = None,
     ) -> Self:
         """Learn the standard scale of these images alone.
@@ -82,19 +84,19 @@ class Nyul:
             Read one at a time; a generator will do.
         masks : iterable of Image or array, optional
             One for each image (None: all its voxels).
-        nan : {"error", "ignore"}
+        nan : {"raise", "ignore"}
             What NaN and infinite values do.
         threads : int, optional
             Default: `config.threads()`.
         """
-        self._sum, self.count = np.zeros(len(self.percentiles)), 0
+        self._sum = ExactSum(len(self.percentiles))
         for image, mask in zip(images, repeat(None) if masks is None else masks, strict=masks is not None):
             self.partial_fit(image, mask=mask, nan=nan, threads=threads)
         if not self.count:
             raise ArgumentError("Nyul.fit: no image was given")
         return self
 
-    def partial_fit(self, image: Any, *, mask: Any = None, nan: str = "error", threads: int | None = None) -> Self:
+    def partial_fit(self, image: Any, *, mask: Any = None, nan: str = "raise", threads: int | None = None) -> Self:
         """Add one image, or its histogram; parameters and errors as in `fit`."""
         own = self._landmarks(image, mask, nan, threads)
         if not own[-1] > own[0]:
@@ -102,8 +104,7 @@ class Nyul:
                 f"Nyul: the outer percentiles are equal ({own[0]:g}); the image has no contrast to learn"
             )
         low, high = self.scale
-        self._sum = self._sum + (low + (own - own[0]) * ((high - low) / (own[-1] - own[0])))
-        self.count += 1
+        self._sum.add(low + (own - own[0]) * ((high - low) / (own[-1] - own[0])))
         return self
 
     def merge(self, other: Nyul) -> Nyul:
@@ -111,18 +112,23 @@ class Nyul:
         if self.percentiles != other.percentiles or self.scale != other.scale:
             raise ArgumentError("Nyul.merge: percentiles and scale must be the same")
         both = Nyul.from_dict(self.to_dict())
-        both._sum, both.count = self._sum + other._sum, self.count + other.count
+        both._sum = self._sum + other._sum
         return both
+
+    @property
+    def count(self) -> int:
+        """Of images."""
+        return self._sum.count
 
     @property
     def standard(self) -> npt.NDArray[np.float64]:
         """The standard scale: where each of `percentiles` lies."""
         if not self.count:
             raise ArgumentError("Nyul: not fitted; call fit or partial_fit first")
-        return np.asarray(self._sum / self.count)
+        return self._sum.mean()
 
     def transform(
-        self, image: Any, *, mask: Any = None, nan: str = "error", out: Any = None, threads: int | None = None
+        self, image: Any, *, mask: Any = None, nan: str = "raise", out: Any = None, threads: int | None = None
     ) -> Any:
         """The image on the standard scale.
 
@@ -159,8 +165,7 @@ class Nyul:
             "version": _VERSION,
             "percentiles": list(self.percentiles),
             "scale": list(self.scale),
-            "sum": self._sum.tolist(),
-            "count": self.count,
+            **self._sum.to_dict(),
         }
 
     @classmethod
@@ -168,13 +173,12 @@ class Nyul:
         """The inverse of `to_dict`; a newer version is refused."""
         if record.get("format") != "fastimg-nyul":
             raise FormatError("Nyul.from_dict: not a fastimg-nyul record")
-        if record.get("version") != _VERSION:
+        if record.get("version") not in (1, _VERSION):
             raise FormatError(f"Nyul.from_dict: version {record.get('version')!r}, expected {_VERSION}; update fastimg")
         try:
             low, *inner, high = record["percentiles"]
             self = cls(low=low, high=high, inner=inner, scale=tuple(record["scale"]))
-            self._sum = np.array(record["sum"], np.float64).reshape(len(self.percentiles))
-            self.count = int(record["count"])
+            self._sum = ExactSum.from_dict(record, len(self.percentiles))
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(f"Nyul.from_dict: the record is damaged: {error}") from None
         return self

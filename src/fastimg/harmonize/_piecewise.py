@@ -17,7 +17,16 @@ __all__ = ["mapped"]
 Array = npt.NDArray[np.float64]
 
 
-def mapped(name: str, image: Any, source: Array, target: Array, out: Any, threads: int | None) -> Any:
+def mapped(
+    name: str,
+    image: Any,
+    source: Array,
+    target: Array,
+    out: Any,
+    threads: int | None,
+    *,
+    unit: str | None = "normalised",
+) -> Any:
     """image through the knots (source, target), source not decreasing; the end segments go on beyond the ends.
 
     Knots of equal source (as float32) become one, at the mean of their targets.
@@ -35,7 +44,7 @@ def mapped(name: str, image: Any, source: Array, target: Array, out: Any, thread
         leaf.lookup(array, result, table, threads=team)
     else:
         leaf.piecewise(array, result, knot, level, slope, threads=team)
-    return finished(image, result)
+    return finished(image, result, unit)
 
 
 def _padded(name: str, source: Array, target: Array) -> tuple[Any, Any, Any]:

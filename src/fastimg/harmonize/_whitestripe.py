@@ -43,7 +43,7 @@ class WhiteStripe:
         self.width = float(width)
         self.peak = self.mean = self.std = math.nan
 
-    def fit(self, image: Any, *, mask: Any = None, nan: str = "error", threads: int | None = None) -> Self:
+    def fit(self, image: Any, *, mask: Any = None, nan: str = "raise", threads: int | None = None) -> Self:
         """Find the stripe of an image (or of its Histogram).
 
         Parameters
@@ -51,7 +51,7 @@ class WhiteStripe:
         image : Image, array or Histogram
         mask : Image or array, optional
             The brain. Without one, all voxels above the image's mean.
-        nan : {"error", "ignore"}
+        nan : {"raise", "ignore"}
             What NaN and infinite values do.
         threads : int, optional
             Default: `config.threads()`.
@@ -89,7 +89,7 @@ class WhiteStripe:
         return _shift_and_scale("WhiteStripe", image, self.mean, self.std, out, threads)
 
     def fit_transform(
-        self, image: Any, *, mask: Any = None, nan: str = "error", out: Any = None, threads: int | None = None
+        self, image: Any, *, mask: Any = None, nan: str = "raise", out: Any = None, threads: int | None = None
     ) -> Any:
         """`fit` and `transform` of one image."""
         return self.fit(image, mask=mask, nan=nan, threads=threads).transform(image, out=out, threads=threads)

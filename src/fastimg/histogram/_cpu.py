@@ -47,7 +47,23 @@ def collect(values: Any, mask: Any, wanted: Any, room: int) -> Any:
     return out[:found]
 
 
+def between(values: Any, mask: Any, borders: Any, toggles: int, room: int, *, threads: int) -> tuple[Any, Any]:
+    """(values at or above an odd number of the first `toggles` borders, in any order; how many reach each border).
+
+    None for the values where there are more than `room` of them.
+    """
+    reached = np.zeros(len(borders), np.int64)
+    out = np.empty(room, values.dtype)
+    kept = _native.filter(values, mask, borders, toggles, reached, out, threads)
+    return (None if kept < 0 else out[:kept]), reached
+
+
 def moments(values: Any, mask: Any, *, threads: int) -> tuple[int, int, float, float, float, float]:
-    """count, skipped, mean, sum of squared deviations, min, max of the finite values."""
-    seen: tuple[int, int, float, float, float, float] = _native.moments(values, mask, threads)
-    return seen
+    """count, skipped, mean, sum of squared deviations, min, max of the finite values; 8 and 16 bits in whole numbers."""
+    if values.dtype.itemsize > 2:
+        seen: tuple[int, int, float, float, float, float] = _native.moments(values, mask, threads)
+        return seen
+    count, total, squares, low, high = _native.whole_moments(values, mask, threads)
+    if not count:
+        return 0, 0, 0.0, 0.0, 0.0, 0.0
+    return count, 0, total / count, (count * squares - total * total) / count, float(low), float(high)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .. import _dispatch
 from .._arrays import choice, thread_count
 from ..errors import ArgumentError, FormatError
-from ._select import selected
+from ._select import NAN, selected
 from ._statistics import checked_q, lerp, not_finite
 
 __all__ = ["Histogram"]
@@ -104,7 +104,7 @@ class Histogram:
         mask: Any = None,
         bins: int | None = None,
         range: Sequence[float] | None = None,
-        nan: str = "error",
+        nan: str = "raise",
         threads: int | None = None,
     ) -> Self:
         """Count an image.
@@ -120,7 +120,7 @@ class Histogram:
             default 65536 (floats only; whole numbers are counted exactly).
         range : (low, high), optional
             Fixed public borders in the image's unit.
-        nan : {"error", "ignore"}
+        nan : {"raise", "ignore"}
             What NaN and infinite values do; with "ignore" they are counted in `skipped`.
         threads : int, optional
             Default: `config.threads()`.
@@ -132,9 +132,9 @@ class Histogram:
         Raises
         ------
         ArgumentError
-            NaN or infinities with nan="error"; whole numbers that span more than 2**24 values (give bins and range).
+            NaN or infinities with nan="raise"; whole numbers that span more than 2**24 values (give bins and range).
         """
-        choice("nan", nan, ("error", "ignore"))
+        choice("nan", nan, NAN)
         if bins is not None and not 1 <= bins <= _MOST - 3:
             raise ArgumentError(f"bins: must lie between 1 and {_MOST - 3}, got {bins!r}")
         values, inside = selected(image, mask)
@@ -182,7 +182,7 @@ class Histogram:
         leaf = _dispatch.pick(values, leaf="histogram")
         counts = leaf.fixed(values, inside, low, high, bins / (high - low), bins, threads=threads)
         skipped = int(counts[-1])
-        if skipped and nan == "error":
+        if skipped and nan != "ignore":
             raise not_finite(skipped)
         empty.counts = counts[1:-2].copy()
         empty.below, empty.above, empty.skipped = int(counts[0]), int(counts[-2]), skipped
@@ -192,7 +192,7 @@ class Histogram:
     def _adaptive(cls, values: Any, inside: Any, limit: int, nan: str, threads: int) -> Self:
         leaf = _dispatch.pick(values, leaf="histogram")
         count, skipped, _, _, low, high = leaf.moments(values, inside, threads=threads)
-        if skipped and nan == "error":
+        if skipped and nan != "ignore":
             raise not_finite(skipped)
         if not count:
             return cls("adaptive", np.zeros(0, np.int64), limit=limit, skipped=skipped)

@@ -11,7 +11,9 @@ from .._arrays import array_of, native
 from ..errors import ArgumentError
 from ..image import Image
 
-__all__ = ["selected"]
+__all__ = ["NAN", "selected"]
+
+NAN = ("raise", "ignore", "error")  # "error": an older word for "raise"
 
 
 def selected(image: Any, mask: Any, name: str = "mask") -> tuple[Any, Any]:

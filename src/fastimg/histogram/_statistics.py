@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy as np
 from .. import _dispatch
 from .._arrays import choice, thread_count
 from ..errors import ArgumentError
-from ._select import selected
+from ._order import order_statistics
+from ._select import NAN, selected
 
 __all__ = ["Moments", "moments", "quantile"]
 
@@ -35,7 +37,7 @@ class Moments:
         return math.sqrt(self.var(ddof)) if self.count > ddof else math.nan
 
 
-def moments(image: Any, *, mask: Any = None, nan: str = "error", threads: int | None = None) -> Moments:
+def moments(image: Any, *, mask: Any = None, nan: str = "raise", threads: int | None = None) -> Moments:
     """Count, mean, variance, minimum and maximum in one reading of memory.
 
     Chunks of fixed size are centred on their own mean and combined in order: the same bits on any number of threads
@@ -47,7 +49,7 @@ def moments(image: Any, *, mask: Any = None, nan: str = "error", threads: int | 
         Integers or floating point. Padding of an Image does not count.
     mask : array or Image, optional
         Non-zero counts; the image's shape, or its last three axes.
-    nan : {"error", "ignore"}
+    nan : {"raise", "ignore"}
         What NaN and infinite values do.
     threads : int, optional
         Default: `config.threads()`.
@@ -60,13 +62,13 @@ def moments(image: Any, *, mask: Any = None, nan: str = "error", threads: int | 
     Raises
     ------
     ArgumentError
-        NaN or infinite values with nan="error"; a mask of another shape.
+        NaN or infinite values with nan="raise"; a mask of another shape.
     """
-    choice("nan", nan, ("error", "ignore"))
+    choice("nan", nan, NAN)
     values, inside = selected(image, mask)
     leaf = _dispatch.pick(values, leaf="histogram")
     count, skipped, mean, m2, low, high = leaf.moments(values, inside, threads=thread_count(threads))
-    if skipped and nan == "error":
+    if skipped and nan != "ignore":
         raise not_finite(skipped)
     if not count:
         return Moments(0, math.nan, math.nan, math.nan, math.nan)
@@ -78,11 +80,11 @@ def not_finite(count: int) -> ArgumentError:
     return ArgumentError(f"image: {count} voxels are NaN or infinite; pass nan='ignore' or a mask that leaves them out")
 
 
-def quantile(image: Any, q: Any, *, mask: Any = None, nan: str = "error", threads: int | None = None) -> Any:
+def quantile(image: Any, q: Any, *, mask: Any = None, nan: str = "raise", threads: int | None = None) -> Any:
     """Exact quantiles, by numpy's default ("linear") definition, without sorting.
 
-    Integers of 8 and 16 bits are counted, a bin a value. Floats are counted by the top 16 bits of their
-    order-preserving key; only the values that share a bin with a wanted rank are collected and partially sorted.
+    Integers are counted, a bin a value. Of floats a sample says between which values a quantile lies; one reading of
+    memory counts what lies below and keeps what lies between.
 
     Parameters
     ----------
@@ -101,9 +103,9 @@ def quantile(image: Any, q: Any, *, mask: Any = None, nan: str = "error", thread
     Raises
     ------
     ArgumentError
-        No value left, NaN with nan="error", q outside [0, 1].
+        No value left, NaN with nan="raise", q outside [0, 1].
     """
-    choice("nan", nan, ("error", "ignore"))
+    choice("nan", nan, NAN)
     wanted = checked_q(q)
     values, inside = selected(image, mask)
     if values.dtype.kind in "iu":
@@ -125,11 +127,25 @@ def checked_q(q: Any) -> Any:
 
 def _of_floats(values: Any, inside: Any, q: Any, nan: str, threads: int) -> Any:
     leaf = _dispatch.pick(values, leaf="histogram")
+    found = order_statistics(leaf, values, inside, q, threads=threads)
+    if found is None:
+        return _by_keys(leaf, values, inside, q, nan, threads)
+    total, skipped, low, high = found
+    if skipped and nan != "ignore":
+        raise not_finite(skipped)
+    if not total:
+        raise ArgumentError("image: no finite value is left to take a quantile of")
+    position = q * (total - 1)
+    return lerp(low, high, position - np.floor(position))
+
+
+def _by_keys(leaf: ModuleType, values: Any, inside: Any, q: Any, nan: str, threads: int) -> Any:
+    """The same from counts of the keys' top 16 bits, whatever the distribution."""
     counts = leaf.keys(values, inside, threads=threads)
     # The bins of NaN and infinity lie at both ends; infinity has a bin of its own up to its NaN neighbours.
     first, last = _finite_bins(values.dtype.itemsize)
     skipped = int(counts[:first].sum() + counts[last:].sum())
-    if skipped and nan == "error":
+    if skipped and nan != "ignore":
         raise not_finite(skipped)
     counts[:first] = 0
     counts[last:] = 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["affine", "combat", "covbat", "piecewise", "window"]
+__all__ = ["affine", "bands", "clahe", "combat", "covbat", "fuzzy_c_means", "piecewise", "window"]
 
 
 def window(array: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.float32]:
@@ -34,6 +35,88 @@ def piecewise(array: npt.NDArray[Any], source: npt.ArrayLike, target: npt.ArrayL
             k += 1
         out[i] = y[k] + (value - x[k]) * (y[k + 1] - y[k]) / (x[k + 1] - x[k])
     return out.reshape(array.shape)
+
+
+def fuzzy_c_means(
+    values: npt.NDArray[np.float64], centers: npt.ArrayLike, *, fuzziness: float = 2.0, iterations: int = 500
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """(centres, memberships (classes, values)): Bezdek's two steps voxel by voxel, from the given centres."""
+    now = np.asarray(centers, np.float64)
+    for _ in range(iterations):
+        apart = np.maximum(np.abs(values - now[:, None]), 1e-12)
+        share = apart ** (-2 / (fuzziness - 1))
+        share /= share.sum(0)
+        now = (share**fuzziness @ values) / (share**fuzziness).sum(1)
+    order = np.argsort(now)
+    return now[order], share[order]
+
+
+def bands(slices: npt.NDArray[Any], sigmas: npt.ArrayLike) -> list[npt.NDArray[np.float64]]:
+    """Differences of in-plane Gaussians of growing width (voxels), and what is left: they add up to the image."""
+    from scipy.ndimage import gaussian_filter
+
+    smooth = [np.asarray(slices, np.float64)]
+    smooth += [gaussian_filter(smooth[0], (0, s, s), mode="reflect") for s in np.asarray(sigmas).tolist()]
+    return [a - b for a, b in pairwise(smooth)] + smooth[-1:]
+
+
+def clahe(
+    volume: npt.NDArray[Any], tile: tuple[int, ...], clip: float = 0.01, bins: int = 256
+) -> npt.NDArray[np.float64]:
+    """Zuiderveld's method with scikit-image's conventions, a voxel at a time, any number of axes."""
+    low, high = float(volume.min()), float(volume.max())
+    step = 1 + 16384 // bins
+    levels = (np.floor((volume - low) * (16383 / (high - low)) + 0.5) // step).astype(int)
+    maps = {}
+    for at in np.ndindex(*(-(-n // k) for n, k in zip(volume.shape, tile, strict=True))):
+        places = [[_mirror(t * k + d, n) for d in range(k)] for t, k, n in zip(at, tile, volume.shape, strict=True)]
+        counts = np.bincount(levels[np.ix_(*places)].ravel(), minlength=bins).tolist()
+        total = sum(counts)
+        if clip > 0:
+            _clip(counts, max(1, int(clip * total)))
+        maps[at] = np.floor(np.minimum(np.cumsum(counts) * (16383 / total), 16383))
+    most = [max(at[axis] for at in maps) for axis in range(volume.ndim)]
+    out = np.zeros(volume.shape)
+    for index in np.ndindex(*volume.shape):
+        for corner in np.ndindex(*(2,) * volume.ndim):
+            weight, place = 1.0, []
+            for i, k, e, last in zip(index, tile, corner, most, strict=True):
+                block, rest = divmod(i + k // 2, k)
+                weight *= rest / k if e else 1 - rest / k
+                place.append(min(max(block - 1 + e, 0), last))
+            out[index] += weight * maps[tuple(place)][levels[index]]
+    return (out - out.min()) / (out.max() - out.min())
+
+
+def _mirror(index: int, length: int) -> int:
+    while length > 1 and not 0 <= index < length:
+        index = -index if index < 0 else 2 * (length - 1) - index
+    return index if length > 1 else 0
+
+
+def _clip(counts: list[int], limit: int) -> None:
+    excess = sum(max(0, c - limit) for c in counts)
+    each = excess // len(counts)
+    for i, c in enumerate(counts):
+        new = min(c, limit)
+        if new < limit - each:
+            new += each
+        if limit - each <= new < limit:
+            new = limit
+        excess -= new - min(c, limit)
+        counts[i] = new
+    while excess > 0:
+        before = excess
+        for first in range(len(counts)):
+            step = max(1, sum(c < limit for c in counts) // excess)
+            for i in range(first, len(counts), step):
+                if counts[i] < limit:
+                    counts[i] += 1
+                    excess -= 1
+            if excess <= 0:
+                break
+        if excess == before:
+            break
 
 
 def combat(

@@ -15,9 +15,15 @@ Array = npt.NDArray[Any]
 
 
 def log_field(
-    image: Array, mask: Array, iterations: Sequence[int], threshold: float, bins: int = 200
+    image: Array,
+    mask: Array,
+    iterations: Sequence[int],
+    threshold: float,
+    bins: int = 200,
+    weights: Array | None = None,
 ) -> tuple[Array, list[int]]:
     """(log bias field, iterations done at each level) on the grid of `image`, whose voxels in the mask are positive."""
+    weights = mask.astype(float) if weights is None else weights * mask
     log = np.log(np.where(mask, image, 1).astype(np.float32))
     field, lattice, done = np.zeros(image.shape, np.float32), np.zeros((4, 4, 4)), []
     for level, most in enumerate(iterations):
@@ -25,13 +31,13 @@ def log_field(
         if level:
             lattice = _refined(lattice, image.shape, axes, 2 ** (level - 1))
         squares = np.multiply.outer(np.multiply.outer(*((a * a).sum(1) for a in axes[:2])), (axes[2] ** 2).sum(1))
-        share = np.einsum("zyx,za,yb,xc->abc", mask.astype(float), *(a**2 for a in axes), optimize=True)
+        share = np.einsum("zyx,za,yb,xc->abc", weights, *(a**2 for a in axes), optimize=True)
         done.append(0)
         while done[-1] < most:
             uncorrected = (log - field)[mask]
             residual = np.zeros(image.shape)
             residual[mask] = uncorrected - sharpened(uncorrected, bins)
-            part = np.einsum("zyx,za,yb,xc->abc", residual / squares, *(a**3 for a in axes), optimize=True)
+            part = np.einsum("zyx,za,yb,xc->abc", weights * residual / squares, *(a**3 for a in axes), optimize=True)
             lattice = lattice + np.where(share > 0, part / np.where(share > 0, share, 1), 0)
             new = np.einsum("abc,za,yb,xc->zyx", lattice, *axes, optimize=True).astype(np.float32)
             moved, field = (field - new)[mask], new

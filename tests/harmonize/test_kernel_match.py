@@ -1,0 +1,120 @@
+"""KernelMatch and unsharp on scans of known transfer functions; merging; refusals."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import fastimg as fi
+from fastimg.harmonize import KernelMatch
+from fastimg.testing import harmonize as twin
+
+SPACING = (1.5, 0.7, 0.7)
+
+
+def scan(seed, sigma_mm, n=96):
+    """A disc in noise of all frequencies, seen through the Gaussian transfer function of a reconstruction kernel."""
+    noise = np.random.default_rng(seed).normal(0, 60, (8, n, n))
+    y, x = np.mgrid[-1 : 1 : n * 1j, -1 : 1 : n * 1j]
+    f_y, f_x = np.fft.fftfreq(n, SPACING[1])[:, None], np.fft.rfftfreq(n, SPACING[2])
+    transfer = np.exp(-2 * (np.pi * sigma_mm) ** 2 * (f_y**2 + f_x**2))
+    array = np.fft.irfft2(np.fft.rfft2(noise + 300 * (np.hypot(y, x) < 0.6)) * transfer, s=(n, n))
+    return fi.Image(array.astype(np.float32), spacing=SPACING, unit="HU")
+
+
+def apart(a, b):
+    return float(np.sqrt(np.square(a.array - b.array).mean()))
+
+
+def test_energies_are_those_of_the_definition(put):
+    image = scan(0, 0.4)
+    image.array = put(image.array)
+    match = KernelMatch(sigmas_mm=(0.7, 1.4))
+    expected = [band.std() for band in twin.bands(np.asarray(image.array), [1.0, 2.0])[:2]]
+    np.testing.assert_allclose(match.energies(image), expected, rtol=1e-5)
+
+
+def test_a_sharp_kernel_becomes_the_smooth_reference():
+    match = KernelMatch().fit([scan(seed, 0.9) for seed in range(3)])
+    sharp, smooth = scan(9, 0.4), scan(9, 0.9)  # one patient, two kernels
+    seen = match.transform(sharp)
+    assert apart(seen, smooth) < 0.15 * apart(sharp, smooth)
+    np.testing.assert_allclose(match.energies(seen)[:4], match.reference[:4], rtol=0.05)
+    # the first band's ratio is that of the two transfer functions over white noise
+    assert match.ratios[0] < match.ratios[1] < match.ratios[2] < 1.02
+    # a smooth scan stays what it is
+    assert apart(match.transform(smooth), smooth) < 0.1 * apart(sharp, smooth)
+
+
+def test_a_smooth_kernel_is_sharpened_as_far_as_allowed():
+    match = KernelMatch(limit=4).fit([scan(seed, 0.4) for seed in range(3)])
+    sharp, smooth = scan(9, 0.4), scan(9, 0.7)
+    seen = match.transform(smooth)
+    assert apart(seen, sharp) < 0.8 * apart(smooth, sharp)
+    assert (match.energies(seen) <= 4.2 * match.energies(smooth)).all()
+
+
+def test_learning_streams_merges_and_is_kept():
+    cohort = [scan(seed, 0.5, 32) for seed in range(4)]
+    whole = KernelMatch().fit(cohort)
+    parts = [KernelMatch().fit([image]) for image in cohort]
+    merged = parts[2].merge(parts[0]).merge(parts[3].merge(parts[1]))
+    np.testing.assert_array_equal(merged.reference, whole.reference)
+    again = KernelMatch.from_dict(json.loads(json.dumps(whole.to_dict())))
+    np.testing.assert_array_equal(again.transform(cohort[0]).array, whole.transform(cohort[0]).array)
+    for change in ({"version": 2}, {"format": "x"}, {"sum": [1]}, {"sigmas_mm": [2, 1]}):
+        with pytest.raises((fi.errors.FormatError, fi.errors.ArgumentError)):
+            KernelMatch.from_dict(whole.to_dict() | change)
+
+
+def test_masks_and_padding_and_whole_numbers():
+    array = np.asarray(scan(0, 0.4, 32).array).round().astype(np.int16)
+    mask = np.zeros(array.shape, bool)
+    mask[:, 8:24, 8:24] = True
+    plain = fi.Image(array, spacing=SPACING)
+    padded = fi.Image(array, spacing=SPACING, padding=~mask)
+    match = KernelMatch(sigmas_mm=(0.5, 1))
+    np.testing.assert_array_equal(match.energies(padded), match.energies(plain, mask=mask))
+    np.testing.assert_allclose(
+        match.energies(plain, mask=mask)[0], twin.bands(array, np.array([0.5]) / 0.7)[0][mask].std(), rtol=1e-4
+    )
+
+
+def test_unsharp_has_its_documented_gain(put, get):
+    n, cycles = 64, 8
+    wave = np.cos(2 * np.pi * cycles * np.arange(n) / n).astype(np.float32)
+    image = fi.Image(put(np.tile(wave, (2, n, 1))), spacing=(1, 0.5, 0.5))
+    f = cycles / (n * 0.5)
+    for amount in (0.8, -1.0):
+        seen = get(fi.harmonize.unsharp(image, sigma_mm=0.6, amount=amount).array)
+        gain = 1 + amount * (1 - np.exp(-2 * (np.pi * 0.6 * f) ** 2))
+        np.testing.assert_allclose(seen[0, n // 2, 20:44], gain * wave[20:44], atol=2e-3)
+
+
+FLAT = fi.Image(np.full((2, 16, 16), 7, np.float32), spacing=SPACING, unit="HU")
+HOLES = fi.Image(np.full((2, 16, 16), np.nan, np.float32), spacing=SPACING, unit="HU")
+GOOD = scan(0, 0.4, 16)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: KernelMatch(sigmas_mm=(2, 1)), "increase"),
+        (lambda: KernelMatch(sigmas_mm=()), "increase"),
+        (lambda: KernelMatch(limit=1), "limit"),
+        (lambda: KernelMatch().transform(GOOD), "not fitted"),
+        (lambda: KernelMatch().fit([]), "no image"),
+        (lambda: KernelMatch().fit([np.ones((2, 4, 4))]), "give an Image"),
+        (lambda: KernelMatch().fit([fi.Image(np.ones((2, 4, 4)), unit="arbitrary")]), "not HU"),
+        (lambda: KernelMatch().fit([HOLES]), "NaN"),
+        (lambda: KernelMatch().fit([GOOD], masks=[np.zeros(GOOD.shape)]), "no voxel"),
+        (lambda: KernelMatch().fit([GOOD]).transform(FLAT), "one value"),
+        (lambda: fi.harmonize.unsharp(np.ones((2, 3, 4)), sigma_mm=1, amount=1), "Image"),
+        (lambda: fi.harmonize.unsharp(GOOD, sigma_mm=0, amount=1), "positive"),
+    ],
+)
+def test_refusals(call, words):
+    with pytest.raises(fi.errors.ArgumentError, match=words):
+        call()
