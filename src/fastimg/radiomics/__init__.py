@@ -1,6 +1,7 @@
 """Radiomic features: definitions of the IBSI reference manual, names of PyRadiomics."""
 
 from ._extract import extract
+from ._maps import maps
 from ._matrices import cooccurrences, dependences, run_lengths, zones
 from ._names import FAMILIES
 from ._settings import AGGREGATIONS, Settings
@@ -12,6 +13,7 @@ __all__ = [
     "cooccurrences",
     "dependences",
     "extract",
+    "maps",
     "run_lengths",
     "zones",
 ]

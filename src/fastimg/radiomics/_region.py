@@ -42,6 +42,7 @@ class Region:
     mask: npt.NDArray[np.bool_]  # morphological mask in the box
     inside: npt.NDArray[np.bool_]  # intensity mask in the box
     spacing: tuple[float, float, float]
+    affine: Any  # of `image`, before slices came first
 
     @property
     def crop(self) -> Array:
@@ -97,7 +98,7 @@ def region_of(image: Image, mask: Any, settings: Settings) -> Region:
         array, selected = (np.ascontiguousarray(each.transpose(order)) for each in (array, selected))
         spacing, box = (tuple(each[axis] for axis in order) for each in (spacing, box))  # type: ignore[assignment]
     inside = np.ascontiguousarray(_resegmented(array[box], selected, settings))
-    return Region(array, box, inside if settings.resegment_shape else selected, inside, spacing)
+    return Region(array, box, inside if settings.resegment_shape else selected, inside, spacing, image.affine)
 
 
 def _checked(

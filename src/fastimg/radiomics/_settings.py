@@ -91,6 +91,12 @@ class Settings:
         Fewest voxels a region must have.
     minimum_dimensions : int
         In how many axes a region must be longer than one voxel.
+    kernel_radius : int
+        `maps`: the window reaches so many voxels to each side of its centre.
+    masked_kernel : bool
+        `maps`: voxels outside the region take no part in a window; otherwise all of the cropped image does.
+    initial_value : float
+        `maps`: what voxels outside the region hold.
 
     Raises
     ------
@@ -133,6 +139,9 @@ class Settings:
     resample_mask: bool = False
     minimum_size: int = 1
     minimum_dimensions: int = 0
+    kernel_radius: int = 1
+    masked_kernel: bool = True
+    initial_value: float = 0.0
 
     def __new__(cls, *arguments: Any, **named: Any) -> Self:
         # Runs before the generated __init__, whose TypeError would not tell the nearest name.
@@ -156,6 +165,9 @@ class Settings:
         self._set("minimum_dimensions", _whole("minimum_dimensions", self.minimum_dimensions, 0, 3))
         self._set("slice_axis", _whole("slice_axis", self.slice_axis, 0, 2))
         self._set("shift", finite("shift", self.shift))
+        self._set("kernel_radius", _whole("kernel_radius", self.kernel_radius, 1, 16))
+        # NaN is a usual choice for "not computed".
+        self._set("initial_value", float(self.initial_value))
         self._set("mask_threshold", _positive("mask_threshold", self.mask_threshold))
         choice("compat", self.compat, ("ibsi", "pyradiomics"))
         choice("aggregation", self.aggregation, AGGREGATIONS)

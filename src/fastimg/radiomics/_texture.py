@@ -13,7 +13,7 @@ from . import _native
 from ._region import Levels, Region
 from ._settings import Settings
 
-__all__ = ["glcm", "glrlm", "ngldm_ngtdm", "offsets_of", "zones"]
+__all__ = ["direction_weights", "glcm", "glrlm", "lengths_of", "merges", "ngldm_ngtdm", "offsets_of", "zones"]
 
 Array = npt.NDArray[Any]
 # What PyRadiomics adds inside logarithms: numpy.spacing(1).
@@ -47,7 +47,12 @@ def _parts(levels: Levels, settings: Settings) -> Iterator[tuple[int, int]]:
             yield z, z + 1
 
 
-def _lengths(offsets: Array, region: Region, weighting: str) -> npt.NDArray[np.float64]:
+def merges(settings: Settings) -> bool:
+    """Whether the matrices of all directions are added before features are computed of them."""
+    return settings.aggregation in ("2D, slice-merged", "2.5D, merged", "3D, merged")
+
+
+def lengths_of(offsets: Array, region: Region, weighting: str) -> npt.NDArray[np.float64]:
     """The length of each offset in mm."""
     steps = np.abs(offsets) * np.array(region.spacing)
     if weighting == "infinity":
@@ -57,6 +62,14 @@ def _lengths(offsets: Array, region: Region, weighting: str) -> npt.NDArray[np.f
     if weighting == "euclidean":
         return np.asarray(np.sqrt((steps**2).sum(1)))
     return np.ones(len(offsets))
+
+
+def direction_weights(offsets: Array, region: Region, settings: Settings) -> npt.NDArray[np.float64] | None:
+    """Of GLCM offsets, as PyRadiomics: exp(-length^2), 1 for "no_weighting"."""
+    if settings.weighting is None:
+        return None
+    lengths = lengths_of(offsets, region, settings.weighting)
+    return np.ones(len(offsets)) if settings.weighting == "no_weighting" else np.exp(-(lengths**2))
 
 
 def glcm(region: Region, levels: Levels, settings: Settings, *, threads: int) -> npt.NDArray[np.float64]:
@@ -69,11 +82,7 @@ def glcm(region: Region, levels: Levels, settings: Settings, *, threads: int) ->
         counts = _dispatch.move(counts, "cpu")
         if settings.symmetric:
             counts = counts + counts.transpose(0, 2, 1)
-        weights = None
-        if settings.weighting is not None:  # PyRadiomics: exp(-length^2), 1 for "no_weighting"
-            lengths = _lengths(offsets, region, settings.weighting)
-            weights = np.ones(len(offsets)) if settings.weighting == "no_weighting" else np.exp(-(lengths**2))
-        matrices = _aggregated(counts, weights, settings)
+        matrices = _aggregated(counts, direction_weights(offsets, region, settings), settings)
         if len(matrices):
             features = _native.glcm_features(matrices, _epsilon(settings))
             rows.append(np.column_stack([features, _maximal_correlation(matrices)]))
@@ -93,7 +102,7 @@ def glrlm(region: Region, levels: Levels, settings: Settings, *, threads: int) -
                 row[:, 1:].any() or _has_line(region.inside, step) for step, row in zip(directions, counts, strict=True)
             ]
             counts[~np.array(kept)] = 0
-        weights = None if settings.weighting is None else _lengths(directions, region, settings.weighting)
+        weights = None if settings.weighting is None else lengths_of(directions, region, settings.weighting)
         matrices = _aggregated(counts, weights, settings)
         if len(matrices):
             rows.append(_native.size_features_of_matrices(matrices, 0, _epsilon(settings))[:, :16])
@@ -182,7 +191,7 @@ def _aggregated(counts: Array, weights: Array | None, settings: Settings) -> npt
     """The matrices that features are computed of and averaged over; empty ones are left out."""
     if weights is not None:
         matrices = (counts * weights[:, None, None]).sum(0, keepdims=True)
-    elif settings.aggregation in ("2D, slice-merged", "2.5D, merged", "3D, merged"):
+    elif merges(settings):
         matrices = counts.sum(0, keepdims=True)
     else:
         matrices = counts

@@ -38,9 +38,6 @@ _WITHOUT_EFFECT = frozenset(
         "lbp3DLevels",
         "lbp3DIcosphereRadius",
         "lbp3DIcosphereSubdivision",
-        "kernelRadius",
-        "maskedKernel",
-        "initValue",
         "voxelBatch",
     }
 )
@@ -61,6 +58,9 @@ _PLAIN = {
     "correctMask": "resample_mask",
     "minimumROISize": "minimum_size",
     "minimumROIDimensions": "minimum_dimensions",
+    "kernelRadius": "kernel_radius",
+    "maskedKernel": "masked_kernel",
+    "initValue": "initial_value",
 }
 _OTHERS = ("resampledPixelSpacing", "interpolator", "resegmentRange", "force2D", "force2Ddimension")
 
@@ -128,7 +128,7 @@ def _arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     arguments = {_PLAIN[name]: value for name, value in given.items() if name in _PLAIN and value is not None}
     if "bin_number" in arguments:
         arguments.pop("bin_width", None)  # PyRadiomics prefers binCount
-    for name in ("symmetric", "normalize", "resegment_shape", "resample_mask"):
+    for name in ("symmetric", "normalize", "resegment_shape", "resample_mask", "masked_kernel"):
         if not isinstance(arguments.get(name, False), bool):
             raise ArgumentError(f"parameter file: {name} must be true or false, got {arguments[name]!r}")
     if arguments.get("weighting") is not None and arguments["weighting"] not in WEIGHTINGS:
