@@ -1,6 +1,8 @@
 // Grey level co-occurrence: how often level j lies at an offset from level i, and the features of such a matrix.
 #pragma once
 
+#include <vector>
+
 #include "radiomics/volume.hpp"
 
 namespace fastimg::radiomics {
@@ -22,5 +24,8 @@ void glcm_features(const double* matrix, std::int64_t levels, double epsilon, do
 // The maximal correlation coefficient of a symmetric matrix of weights (levels x levels): the second largest
 // eigenvalue, without sign, of p(i, j) / sqrt(p(i) p(j)). 1 where fewer than two levels occur.
 double maximal_correlation(const double* matrix, std::int64_t levels);
+
+// Householder's reduction of a symmetric matrix (n x n, used up) to a tridiagonal one with the same eigenvalues.
+void tridiagonal(std::vector<double>& a, std::int64_t n, std::vector<double>& diagonal, std::vector<double>& beside);
 
 }  // namespace fastimg::radiomics

@@ -9,101 +9,8 @@
 namespace fastimg::radiomics {
 namespace {
 
-// An entropy that only rounding keeps from 0.
-double tidy(double entropy) { return entropy > 1e-14 ? entropy : 0; }
-
-// The maximal correlation of a symmetric matrix that is given by its entries. Each part of the graph of levels adds an
-// eigenvalue 1 and each two-coloured part an eigenvalue -1, so most windows need no eigenvalues at all.
-class Correlation {
- public:
-  explicit Correlation(std::int64_t levels) : node_(levels + 1, -1) {}
-
-  void clear() { edges_.clear(); }
-  void add(std::int32_t i, std::int32_t j, double weight) { edges_.push_back({i, j, weight}); }
-
-  double value(double flat) {
-    parent_.clear();
-    colour_.clear();
-    level_.clear();
-    std::int64_t parts = 0, ones = 0;
-    for (Edge& e : edges_) {
-      e.i = node(e.i, parts);
-      e.j = node(e.j, parts);
-    }
-    const std::int64_t n = static_cast<std::int64_t>(level_.size());
-    for (const std::int32_t level : level_) node_[level] = -1;
-    if (n < 2) return flat;
-    even_.assign(n, 1);
-    for (const Edge& e : edges_) join(e.i, e.j, parts);
-    ones = parts;
-    for (std::int64_t i = 0; i < n; ++i)
-      if (parent_[i] == i && even_[i]) ++ones;
-    if (ones > 1) return 1;
-    return eigenvalue(n);
-  }
-
- private:
-  struct Edge {
-    std::int32_t i, j;
-    double weight;  // of (i, j) and of (j, i); of (i, i) once
-  };
-
-  std::int32_t node(std::int32_t level, std::int64_t& parts) {
-    std::int32_t& id = node_[level];
-    if (id < 0) {
-      id = static_cast<std::int32_t>(level_.size());
-      level_.push_back(level);
-      parent_.push_back(id);
-      colour_.push_back(0);
-      ++parts;
-    }
-    return id;
-  }
-  // Root of a node; its colour becomes the one relative to the root.
-  std::int32_t root(std::int32_t id) {
-    std::int32_t top = id;
-    std::uint8_t colour = 0;
-    while (parent_[top] != top) {
-      colour ^= colour_[top];
-      top = parent_[top];
-    }
-    while (parent_[id] != id) {
-      const std::int32_t next = parent_[id];
-      const std::uint8_t own = colour_[id];
-      parent_[id] = top;
-      colour_[id] = colour;
-      colour ^= own;
-      id = next;
-    }
-    return top;
-  }
-  void join(std::int32_t i, std::int32_t j, std::int64_t& parts) {
-    const std::int32_t a = root(i), b = root(j);
-    const std::uint8_t apart = static_cast<std::uint8_t>((i == a ? 0 : colour_[i]) ^ (j == b ? 0 : colour_[j]));
-    if (a == b) {
-      if (!apart) even_[a] = 0;  // an odd cycle
-      return;
-    }
-    parent_[b] = a;
-    colour_[b] = apart ^ 1;
-    even_[a] = even_[a] & even_[b];
-    --parts;
-  }
-  double eigenvalue(std::int64_t n) {
-    matrix_.assign(n * n, 0.0);
-    for (const Edge& e : edges_) {
-      matrix_[e.i * n + e.j] += e.weight;
-      if (e.i != e.j) matrix_[e.j * n + e.i] += e.weight;
-    }
-    return maximal_correlation(matrix_.data(), n);
-  }
-
-  std::vector<Edge> edges_;
-  std::vector<std::int32_t> node_, parent_, level_;
-  std::vector<std::uint8_t> colour_, even_;
-  std::vector<double> matrix_;
-};
-
+// Tally: Counts, or Weights where items have weights or levels are very many.
+template <class Tally>
 class Features {
  public:
   Features(Family family, const Window& window, const MapSettings& settings)
@@ -112,11 +19,16 @@ class Features {
         settings_(settings),
         side_(settings.levels + 1),
         level_(window.cells),
-        joint_(pairwise() ? side_ * side_ : side_ * (window.cells + 1)),
-        first_(side_),
-        second_(std::max(side_, window.cells + 1)),
-        sum_(2 * side_),
+        shift_(shift_of(family, window, settings)),
+        joint_(joint_keys(family, window, settings), most_items(window), logarithms_),
+        first_(side_, 2 * most_items(window), logarithms_),
+        second_(std::max(side_, window.cells + 1), most_items(window), logarithms_),
+        sum_(2 * side_, most_items(window), logarithms_),
         correlation_(settings.levels) {
+    pairs_.reserve(most_items(window));
+    items_.reserve(most_items(window));
+    for (std::int64_t i = 0; i < std::max(side_, window.cells + 1); ++i)
+      inverse_square_.push_back(i ? 1 / static_cast<double>(i * i) : 0);
     const double n = static_cast<double>(settings.levels);
     for (std::int64_t d = 0; d < side_; ++d) {
       const double k = static_cast<double>(d);
@@ -142,9 +54,23 @@ class Features {
     }
   }
 
- private:
-  bool pairwise() const { return family_ == Family::glcm; }
+  // Keys of a cell (first, second) are first << shift | second.
+  static int shift_of(Family family, const Window& window, const MapSettings& settings) {
+    const std::int64_t most = family == Family::glcm ? settings.levels : window.cells;
+    int shift = 1;
+    while (most >> shift) ++shift;
+    return shift;
+  }
+  static std::int64_t joint_keys(Family family, const Window& window, const MapSettings& settings) {
+    return (settings.levels + 1) << shift_of(family, window, settings);
+  }
+  static std::int64_t most_items(const Window& window) {
+    return std::max<std::int64_t>(window.cells * std::max<std::int64_t>(window.directions, 1),
+                                  window.pair_begins[window.offsets]) +
+           1;
+  }
 
+ private:
   // --- first order ---
   void statistics_of(const double* values, double* out) {
     sorted_.clear();
@@ -154,7 +80,7 @@ class Features {
         sorted_.push_back(values[window_.places[c]]);
         first_.add(level_[c], 1);
       }
-    first_.drain([&](std::int64_t, double w) { spread.add(w); });
+    first_.drain([&](std::int64_t, auto w) { first_.into(spread, w); });
     std::sort(sorted_.begin(), sorted_.end());
     counted_.clear();
     for (const double v : sorted_) {
@@ -171,7 +97,7 @@ class Features {
       out[17] = std::sqrt(energy / n);
     }
     out[18] = out[16] * settings_.voxel_volume;
-    out[19] = tidy(spread.entropy(n));
+    out[19] = spread.entropy(n, std::log2(n));
     out[20] = spread.squares / (n * n);
   }
 
@@ -236,37 +162,43 @@ class Features {
     // What each cell of the matrix, of its margins and of its diagonals holds.
     Spread joint, x, y, difference, sum;
     double peak = 0;
-    correlation_.clear();
+    std::int64_t kinds = 0;
     for (const Pair& p : pairs_) {
       const bool swap = symmetric && p.i > p.j;
-      joint_.add((swap ? p.j : p.i) * side_ + (swap ? p.i : p.j), p.weight);
+      joint_.add(static_cast<std::int64_t>(swap ? p.j : p.i) << shift_ | (swap ? p.i : p.j), p.weight);
       first_.add(p.i, p.weight);
       (symmetric ? first_ : second_).add(p.j, p.weight);
       sum_.add(p.i + p.j, p.weight);
     }
-    joint_.drain([&](std::int64_t key, double w) {
-      const auto i = static_cast<std::int32_t>(key / side_), j = static_cast<std::int32_t>(key % side_);
-      if (symmetric) {  // twice in all: both cells, or the one on the diagonal two times
-        correlation_.add(i, j, i == j ? 2 * w : w);
-        if (i == j) {
+    correlation_.clear();
+    joint_.drain([&](std::int64_t key, auto w) {
+      const auto i = static_cast<std::int32_t>(key >> shift_);
+      const auto j = static_cast<std::int32_t>(key & ((std::int64_t{1} << shift_) - 1));
+      if (symmetric) {  // a pair counts twice: in both cells, or two times in the one on the diagonal
+        if (i == j)
           w *= 2;
-        } else {
-          joint.add(w);
-        }
+        else
+          joint_.into(joint, w);
+        correlation_.add(i, j, w);
       } else {
-        directed_.push_back({i, j, w});
+        directed_.push_back({i, j, static_cast<double>(w)});
       }
-      joint.add(w);
-      peak = std::max(peak, w);
+      joint_.into(joint, w);
+      peak = std::max(peak, static_cast<double>(w));
     });
-    first_.drain([&](std::int64_t, double w) { x.add(w); });
-    if (!symmetric) second_.drain([&](std::int64_t, double w) { y.add(w); });
-    sum_.drain([&](std::int64_t, double w) { sum.add(w); });
+    first_.drain([&](std::int64_t, auto w) {
+      first_.into(x, w);
+      ++kinds;
+    });
+    if (!symmetric) second_.drain([&](std::int64_t, auto w) { second_.into(y, w); });
+    sum_.drain([&](std::int64_t, auto w) { sum_.into(sum, w); });
     for (const Pair& p : pairs_) first_.add(p.i < p.j ? p.j - p.i : p.i - p.j, p.weight);
-    first_.drain([&](std::int64_t, double w) { difference.add(w); });
+    first_.drain([&](std::int64_t, auto w) { first_.into(difference, w); });
 
     const double all = symmetric ? 2 * total : total;
-    const double hxy = tidy(joint.entropy(all)), hx = tidy(x.entropy(all)), hy = symmetric ? hx : tidy(y.entropy(all));
+    const double bits = std::log2(total), all_bits = symmetric ? bits + 1 : bits;
+    const double hxy = joint.entropy(all, all_bits), hx = x.entropy(all, all_bits);
+    const double hy = symmetric ? hx : y.entropy(all, all_bits);
     const double most = std::max(hx, hy), information = 1 - std::exp(-2 * (hx + hy - hxy));
     const double sigma = std::sqrt(var_x / total) * std::sqrt(var_y / total);
     const double row[26] = {peak / all,
@@ -275,10 +207,10 @@ class Features {
                             hxy,
                             apart,
                             diff_var / total,
-                            tidy(difference.entropy(total)),
+                            difference.entropy(total, bits),
                             sums / total,
                             sum_var / total,
-                            tidy(sum.entropy(total)),
+                            sum.entropy(total, bits),
                             joint.squares / (all * all),
                             squares / total,
                             apart,
@@ -294,7 +226,7 @@ class Features {
                             prominence / total,
                             most == 0 ? 0 : (hxy - hx - hy) / most,
                             information > 0 ? std::sqrt(information) : 0,
-                            symmetric ? correlation_.value(settings_.flat_correlation) : directed_correlation()};
+                            symmetric ? correlation_.value(kinds, settings_.flat_correlation) : directed_correlation()};
     std::copy(row, row + 26, out);
   }
 
@@ -344,13 +276,14 @@ class Features {
     double total = 0, length = 0, levels = 0, emphasis[8] = {};
     for (const Item& e : items_) {
       const double i = static_cast<double>(e.level), j = static_cast<double>(e.size), w = e.weight;
-      const double ii = i * i, jj = j * j;
+      const double ii = i * i, jj = j * j, of_i = inverse_square_[e.level], of_j = inverse_square_[e.size];
       total += w;
       length += w * j;
       levels += w * i;
-      const double add[8] = {w / jj, w * jj, w / ii, w * ii, w / (ii * jj), w * ii / jj, w * jj / ii, w * ii * jj};
+      const double add[8] = {w * of_j,        w * jj,        w * of_i,      w * ii,
+                             w * of_i * of_j, w * ii * of_j, w * jj * of_i, w * ii * jj};
       for (int f = 0; f < 8; ++f) emphasis[f] += add[f];
-      joint_.add(e.level * (window_.cells + 1) + e.size, w);
+      joint_.add(e.level << shift_ | e.size, w);
       first_.add(e.level, w);
       second_.add(e.size, w);
     }
@@ -361,9 +294,9 @@ class Features {
       size_var += e.weight * b * b;
     }
     Spread joint, level, size;
-    joint_.drain([&](std::int64_t, double w) { joint.add(w); });
-    first_.drain([&](std::int64_t, double w) { level.add(w); });
-    second_.drain([&](std::int64_t, double w) { size.add(w); });
+    joint_.drain([&](std::int64_t, auto w) { joint_.into(joint, w); });
+    first_.drain([&](std::int64_t, auto w) { first_.into(level, w); });
+    second_.drain([&](std::int64_t, auto w) { second_.into(size, w); });
     for (int f = 0; f < 8; ++f) out[f] = emphasis[f] / total;
     const double rest[9] = {level.squares / total,
                             level.squares / (total * total),
@@ -372,7 +305,7 @@ class Features {
                             total / (voxels > 0 ? voxels : length),
                             level_var / total,
                             size_var / total,
-                            tidy(joint.entropy(total)),
+                            joint.entropy(total, std::log2(total)),
                             joint.squares / (total * total)};
     std::copy(rest, rest + 9, out + 8);
   }
@@ -529,10 +462,13 @@ class Features {
   const Window& window_;
   const MapSettings& settings_;
   std::int64_t side_;
+  Logarithms logarithms_;
   std::vector<std::uint16_t> level_;
+  int shift_;
   Tally joint_, first_, second_, sum_;
   Correlation correlation_;
   std::vector<Five> inverse_;
+  std::vector<double> inverse_square_;
   std::vector<Pair> pairs_, directed_;
   std::vector<std::int32_t> rows_, zone_;
   std::vector<std::int64_t> size_;
@@ -543,13 +479,12 @@ class Features {
   std::vector<Counted> counted_;
 };
 
-}  // namespace
-
-void map_features(Family family, const std::uint16_t* levels, const double* values, const Window& window,
-                  const MapSettings& settings, const std::int64_t* centres, const std::int64_t* targets,
-                  std::int64_t count, const std::int32_t* slots, double* out, std::int64_t size, int threads) {
+template <class Tally>
+void each_centre(Family family, const std::uint16_t* levels, const double* values, const Window& window,
+                 const MapSettings& settings, const std::int64_t* centres, const std::int64_t* targets,
+                 std::int64_t count, const std::int32_t* slots, double* out, std::int64_t size, int threads) {
   cpu::parallel_for(count, 4096, threads, [&](std::int64_t begin, std::int64_t end) {
-    Features features(family, window, settings);
+    Features<Tally> features(family, window, settings);
     double row[26];
     for (std::int64_t c = begin; c < end; ++c) {
       features.of(levels + centres[c], values ? values + centres[c] : nullptr, row);
@@ -557,6 +492,18 @@ void map_features(Family family, const std::uint16_t* levels, const double* valu
         if (slots[f] >= 0) out[slots[f] * size + targets[c]] = row[f];
     }
   });
+}
+
+}  // namespace
+
+void map_features(Family family, const std::uint16_t* levels, const double* values, const Window& window,
+                  const MapSettings& settings, const std::int64_t* centres, const std::int64_t* targets,
+                  std::int64_t count, const std::int32_t* slots, double* out, std::int64_t size, int threads) {
+  const bool weighted =
+      (family == Family::glcm && settings.pair_weights) || (family == Family::glrlm && settings.line_weights);
+  const bool many = Features<Counts>::joint_keys(family, window, settings) > Counts::kMostKeys;
+  (weighted || many ? each_centre<Weights> : each_centre<Counts>)(family, levels, values, window, settings, centres,
+                                                                  targets, count, slots, out, size, threads);
 }
 
 }  // namespace fastimg::radiomics

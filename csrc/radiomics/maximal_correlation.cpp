@@ -5,9 +5,7 @@
 #include "radiomics/glcm.hpp"
 
 namespace fastimg::radiomics {
-namespace {
-
-// Householder's reduction of a symmetric matrix to a tridiagonal one, of which only the values are wanted. Sums run
+// Only the eigenvalues are wanted. Sums run
 // over columns, so that the inner loops add rows to rows.
 void tridiagonal(std::vector<double>& a, std::int64_t n, std::vector<double>& diagonal, std::vector<double>& beside) {
   std::vector<double> v(n), p(n);
@@ -38,6 +36,8 @@ void tridiagonal(std::vector<double>& a, std::int64_t n, std::vector<double>& di
   for (std::int64_t i = 0; i < n; ++i) diagonal[i] = a[i * n + i];
   if (n > 1) beside[n - 2] = a[(n - 2) * n + n - 1];
 }
+
+namespace {
 
 // How many eigenvalues lie below x (Sturm's sequence).
 std::int64_t below(const std::vector<double>& diagonal, const std::vector<double>& beside, double x) {

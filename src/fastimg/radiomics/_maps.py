@@ -16,7 +16,7 @@ from . import _native
 from ._names import FEATURES, PEER
 from ._region import Levels, Region, levels_of, region_of
 from ._settings import Settings
-from ._texture import direction_weights, lengths_of, merges, offsets_of
+from ._texture import direction_weights, flat_correlation, lengths_of, merges, offsets_of
 
 __all__ = ["maps"]
 
@@ -214,7 +214,6 @@ def _options(region: Region, levels: Levels, settings: Settings) -> tuple[Any, .
     lines = _turned(offsets_of((1,), settings.dimension), settings)
     pair_weights = direction_weights(pairs, region, settings)
     line_weights = None if settings.weighting is None else lengths_of(lines, region, settings.weighting)
-    flat = 0.0 if peer and np.count_nonzero(levels.voxels) > 1 else 1.0
     volume = float(np.prod(region.spacing))
     return (
         levels.count,
@@ -226,7 +225,7 @@ def _options(region: Region, levels: Levels, settings: Settings) -> tuple[Any, .
         line_weights,
         settings.shift,
         volume,
-        flat,
+        flat_correlation(levels, settings),
     )
 
 

@@ -13,7 +13,17 @@ from . import _native
 from ._region import Levels, Region
 from ._settings import Settings
 
-__all__ = ["direction_weights", "glcm", "glrlm", "lengths_of", "merges", "ngldm_ngtdm", "offsets_of", "zones"]
+__all__ = [
+    "direction_weights",
+    "flat_correlation",
+    "glcm",
+    "glrlm",
+    "lengths_of",
+    "merges",
+    "ngldm_ngtdm",
+    "offsets_of",
+    "zones",
+]
 
 Array = npt.NDArray[Any]
 # What PyRadiomics adds inside logarithms: numpy.spacing(1).
@@ -76,7 +86,7 @@ def glcm(region: Region, levels: Levels, settings: Settings, *, threads: int) ->
     """25 IBSI features and the maximal correlation coefficient."""
     leaf = _dispatch.pick(levels.array, leaf="radiomics")
     offsets = offsets_of(settings.distances, settings.dimension)
-    rows = []
+    flat, rows = flat_correlation(levels, settings), []
     for part in _parts(levels, settings):
         counts = leaf.glcm(levels.array, levels.pad, offsets, part, levels.count, threads=threads)
         counts = _dispatch.move(counts, "cpu")
@@ -85,7 +95,7 @@ def glcm(region: Region, levels: Levels, settings: Settings, *, threads: int) ->
         matrices = _aggregated(counts, direction_weights(offsets, region, settings), settings)
         if len(matrices):
             features = _native.glcm_features(matrices, _epsilon(settings))
-            rows.append(np.column_stack([features, _maximal_correlation(matrices)]))
+            rows.append(np.column_stack([features, _maximal_correlation(matrices, flat)]))
     return np.concatenate(rows).mean(0) if rows else np.full(26, np.nan)
 
 
@@ -198,16 +208,22 @@ def _aggregated(counts: Array, weights: Array | None, settings: Settings) -> npt
     return np.ascontiguousarray(matrices[matrices.any(axis=(1, 2))], np.float64)
 
 
-def _maximal_correlation(matrices: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Second largest singular value of p(i, j) / sqrt(px(i) py(j)); 1 where only one level occurs."""
+def _maximal_correlation(matrices: npt.NDArray[np.float64], flat: float) -> npt.NDArray[np.float64]:
+    """Second largest singular value of p(i, j) / sqrt(px(i) py(j)); `flat` where only one level occurs."""
+    rows, columns = matrices.any(axis=2), matrices.any(axis=1)
     if (matrices == matrices.transpose(0, 2, 1)).all():
-        return _native.maximal_correlation(matrices)
-    present = matrices.any(axis=(0, 2)) | matrices.any(axis=(0, 1))
-    p = matrices[:, present][:, :, present]
-    p = p / p.sum(axis=(1, 2), keepdims=True)
-    if p.shape[1] < 2:
-        return np.ones(len(p))
-    px, py = p.sum(2), p.sum(1)
-    scale = np.sqrt(px[:, :, None] * py[:, None, :])
-    q = np.divide(p, scale, out=np.zeros_like(p), where=scale > 0)
-    return np.linalg.svd(q, compute_uv=False)[:, 1]
+        found = _native.maximal_correlation(matrices)
+    else:
+        present = (rows | columns).any(axis=0)
+        p = matrices[:, present][:, :, present]
+        p = p / p.sum(axis=(1, 2), keepdims=True)
+        scale = np.sqrt(p.sum(2)[:, :, None] * p.sum(1)[:, None, :])
+        q = np.divide(p, scale, out=np.zeros_like(p), where=scale > 0)
+        found = np.linalg.svd(q, compute_uv=False)[:, 1] if p.shape[1] > 1 else np.ones(len(p))
+    found[(rows | columns).sum(1) < 2] = flat
+    return found
+
+
+def flat_correlation(levels: Levels, settings: Settings) -> float:
+    """The maximal correlation where only one level occurs: 1; in PyRadiomics 0 if the region has others."""
+    return 0.0 if settings.compat == "pyradiomics" and np.count_nonzero(levels.voxels) > 1 else 1.0
