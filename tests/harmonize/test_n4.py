@@ -107,6 +107,10 @@ GOOD = phantom((8, 8, 8))[0]
         (lambda: fi.harmonize.n4(GOOD, np.zeros(GOOD.shape), shrink=1), "no positive voxel"),
         (lambda: fi.harmonize.n4(-GOOD, shrink=1), "no positive voxel"),
         (lambda: fi.harmonize.n4(GOOD, np.ones(3)), "mask"),
+        (lambda: fi.harmonize.n4(GOOD, weights=np.ones(3)), "weights"),
+        (lambda: fi.harmonize.n4(GOOD, shrink=1, weights=-np.ones(GOOD.shape)), "weights"),
+        (lambda: fi.harmonize.n4(GOOD, shrink=1, control_points=3), "control_points"),
+        (lambda: fi.harmonize.n4(GOOD, shrink=1, measure="mean"), "measure"),
     ],
 )
 def test_refusals(call, words):
@@ -114,6 +118,55 @@ def test_refusals(call, words):
         call()
 
 
-def test_a_gpu_image_is_refused_in_words():
-    with fi.testing.host_device() as put, pytest.raises(fi.errors.DeviceError, match="runs on the CPU"):
-        fi.harmonize.n4(put(GOOD))
+@pytest.mark.parametrize("options", [{}, {"weights": True}, {"threshold": 0.1, "measure": "float64"}])
+def test_on_every_device(put, get, options, monkeypatch):
+    from fastimg.harmonize._n4 import _cuda
+
+    if isinstance(put(np.zeros(1)), fi.testing.HostArray):
+        monkeypatch.setattr(_cuda, "_BLOCK", 32)  # a played device's threads are threads
+    image, mask = phantom((9, 8, 7))
+    options = {"shrink": 1, "iterations": (2, 1), "threshold": 0.0} | options
+    if "weights" in options:
+        options["weights"] = np.random.default_rng(0).random(image.shape).astype(np.float32)
+    expected = fi.harmonize.n4(image, mask, **options)
+    there = {name: put(value) if name == "weights" else value for name, value in options.items()}
+    seen = fi.harmonize.n4(put(image), put(mask), **there)
+    for one, other in zip(seen, expected, strict=True):
+        np.testing.assert_allclose(get(one), other, rtol=1e-5)
+
+
+def test_weights_equal_the_twin_and_leave_voxels_out():
+    image, mask = phantom((12, 11, 10))
+    weights = np.random.default_rng(1).random(image.shape).astype(np.float32)
+    expected, _ = twin.log_field(image, mask, (5, 3), 0, weights=weights)
+    _, field = fi.harmonize.n4(image, mask, shrink=1, iterations=(5, 3), threshold=0, weights=weights)
+    assert np.abs(np.log(field) - expected)[mask].max() < 2e-6
+    none = np.where(np.arange(10) < 5, 0.0, 1.0) * np.ones(image.shape)
+    _, field = fi.harmonize.n4(image, mask, shrink=1, iterations=(5,), weights=none)
+    _, other = fi.harmonize.n4(image, mask & (none > 0), shrink=1, iterations=(5,))
+    np.testing.assert_array_equal(field, other)
+
+
+def test_nan_is_left_out_by_choice():
+    image, mask = phantom((12, 11, 10))
+    holed = image.copy()
+    holed[3, 4, 5:8] = np.nan
+    corrected, field = fi.harmonize.n4(holed, mask, shrink=1, iterations=(4,), nan="ignore")
+    clean = np.where(np.isnan(holed), 0, image)
+    expected, other = fi.harmonize.n4(clean, mask, shrink=1, iterations=(4,))
+    np.testing.assert_array_equal(field, other)
+    np.testing.assert_array_equal(np.isnan(corrected), np.isnan(holed))
+    np.testing.assert_array_equal(corrected[~np.isnan(holed)], expected[~np.isnan(holed)])
+
+
+def test_control_points_are_itks():
+    sitk = pytest.importorskip("SimpleITK")
+    image, mask = phantom((16, 15, 14))
+    _, field = fi.harmonize.n4(image, mask, shrink=1, iterations=(4, 3), threshold=0, control_points=6)
+    n4 = sitk.N4BiasFieldCorrectionImageFilter()
+    n4.SetMaximumNumberOfIterations([4, 3])
+    n4.SetConvergenceThreshold(0)
+    n4.SetNumberOfControlPoints([6] * 3)
+    n4.Execute(sitk.GetImageFromArray(image), sitk.GetImageFromArray(mask.astype(np.uint8)))
+    log_field = sitk.GetArrayFromImage(n4.GetLogBiasFieldAsImage(sitk.GetImageFromArray(image)))
+    assert np.abs(np.log(field) - log_field)[mask].max() < 1e-4

@@ -64,6 +64,14 @@ def combat(put: Put) -> None:
             fitted.transform(image, batch=batch, covariates=covariates)
 
 
+def n4(put: Put) -> None:
+    z, y, x = np.ogrid[-1:1:5j, -1:1:6j, -1:1:7j]
+    image = (np.where(z * z + y * y + x * x < 1, 90, 40) * np.exp(0.2 * x + 0.1 * y)).astype(np.float32)
+    weights = put(np.ones(image.shape, np.float32))
+    fi.harmonize.n4(put(image), shrink=1, iterations=(1, 1), threshold=0, bins=16)
+    fi.harmonize.n4(put(image), shrink=1, iterations=(1,), threshold=0, bins=16, weights=weights)
+
+
 def chacha20(put: Put) -> None:
     seeds, signs = [bytes([i]) * 32 for i in range(3)], [1, -1, 1]
     for dtype, word in (
@@ -140,6 +148,7 @@ CASES: dict[str, Callable[[Put], None]] = {
     "combat": combat,
     "histogram": histogram,
     "map": map_,
+    "n4": n4,
     "texture": texture,
     "filter": filtered,
     "prefilter": resampled,
