@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 
 import numpy as np
 import pytest
 
 import fastimg as fi
 from fastimg.testing import harmonize as twin
+
+PLAYED = os.environ.get("FASTIMG_BENCH_DEVICE") == "host"
 
 WINDOW = "harmonize: window int16 to [0, 1], 78.6 M voxels"
 
@@ -50,6 +53,13 @@ def bench_window_simpleitk(case, ct_volume):
     )
 
 
+@pytest.mark.benchmark(group=WINDOW)
+def bench_window_skimage(case, ct_volume):
+    exposure = pytest.importorskip("skimage.exposure", reason="peer scikit-image is not installed")
+    work = lambda: exposure.rescale_intensity(ct_volume.array, (-160, 240), (0.0, 1.0))  # noqa: E731
+    case(work, tool="scikit-image", items=ct_volume.array.size, unit="voxel", rounds=2)
+
+
 SCALES = {"int16": "int16 CT, 78.6 M voxels", "float32": "float32, 78.6 M voxels"}
 
 
@@ -86,6 +96,74 @@ def bench_scale(request, benchmark, case, one_thread, ct_volume, name, dtype, to
     error = np.abs(function(small) - NUMPY[name](small)).max()
     least = array.nbytes * (2 if name == "zscore" or dtype == "int16" else 3) + out.nbytes
     case(lambda: function(array, out=out), nbytes=least, items=array.size, unit="voxel", error=error)
+
+
+@pytest.mark.parametrize("dtype", SCALES)
+@pytest.mark.parametrize("tool", ["fastimg", "scikit-image"])
+def bench_match(benchmark, case, one_thread, ct_volume, dtype, tool):
+    """A quarter of the volume: scikit-image sorts all voxels."""
+    benchmark.group = f"harmonize: match_histogram {dtype}, 19.7 M voxels"
+    image = np.ascontiguousarray(_volume(ct_volume, dtype)[:75])
+    reference = (image[::-1] // 2 if dtype == "int16" else image[::-1] * np.float32(0.5)) + image.dtype.type(100)
+    if tool == "scikit-image":
+        exposure = pytest.importorskip("skimage.exposure", reason="peer scikit-image is not installed")
+        case(lambda: exposure.match_histograms(image, reference), tool=tool, items=image.size, unit="voxel", rounds=1)
+        return
+    out = np.empty(image.shape, np.float32)
+    least = (2 if dtype == "int16" else 3) * image.nbytes + out.nbytes + reference.nbytes
+    work = lambda: fi.harmonize.match_histogram(image, reference, out=out)  # noqa: E731
+    case(work, nbytes=least, items=image.size, unit="voxel")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", SCALES)
+@pytest.mark.parametrize("name", [*NUMPY, "match_histogram"])
+def bench_threads(benchmark, case, ct_volume, name, dtype, threads):
+    """Each group holds one and two threads of fastimg: run on two cores."""
+    benchmark.group = f"harmonize, threads: {name} {SCALES[dtype]}"
+    array = _volume(ct_volume, dtype)
+    out = np.empty(array.shape, np.float32)
+    function = getattr(fi.harmonize, name)
+    rest = (fi.Histogram.of(array[:20]),) if name == "match_histogram" else ()
+    tool = "fastimg" if threads == 2 else "fastimg, 1 thread"
+    work = lambda: function(array, *rest, out=out, threads=threads)  # noqa: E731
+    case(work, tool=tool, nbytes=array.nbytes + out.nbytes, items=array.size, unit="voxel")
+
+
+CLAHE = "harmonize: CLAHE 128^3 uint16, 16^3 tiles"
+
+
+@pytest.mark.parametrize("tool", ["fastimg", "scikit-image"])
+def bench_clahe(benchmark, case, one_thread, tool):
+    benchmark.group = CLAHE
+    image = np.random.default_rng(0).gamma(2, 4000, (128, 128, 128)).clip(0, 65535).astype(np.uint16)
+    exposure = pytest.importorskip("skimage.exposure", reason="peer scikit-image is not installed")
+    if tool == "scikit-image":
+        case(lambda: exposure.equalize_adapthist(image, 16), tool=tool, items=image.size, unit="voxel", rounds=2)
+        return
+    small = np.ascontiguousarray(image[:32, :32, :32])
+    error = np.abs(fi.harmonize.clahe(small, tile=16) - exposure.equalize_adapthist(small, 16)).max()
+    work = lambda: fi.harmonize.clahe(image, tile=16)  # noqa: E731
+    case(work, nbytes=3 * image.nbytes, items=image.size, unit="voxel", error=error)
+
+
+TISSUE = "harmonize: fuzzy c-means scale, 96^3 float32"
+
+
+@pytest.mark.parametrize("tool", ["fastimg", "intensity-normalization"])
+def bench_fcm(benchmark, case, one_thread, tool):
+    benchmark.group = TISSUE
+    rng = np.random.default_rng(0)
+    parts = [rng.normal(mean, sd, 96**3 // 3) for mean, sd in ((200, 30), (600, 60), (950, 40))]
+    image = np.concatenate(parts).astype(np.float32).clip(1).reshape(96, 96, 96)
+    if tool == "fastimg":
+        work = lambda: fi.harmonize.FCM().fit_transform(image)  # noqa: E731
+        case(work, nbytes=3 * image.nbytes, items=image.size, unit="voxel")
+        return
+    peer = pytest.importorskip("intensity_normalization", reason="peer intensity-normalization is not installed")
+    wrapped = peer.adapters.images.NumpyImageAdapter(image)
+    work = lambda: peer.normalizers.individual.fcm.FCMNormalizer().fit_transform(wrapped)  # noqa: E731
+    case(work, tool=tool, items=image.size, unit="voxel", rounds=1)
 
 
 NYUL = "harmonize: Nyul fit and apply, 256^3 float32, a volume"
@@ -246,3 +324,104 @@ def bench_n4(benchmark, case, one_thread, head, threshold, tool):
         error=error,
         rounds=3,
     )
+
+
+# On a GPU: inputs and outputs lie on the device; peers are the same steps in CuPy.
+
+
+def _gpu_ct(gpu, dtype):
+    shape = gpu.size((300, 512, 512), (6, 16, 16))
+    rng = np.random.default_rng(0)
+    z = np.linspace(-1, 1, shape[1])
+    plane = np.where(z[:, None] ** 2 + (z[None] / 1.3) ** 2 < 0.5, 40, -1000) + rng.normal(0, 22, shape[1:])
+    array = np.broadcast_to(plane, shape) + rng.normal(0, 10, (shape[0], 1, 1))
+    return gpu(array.astype(dtype))
+
+
+MAPS = {"window": 2, "zscore": 3, "percentile": 3}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", SCALES)
+@pytest.mark.parametrize("name", MAPS)
+def bench_gpu_scale(benchmark, gpu_case, gpu, name, dtype):
+    benchmark.group = f"harmonize on a GPU: {name} {SCALES[dtype]}"
+    array = _gpu_ct(gpu, dtype)
+    out = gpu.xp.empty(array.shape, np.float32)
+    function = getattr(fi.harmonize, name)
+    readings = MAPS[name] - 1
+    least = readings * array.nbytes + out.nbytes
+    gpu_case(lambda: function(array, out=out), nbytes=least, items=array.size, unit="voxel")
+
+
+def _cupy_scale(xp, name, array):
+    if name == "window":
+        return ((xp.clip(array, -160, 240) + np.float32(160)) * np.float32(1 / 400)).astype(np.float32)
+    if name == "zscore":
+        wide = array.astype(np.float32)
+        return (wide - wide.mean(dtype=np.float64).astype(np.float32)) / wide.std(dtype=np.float64).astype(np.float32)
+    low, high = xp.percentile(array, xp.asarray((1.0, 99.0)))
+    return ((xp.clip(array, low, high) - low) / (high - low)).astype(np.float32)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(PLAYED, reason="the peer is CuPy")
+@pytest.mark.parametrize("dtype", SCALES)
+@pytest.mark.parametrize("name", MAPS)
+def bench_gpu_scale_cupy(benchmark, gpu_case, gpu, name, dtype):
+    benchmark.group = f"harmonize on a GPU: {name} {SCALES[dtype]}"
+    array = _gpu_ct(gpu, dtype)
+    gpu_case(lambda: _cupy_scale(gpu.xp, name, array), tool="CuPy", items=array.size, unit="voxel", batches=7)
+
+
+@pytest.mark.gpu
+@pytest.mark.benchmark(group="harmonize on a GPU: Nyul transform, 256^3 float32")
+def bench_gpu_nyul(gpu_case, gpu):
+    shape = gpu.size((256, 256, 256), (8, 9, 10))
+    array = gpu(np.random.default_rng(0).gamma(4, 60, shape).astype(np.float32))
+    nyul = fi.harmonize.Nyul().fit([array])
+    out = gpu.xp.empty(array.shape, np.float32)
+    gpu_case(lambda: nyul.transform(array, out=out), nbytes=3 * array.nbytes, items=array.size, unit="voxel")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(PLAYED, reason="the peer is CuPy")
+@pytest.mark.benchmark(group="harmonize on a GPU: Nyul transform, 256^3 float32")
+def bench_gpu_nyul_cupy(gpu_case, gpu):
+    xp = gpu.xp
+    array = gpu(np.random.default_rng(0).gamma(4, 60, (256, 256, 256)).astype(np.float32))
+    percentiles = xp.asarray(fi.harmonize.Nyul().percentiles)
+
+    def work():
+        own = xp.percentile(array, percentiles)
+        return xp.interp(array.ravel(), own, percentiles).astype(np.float32)
+
+    gpu_case(work, tool="CuPy percentile, interp", items=array.size, unit="voxel", batches=7)
+
+
+@pytest.mark.gpu
+@pytest.mark.benchmark(group="harmonize on a GPU: N4 256^3, shrink 4, 4 x 50 iterations (bar: below 50 ms)")
+def bench_gpu_n4(gpu_case, gpu, head, monkeypatch):
+    from fastimg.harmonize._n4 import _cuda
+
+    image, mask = head
+    options = {"shrink": 4, "iterations": (50, 50, 50, 50), "threshold": 0.0}
+    if PLAYED:
+        monkeypatch.setattr(_cuda, "_BLOCK", 32)
+        image, mask = image[::24, ::24, ::24].copy(), mask[::24, ::24, ::24].copy()
+        options = {"shrink": 1, "iterations": (1,), "threshold": 0.0}
+    on_host = fi.harmonize.n4(image, mask, **options)[1]
+    there, inside = gpu(image), gpu(mask)
+    seen = fi._dispatch.move(fi.harmonize.n4(there, inside, **options)[1], "cpu")
+    error = np.abs(np.log(np.asarray(seen)) - np.log(on_host))[mask].max()
+    work = lambda: fi.harmonize.n4(there, inside, **options)  # noqa: E731
+    gpu_case(work, nbytes=3 * image.nbytes, items=image.size, unit="voxel", error=error, batches=11)
+
+
+@pytest.mark.gpu
+@pytest.mark.benchmark(group="harmonize on a GPU: CLAHE 256^3 uint16, 32^3 tiles")
+def bench_gpu_clahe(gpu_case, gpu):
+    shape = gpu.size((256, 256, 256), (8, 9, 10))
+    image = gpu(np.random.default_rng(0).gamma(2, 4000, shape).clip(0, 65535).astype(np.uint16))
+    tile = gpu.size(32, 4)
+    gpu_case(lambda: fi.harmonize.clahe(image, tile=tile), nbytes=3 * image.nbytes, items=image.size, unit="voxel")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -99,3 +101,100 @@ def bench_moments(case, one_thread, real_volume):
 def bench_moments_numpy(case, real_volume):
     work = lambda: (real_volume.mean(), real_volume.var(), real_volume.min(), real_volume.max())  # noqa: E731
     case(work, tool="numpy", items=real_volume.size, unit="voxel", rounds=2)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("what", ["count int16", "quantile float32", "moments float32"])
+def bench_threads(benchmark, case, ct_volume, real_volume, what, threads):
+    """Each group holds one and two threads of fastimg: run on two cores."""
+    benchmark.group = f"histogram, threads: {what}, 78.6 M voxels"
+    work, array = {
+        "count int16": (lambda: fi.Histogram.of(ct_volume.array, threads=threads), ct_volume.array),
+        "quantile float32": (lambda: fi.histogram.quantile(real_volume, LEVELS, threads=threads), real_volume),
+        "moments float32": (lambda: fi.histogram.moments(real_volume, threads=threads), real_volume),
+    }[what]
+    tool = "fastimg" if threads == 2 else "fastimg, 1 thread"
+    case(work, tool=tool, nbytes=array.nbytes, items=array.size, unit="voxel")
+
+
+# On a GPU. Counting alone, the counts left on the device; and the public call, whose counts come to the host.
+
+PLAYED = os.environ.get("FASTIMG_BENCH_DEVICE") == "host"
+GPU = {
+    "int16": "histogram on a GPU: int16, a bin a value, 1 GiB (bar: 80 % of copy)",
+    "float32": "histogram on a GPU: float32 into 256 fixed bins, 1 GiB (bar: 80 % of copy)",
+}
+
+
+def _gpu_values(gpu, dtype):
+    """Noise around two tissues, as a CT has: 1 GiB, or a few thousand values."""
+    size = gpu.size((1 << 30) // np.dtype(dtype).itemsize, 5000)
+    part = np.random.default_rng(0).normal(0, 20, min(size, 1 << 22))
+    part = np.where(np.arange(part.size) // 300 % 3 == 0, part + 40, part / 4 - 1000).astype(dtype)
+    return gpu.xp.tile(gpu(part), -(-size // part.size))[:size]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", GPU)
+def bench_gpu_count(benchmark, gpu_case, gpu, dtype):
+    from fastimg.histogram import _cuda
+
+    benchmark.group = GPU[dtype]
+    values = _gpu_values(gpu, dtype)
+    if dtype == "int16":
+        first = _cuda._busiest(values, None, -32768, 1 << 16)
+        work = lambda: _cuda.count("direct", values, None, 1 << 16, np.int64(-32768), first=first)  # noqa: E731
+    else:
+        borders = (np.float64(-1024), np.float64(1024), np.float64(256 / 2048), np.int32(256))
+        work = lambda: _cuda.count("fixed", values, None, 259, *borders)  # noqa: E731
+    error = abs(int(gpu.xp.asarray(work()).sum()) - values.size)
+    gpu_case(work, nbytes=values.nbytes, items=values.size, unit="voxel", error=error)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", GPU)
+def bench_gpu_count_public(benchmark, gpu_case, gpu, dtype):
+    benchmark.group = GPU[dtype]
+    values = _gpu_values(gpu, dtype)
+    bins = {} if dtype == "int16" else {"bins": 256, "range": (-1024, 1024)}
+    work = lambda: fi.Histogram.of(values, **bins)  # noqa: E731
+    gpu_case(work, tool="fastimg, counts on the host", nbytes=values.nbytes, items=values.size, unit="voxel")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(PLAYED, reason="the peer is CuPy")
+@pytest.mark.parametrize("dtype", GPU)
+def bench_gpu_count_cupy(benchmark, gpu_case, gpu, dtype):
+    benchmark.group = GPU[dtype]
+    values = _gpu_values(gpu, dtype)
+    bins = np.arange(-1100, 200) if dtype == "int16" else 256
+    span = None if dtype == "int16" else (-1024, 1024)
+    edges = gpu.xp.asarray(bins) if dtype == "int16" else bins
+    work = lambda: gpu.xp.histogram(values, edges, span)  # noqa: E731
+    gpu_case(work, tool="CuPy histogram", nbytes=values.nbytes, items=values.size, unit="voxel", batches=5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("what", ["quantile", "moments"])
+def bench_gpu_statistics(benchmark, gpu_case, gpu, what):
+    benchmark.group = f"histogram on a GPU: {what} of float32, 1 GiB"
+    values = _gpu_values(gpu, "float32")
+    work = {
+        "quantile": lambda: fi.histogram.quantile(values, LEVELS),
+        "moments": lambda: fi.histogram.moments(values),
+    }[what]
+    gpu_case(work, nbytes=values.nbytes, items=values.size, unit="voxel")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(PLAYED, reason="the peer is CuPy")
+@pytest.mark.parametrize("what", ["quantile", "moments"])
+def bench_gpu_statistics_cupy(benchmark, gpu_case, gpu, what):
+    benchmark.group = f"histogram on a GPU: {what} of float32, 1 GiB"
+    values = _gpu_values(gpu, "float32")
+    xp = gpu.xp
+    work = {
+        "quantile": lambda: xp.quantile(values, xp.asarray(LEVELS)),
+        "moments": lambda: (values.mean(), values.var(), values.min(), values.max()),
+    }[what]
+    gpu_case(work, tool="CuPy", nbytes=values.nbytes, items=values.size, unit="voxel", batches=5)

@@ -113,6 +113,7 @@ class _CupyBackend:
         except self.xp.cuda.runtime.CUDARuntimeError as error:
             raise DeviceError(f"no CUDA device can be used: {error}") from error
         self._modules: dict[tuple[str, str], Any] = {}
+        self._entries: dict[tuple[str, str], Any] = {}
 
     def launch(
         self,
@@ -123,11 +124,16 @@ class _CupyBackend:
         arguments: tuple[Any, ...],
         shared: int,
     ) -> None:
+        kernel = self._entries.get((file, entry))
+        if kernel is not None:
+            kernel(grid, block, arguments, shared_mem=shared)
+            return
         key = (file, entry if "FASTIMG_WANTED" in source(file) else "")
         module = self._modules.get(key)
         if module is None:
             module = self._modules[key] = self.xp.RawModule(code=source(file), options=options(entry))
-        module.get_function(entry)(grid, block, arguments, shared_mem=shared)
+        kernel = self._entries[file, entry] = module.get_function(entry)
+        kernel(grid, block, arguments, shared_mem=shared)
 
     def to_host(self, array: Any) -> Any:
         return self.xp.asnumpy(array)

@@ -1,0 +1,144 @@
+"""What every image scale does with input that is odd but right, and with input that is wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fastimg as fi
+
+H = fi.harmonize
+
+
+def brain():
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(m, s, n) for m, s, n in ((200, 30, 300), (600, 50, 500), (900, 40, 520))])
+    rng.shuffle(values)
+    return values.round().astype(np.int16).reshape(10, 11, 12)
+
+
+# name -> call of (image, mask)
+SCALES = {
+    "zscore": lambda image, mask=None, **more: H.zscore(image, mask, **more),
+    "robust_zscore": lambda image, mask=None, **more: H.robust_zscore(image, mask, **more),
+    "percentile": lambda image, mask=None, **more: H.percentile(image, mask, **more),
+    "minmax": lambda image, mask=None, **more: H.minmax(image, mask, **more),
+    "clahe": lambda image, mask=None, **more: H.clahe(image, mask, tile=5, **more),
+    "nyul": lambda image, mask=None, **more: H.Nyul().fit([brain()]).transform(image, mask=mask, **more),
+    "match": lambda image, mask=None, **more: H.match_histogram(image, brain() * 2, mask=mask, **more),
+    "match in pieces": lambda image, mask=None, **more: H.match_histogram(image, brain(), mask=mask, points=9, **more),
+    "match above the mean": lambda image, mask=None, **more: H.match_histogram(
+        image, brain(), mask=mask, points=9, above_mean=True, **more
+    ),
+    "whitestripe": lambda image, mask=None, **more: H.WhiteStripe().fit_transform(image, mask=mask, **more),
+    "fcm": lambda image, mask=None, **more: H.FCM().fit_transform(image, mask=mask, **more),
+    "kde": lambda image, mask=None, **more: H.KDE().fit_transform(image, mask=mask, **more),
+    "lsq": lambda image, mask=None, **more: H.LSQ().fit([brain()]).transform(image, mask=mask, **more),
+    "n4": lambda image, mask=None, **more: H.n4(image, mask, shrink=1, iterations=(2,), **more)[0],
+}
+EVERY = pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_strides_byte_order_and_read_only_change_nothing(scale, dtype):
+    image = brain().astype(dtype)
+    expected = scale(image)
+    wide = np.zeros((20, 11, 24), dtype)
+    wide[::2, :, ::2] = image
+    turned = np.ascontiguousarray(image.T).T
+    frozen = image.copy()
+    frozen.flags.writeable = False
+    for same in (wide[::2, :, ::2], turned, frozen, image.astype(image.dtype.newbyteorder(">"))):
+        before = same.copy()
+        np.testing.assert_array_equal(scale(same), expected)
+        np.testing.assert_array_equal(same, before)  # inputs are never written
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_a_constant_image_is_refused(scale, dtype):
+    words = r"one value|no contrast|as many|equal|none"
+    with pytest.raises(fi.errors.ArgumentError, match=words):
+        scale(np.full((4, 5, 6), 7, dtype))
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_an_empty_mask_is_refused(scale, dtype):
+    image = brain().astype(dtype)
+    with pytest.raises(fi.errors.ArgumentError, match=r"no voxel|empty|no finite|no positive|none"):
+        scale(image, np.zeros(image.shape, bool))
+
+
+@EVERY
+def test_a_mask_of_another_shape_is_refused(scale):
+    with pytest.raises(fi.errors.ArgumentError, match="shape"):
+        scale(brain(), np.ones((3, 3), bool))
+
+
+@EVERY
+def test_nan_is_refused_or_ignored_and_never_spreads(scale):
+    image = brain().astype(np.float32)
+    image[3, 4, 5] = np.nan
+    with pytest.raises(fi.errors.ArgumentError, match="NaN"):
+        scale(image)
+    with pytest.raises(fi.errors.ArgumentError, match="NaN"):
+        scale(image, nan="raise")
+    seen = scale(image, nan="ignore")
+    np.testing.assert_array_equal(np.isnan(seen), np.isnan(image))
+    with pytest.raises(fi.errors.ArgumentError, match="nan"):
+        scale(image, nan="drop")
+
+
+@EVERY
+def test_padding_of_an_image_does_not_count(scale):
+    array = brain()
+    padding = np.zeros(array.shape, bool)
+    padding[:, :2] = True
+    one, two = (np.where(padding, np.int16(value), array) for value in (30000, 3))
+    seen, other = (scale(fi.Image(dirty, padding=padding)).array[:, 2:] for dirty in (one, two))
+    np.testing.assert_array_equal(seen, other)
+
+
+@EVERY
+def test_one_slice(scale):
+    image = brain()[:1].repeat(12, axis=1)
+    if scale is SCALES["n4"]:
+        with pytest.raises(fi.errors.ArgumentError, match="every axis needs 2"):
+            scale(image)
+        return
+    assert np.isfinite(scale(image)).all()
+
+
+@EVERY
+def test_arrays_of_two_devices_are_refused(scale):
+    with fi.testing.host_device() as put, pytest.raises(fi.errors.DeviceError, match="different devices"):
+        scale(brain(), put(np.ones((10, 11, 12), bool)))
+
+
+def test_units():
+    with pytest.raises(fi.errors.ArgumentError, match="not HU"):
+        H.window(fi.Image(brain(), unit="arbitrary"))
+    ct, mr = (fi.Histogram.of(fi.Image(brain(), unit=unit)) for unit in ("HU", "arbitrary"))
+    with pytest.raises(fi.errors.ArgumentError, match="HU"):
+        ct + mr
+    seen = H.match_histogram(fi.Image(brain(), unit="arbitrary"), fi.Image(brain(), unit="HU"))
+    assert seen.unit == "HU"
+
+
+def test_matching_is_scikit_images():
+    exposure = pytest.importorskip("skimage.exposure", reason="peer scikit-image is not installed")
+    image, reference = brain(), (brain()[::-1].astype(np.int32) * 3 // 2 + 7).astype(np.int16)
+    expected = exposure.match_histograms(image, reference)
+    np.testing.assert_allclose(H.match_histogram(image, reference), expected, rtol=1e-6, atol=1e-3)
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_matching_in_pieces_is_close_to_simpleitks(above):
+    sitk = pytest.importorskip("SimpleITK", reason="peer SimpleITK is not installed")
+    image, reference = brain().astype(np.float32), brain()[::-1].astype(np.float32) ** 1.1
+    theirs = sitk.HistogramMatching(*map(sitk.GetImageFromArray, (image, reference)), 4096, 7, above)
+    seen = H.match_histogram(image, reference, points=9, above_mean=above)
+    # it takes quantiles from bins, 1/4096 of the range each
+    assert np.abs(seen - sitk.GetArrayFromImage(theirs)).max() < 0.006 * np.ptp(reference)
