@@ -48,6 +48,7 @@ CODES: dict[str, Code] = {
     "localizer": Code("info", "A localizer (scout) image."),
     "single-slice": Code("info", "The series has one slice."),
     "no-geometry": Code("warning", "Positions, orientation or pixel spacing are missing."),
+    "detector-spacing": Code("warning", "Millimetres are those at the detector or on a film, not in the patient."),
     "mixed-attributes": Code("error", "Slices of one volume differ in size or pixel format."),
     "decode-failed": Code("error", "Pixel data cannot be decoded."),
     "unsupported-syntax": Code("error", "No decoder for this transfer syntax."),

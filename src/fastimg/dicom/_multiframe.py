@@ -14,6 +14,7 @@ from ..errors import FormatError
 from ..findings import Finding
 from . import _native
 from ._axes import Candidate, arranged
+from ._flat import frame_times, is_flat
 from ._geometry import affine_from_parts, normal_of, spacing_of, stack
 from ._layout import Layout
 from ._units import ValueMap, value_map
@@ -42,6 +43,10 @@ def frames_of(row: dict[str, Any], layout: Layout, chosen: Sequence[int] | None 
     base = value_map(row, layout.path)
     maps = [base] * layout.frames
     order = list(range(layout.frames))
+    if is_flat(row):  # a cine: frames are times
+        affine = affine_from_parts(np.array([1.0, 0, 0, 0, 1, 0]), spacing_of(row), np.array([0.0, 0, 1]), np.zeros(3))
+        times = frame_times(layout.path, layout.frames)
+        return Frames(order, maps, affine, leading=(layout.frames,), dims=("t",), coords={"t": times})
     orientation = row["image_orientation"]
     normal = None if orientation is None else normal_of(orientation)
     offsets = row["grid_frame_offsets"]

@@ -16,6 +16,7 @@ from ..errors import ArgumentError, FormatError, GeometryError
 from ..findings import CODES, Finding
 from ..image import Image
 from ._decode import decode_slices
+from ._flat import described, is_flat
 from ._geometry import affine_of
 from ._layout import Layout, layout_of
 from ._multiframe import frames_of
@@ -91,7 +92,9 @@ def read(
         (z, y, x), slices along +normal; leading axes "t", "echo", "b" or "channel" where there are several. Unit "HU"
         for CT, "Bq/mL" or "SUV" for PET, "Gy" for dose, else "arbitrary". Value = slope * stored + intercept in
         float64, rounded once; a modality LUT is applied. `padding` is True where the stored value is the header's
-        padding value. `metadata["findings"]` holds the findings as dictionaries;
+        padding value. Projections have `metadata["presentation_intent"]` and `metadata["spacing_source"]`: "detector" where
+        millimetres are those of ImagerPixelSpacing; ultrasound has `metadata["regions"]` and spacing "regions" where it is
+        calibrated; of a cine the frames are the axis "t" (ms). `metadata["findings"]` holds the findings as dictionaries;
         `metadata["frame_of_reference_uid"]` is what `read_masks` checks (a UID: drop it before an export). MONOCHROME1 is
         about display: values are as stored. A gantry tilt is a sheared affine.
 
@@ -168,6 +171,9 @@ def _assemble(series: Series, *, fresh: bool, threads: int | None, suv: bool) ->
         rows = table.to_pylist()
         for again in group_rows(table, Path()):
             findings += [f for f in again.findings if f not in findings]
+        rows = [
+            described(row, str(path))[0] if is_flat(row) else row for row, path in zip(rows, series.files, strict=True)
+        ]
     for row, path in zip(rows, series.files, strict=True):
         if row["status"] != "image":
             raise FormatError(f"{row['finding'] or 'not-image'}: {path.name}: {row['detail'] or 'not an image'}")
@@ -331,6 +337,10 @@ def _metadata(volume: Volume) -> dict[str, Any]:
         "thickness",
         "lossy",
         "frame_of_reference_uid",
+        "presentation_intent",
+        "spacing_source",
+        "magnification",
+        "regions",
     )
     kept = {name: row[name] for name in names if row.get(name) is not None}
     kept["findings"] = [Finding(f.code, f.message, f.where, f.details).to_dict() for f in volume.findings]

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import ArgumentError
 from ..findings import Finding
 from ._axes import Candidate, arranged
+from ._flat import described, is_flat
 from ._geometry import normal_of, stack
 from ._scan import scan
 
@@ -96,7 +97,7 @@ def series(root_or_table: Any, *, threads: int | None = None) -> list[Series]:
 
     Files of one series are one volume where orientation, frame of reference and image type agree; positions that repeat
     make leading axes (b-value, inversion time, echo, time) where elements tell the repetitions apart. A multi-frame file is a
-    volume of its own. Nothing is averaged: gaps, uneven distances, duplicates, tilt and mixed orientations become
+    volume of its own, or several where it holds stacks of several orientations; so is each projection or ultrasound image. Nothing is averaged: gaps, uneven distances, duplicates, tilt and mixed orientations become
     findings that name the slice.
 
     Parameters
@@ -145,7 +146,9 @@ def _volumes(rows: list[dict[str, Any]], root: Path) -> list[Series]:
     plain: list[Series] = []
     slices: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        if row["status"] == "image" and not _multi_frame(row):
+        if row["status"] == "image" and is_flat(row):
+            plain.append(_projection(row, root))
+        elif row["status"] == "image" and not _multi_frame(row):
             slices[_key(row)].append(row)
         else:
             plain += _several(row, root)
@@ -215,6 +218,14 @@ def _several(row: dict[str, Any], root: Path) -> list[Series]:
             one.findings.append(Finding("mixed-orientation", text, one.files[0].name, {"stacks": len(stacks)}))
         found.append(one)
     return found
+
+
+def _projection(row: dict[str, Any], root: Path) -> Series:
+    """A projection or an ultrasound image: each file is an image of its own."""
+    row, findings = described(row, str(root / row["path"]))
+    result = _one(row, root)
+    result.findings = findings + result.findings
+    return result
 
 
 def _one(row: dict[str, Any], root: Path) -> Series:
