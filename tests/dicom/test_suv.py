@@ -139,3 +139,61 @@ def test_philips_counts_through_activity(tmp_path):
     expected = suv_inputs(header(tmp_path / "b"))[0].factor
     d.private_block(0x7053, "Philips PET Private Group", create=True).add_new(0x09, "DS", "2.5")
     assert suv_inputs(d)[0].factor == pytest.approx(2.5 * expected)
+
+
+@pytest.mark.parametrize(
+    ("change_of", "expected"),
+    [("GE scan time", "same"), ("Philips factor", 0.00038), ("Philips activity", "same"), ("GML of lean body mass", "SUVType"),
+     ("two drugs", "one radiopharmaceutical"), ("weights differ", "one patient weight"),
+     ("creator of another maker", "SUV and activity factors"), ("bed two first", "same")],
+)  # fmt: skip
+def test_read_knows_private_elements_and_what_differs_between_slices(tmp_path, change_of, expected):
+    """In whole series, through `read`: factors and scan times of the makers, and contradictions between slices."""
+    written, _ = fi.synth.pet_series(tmp_path, slices=3, size=8)
+    plain = fi.dicom.read(tmp_path).array
+    factor = suv_inputs(pydicom.dcmread(written.files[0]))[0].factor
+    for k, file in enumerate(written.files):
+        d = pydicom.dcmread(file)
+        if change_of == "GE scan time":
+            d.SeriesTime = "170000"
+            d.private_block(0x0009, "GEMS_PETD_01", create=True).add_new(0x0D, "DT", "20210304100000.00")
+        elif change_of == "bed two first":  # slices are in order of position, not of time
+            d.AcquisitionTime = ("100600", "100300", "100000")[k]
+        elif change_of.startswith("Philips"):
+            d.Units = "CNTS"
+            block = d.private_block(0x7053, "Philips PET Private Group", create=True)
+            block.add_new(*((0x00, "DS", "0.00038") if "factor" in change_of else (0x09, "DS", "1.0")))
+        elif change_of == "creator of another maker":
+            d.Units = "CNTS"
+            d.private_block(0x7053, "ACME", create=True).add_new(0x00, "DS", "0.00038")
+        elif change_of == "GML of lean body mass":
+            d.Units, d.SUVType = "GML", "LBM"
+        elif change_of == "two drugs":
+            d[DRUG].value.append(copy.deepcopy(d[DRUG][0]))
+        elif k == 1:
+            d.PatientWeight = "71"
+        d.save_as(file)
+    if expected == "same":
+        np.testing.assert_allclose(fi.dicom.read(tmp_path, suv=True).array, plain * factor, rtol=1e-6)
+    elif isinstance(expected, float):
+        np.testing.assert_allclose(fi.dicom.read(tmp_path, suv=True).array, plain * expected, rtol=1e-6)
+    else:
+        with pytest.raises(fi.errors.FormatError, match=rf"suv-missing: .*{expected}"):
+            fi.dicom.read(tmp_path, suv=True)
+
+
+def test_a_run_keeps_activity_where_suv_is_missing_and_says_so(tmp_path):
+    from fastimg.pipeline._pool import InProcess
+
+    written, _ = fi.synth.pet_series(tmp_path / "in", slices=12, size=32)
+    for file in written.files:
+        d = pydicom.dcmread(file)
+        d.PatientWeight = "0"
+        d.save_as(file)
+    fi.ingest(tmp_path / "in", tmp_path / "c", InProcess(), key=b"0" * 32)
+    (case,) = fi.Cohort.open(tmp_path / "c").cases()
+    assert case.state == "warned"
+    (finding,) = [f for f in case.findings if f.code == "suv-missing"]
+    assert "weight" in finding.message
+    assert case.image().unit == "Bq/mL"
+    assert case.metadata.get("suv_factor") is None

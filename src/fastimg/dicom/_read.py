@@ -24,7 +24,7 @@ from ._padding import Range, padded, padding_of
 from ._real_world import PARAMETRIC_MAP, check_wanted, chosen_maps
 from ._scan import describe
 from ._series import Series, group_rows
-from ._suv import suv_factor
+from ._suv import series_factor
 from ._units import ValueMap, exact_dtype, narrowed, unit_of, value_map
 
 __all__ = ["read"]
@@ -229,15 +229,11 @@ def _multi_frame(row: dict[str, Any], layout: Layout, series: Series) -> Volume:
 def _apply_suv(volume: Volume, rows: list[dict[str, Any]]) -> None:
     if volume.row["modality"] != "PT":
         raise ArgumentError(f"suv: only PET has it, the series is {volume.row['modality'] or 'of unknown modality'}")
-    factors = []
-    for row in rows:
-        factor, finding = suv_factor(row)
-        if factor is None:
-            assert finding is not None
-            raise FormatError(f"{finding.code}: {finding.message}")
-        factors.append(factor)
-    factors = factors if len(factors) == len(volume.maps) else factors[:1] * len(volume.maps)
-    volume.maps = [one.scaled(factor) for one, factor in zip(volume.maps, factors, strict=True)]
+    factor, finding = series_factor(rows, volume.layouts[0].path)
+    if factor is None:
+        assert finding is not None
+        raise FormatError(f"{finding.code}: {finding.message}")
+    volume.maps = [one.scaled(factor) for one in volume.maps]
 
 
 def _apply_real_world(volume: Volume, wanted: bool | int | str | None) -> None:

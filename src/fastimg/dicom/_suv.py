@@ -9,7 +9,7 @@ Values in DICOM"; PS3.3 C.8.9.1 and C.8.9.2.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from fastimg.findings import Finding
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["SuvInputs", "by_weight", "suv_factor", "suv_inputs"]
+__all__ = ["SuvInputs", "by_weight", "series_factor", "suv_factor", "suv_inputs"]
 
 LONGEST = 10  # half lives between injection and scan: a thousandth is left, nobody scans that; a wrong date is found
 
@@ -67,6 +67,35 @@ def suv_factor(row: Mapping[str, Any]) -> tuple[float, None] | tuple[None, Findi
     if inputs.factor is None:
         return None, finding or _told(["what it needs"])
     return inputs.factor, None
+
+
+# What is one of the series: slices that differ in it have no common factor.
+COMMON = (
+    *("pet_units", "decay_correction", "patient_weight", "injected_dose", "half_life", "injection_time"),
+    *("injection_datetime", "series_date", "series_time", "philips_suv_factor", "philips_activity_factor"),
+)
+
+
+def series_factor(rows: Sequence[Mapping[str, Any]], path: str) -> tuple[float, None] | tuple[None, Finding]:
+    """Of a whole series: from the header of its first file, which holds more than a scan's row (private elements with their
+    creator, the SUV's type), and from the rows of all its slices, whose earliest acquisition counts."""
+    import pydicom
+
+    from ._quiet import CORRUPT, quiet
+
+    for name in COMMON:
+        if len({row.get(name) for row in rows}) > 1:
+            return None, _told([f"one {name.replace('_', ' ')} for all slices"])
+    try:
+        with quiet():
+            row = _row(pydicom.dcmread(path, stop_before_pixels=True, force=True))
+    except CORRUPT:
+        return None, _told(["a header that can be read"])
+    moments = [(r["acquisition_date"], r["acquisition_time"]) for r in rows]
+    known = [pair for pair in moments if _day_time(dict(zip("dt", pair, strict=True)), "d", "t") is not None]
+    if known:
+        row["acquisition_date"], row["acquisition_time"] = min(known)
+    return suv_factor(row)
 
 
 def suv_inputs(source: Dataset | Mapping[str, Any]) -> tuple[SuvInputs, Finding | None]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FastimgError, GeometryError
+from ..errors import FastimgError, FormatError, GeometryError
 from ..findings import CODES, Finding, worst
 from ..image import Image
 from ._names import Names
@@ -186,13 +186,15 @@ def _read_series(case: Loaded, job: Job, task: Task, names: Names, *, masks: boo
 
     recipe = job.recipe
     exact = recipe.resample.spacing is None and recipe.harmonize_for(task.modality).method == "none"
-    image = dicom.read(
-        task.series,
-        dtype="exact" if exact else "float32",
-        tolerate=recipe.input.tolerate,
-        suv=recipe.input.suv and task.modality == "PT",
-        threads=job.threads,
-    )
+    options: dict[str, Any] = {"tolerate": recipe.input.tolerate, "threads": job.threads}
+    options["dtype"] = "exact" if exact else "float32"
+    try:
+        image = dicom.read(task.series, suv=recipe.input.suv and task.modality == "PT", **options)
+    except FormatError as error:
+        if not str(error).startswith("suv-missing:"):
+            raise
+        note(case, Finding("suv-missing", str(error).partition(": ")[2]), names)
+        image = dicom.read(task.series, **options)
     known = {(found.code, found.where) for found in task.series.findings}
     for record in image.metadata.get("findings", ()):
         found = Finding.from_dict(record)
