@@ -22,7 +22,7 @@ from fastimg.errors import ArgumentError, FormatError, RefusedError
 
 from ._keys import code_of, pseudonym
 from ._leftovers import leftovers_of_file
-from ._pixel_identity import RULES, pixel_identity
+from ._pixel_identity import RULES, pixel_identity, with_faces
 from ._profile import Deidentified, Profile
 from ._residual import HASHED, residual
 from ._rewrite import deidentify_bytes, learning
@@ -221,7 +221,7 @@ def _series(rows: list[Row], job: _Job) -> dict[str, Any]:
     rules: set[str] = set()
     kept: list[Row] = []
     dropped = 0
-    for row in rows:
+    for row in with_faces(rows, [str(job.source / row["path"]) for row in rows]):
         met = {found.details["rule"] for found in pixel_identity(row)}
         if "label" in met and "label" not in job.release:
             dropped += 1
