@@ -16,7 +16,7 @@ from pydicom.sequence import Sequence
 import fastimg as fi
 from fastimg.dicom import _series
 from fastimg.dicom._axes import Candidate, arranged
-from fastimg.dicom._private_b import csa_number
+from fastimg.dicom._private_b import b_values, csa_number
 
 DEPTHS = (0.0, 2.0, 4.0)
 
@@ -80,6 +80,12 @@ def test_b_values_of_every_maker(tmp_path, maker):
 def test_a_damaged_csa_header_is_none(data):
     for prefix in (b"", b"SV10\4\3\2\1", csa("B_value", "700")[:150]):
         assert csa_number(prefix + data, "B_value") is None or prefix
+
+
+def test_files_that_are_gone_have_no_b_value(tmp_path):
+    (tmp_path / "text").write_text("no DICOM")
+    row = {"manufacturer": None, "sequence_name": None}
+    assert b_values([str(tmp_path / "gone"), str(tmp_path / "text")], [row, row]) == [None, None]
 
 
 def test_old_csa_headers():

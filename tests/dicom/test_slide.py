@@ -229,6 +229,8 @@ def test_what_is_no_slide_is_refused(tmp_path):
     pyramid(other, levels=1)
     with pytest.raises(fi.errors.FormatError, match="several slides"):
         slide([one / "9.dcm", other / "9.dcm"])
+    with pytest.raises(fi.errors.FormatError, match="open it with dicom.slide"):
+        fi.dicom.read(one / "9.dcm")
 
 
 def test_absurd_matrices_are_refused_before_anything_is_allocated(tmp_path):

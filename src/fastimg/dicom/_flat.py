@@ -14,7 +14,7 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from ..findings import Finding
-from . import _native
+from ._element import element
 from ._quiet import CORRUPT, quiet
 
 __all__ = ["described", "frame_times", "is_flat", "regions_of"]
@@ -46,7 +46,7 @@ def described(row: dict[str, Any], path: str) -> tuple[dict[str, Any], list[Find
     if row["modality"] in ULTRASOUND:
         return _ultrasound(row, path, name)
     own, imager = _pair(row["pixel_spacing"]), _pair(row["imager_pixel_spacing"])
-    calibrated = _native.value(os.fsencode(path), [_CALIBRATION], 64) is not None
+    calibrated = element(path, [_CALIBRATION], 64) is not None
     magnified = _numbers(path, _MAGNIFICATION)
     if magnified and magnified[0] >= 1:
         row["magnification"] = magnified[0]
@@ -113,7 +113,7 @@ def frame_times(path: str, frames: int) -> tuple[float, ...]:
 
 
 def _numbers(path: str, tag: int) -> list[float]:
-    found = _native.value(os.fsencode(path), [tag], 1 << 20)
+    found = element(path, [tag], 1 << 20)
     try:
         values = [] if found is None else [float(v) for v in found[0].decode("ascii").strip(" \0").split("\\")]
     except (ValueError, UnicodeDecodeError):

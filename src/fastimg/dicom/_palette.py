@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import FormatError
-from . import _native
+from ._element import element
 
 __all__ = ["expand", "palette_of"]
 
@@ -22,23 +21,22 @@ def palette_of(path: str) -> tuple[int, Any]:
     columns = []
     first = 0
     for number in (1, 2, 3):
-        name = os.fsencode(path)
-        found = _native.value(name, [0x00281100 + number], 6)
+        found = element(path, [0x00281100 + number], 6)
         if found is None:
             raise FormatError("unsupported-syntax: a palette image without palette tables")
         descriptor = np.frombuffer(found[0], ">u2" if found[2] else "<u2")
         if len(descriptor) != 3 or descriptor[2] not in (8, 16):
             raise FormatError("mixed-attributes: a palette's descriptor makes no table")
         entries, first, bits = int(descriptor[0]) or 65536, int(descriptor[1]), int(descriptor[2])
-        columns.append(_table(name, number, entries, bits))
+        columns.append(_table(path, number, entries, bits))
     if len({len(column) for column in columns}) != 1 or len({column.dtype for column in columns}) != 1:
         raise FormatError("mixed-attributes: the palettes differ in length")
     return first, np.stack(columns, axis=-1)
 
 
-def _table(name: bytes, number: int, entries: int, bits: int) -> npt.NDArray[Any]:
+def _table(name: str, number: int, entries: int, bits: int) -> npt.NDArray[Any]:
     dtype = np.uint8 if bits == 8 else np.uint16
-    data = _native.value(name, [0x00281200 + number], 1 << 18)
+    data = element(name, [0x00281200 + number], 1 << 18)
     if data is not None and len(data[0]):
         wide = len(data[0]) >= 2 * entries
         kind = (">u2" if data[2] else "<u2") if wide else "u1"
@@ -46,7 +44,7 @@ def _table(name: bytes, number: int, entries: int, bits: int) -> npt.NDArray[Any
         if len(table) < entries:
             raise FormatError("mixed-attributes: a palette is shorter than its descriptor says")
         return table.astype(dtype)
-    data = _native.value(name, [0x00281220 + number], 1 << 18)
+    data = element(name, [0x00281220 + number], 1 << 18)
     if data is None:
         raise FormatError("unsupported-syntax: a palette image without palette tables")
     kind = "u1" if bits == 8 else ">u2" if data[2] else "<u2"

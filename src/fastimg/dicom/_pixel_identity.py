@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -11,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from fastimg.findings import Finding
 
-from . import _native
+from ._element import element
 from ._quiet import value_of
 from ._residual import fold
 
@@ -77,9 +76,7 @@ def with_faces(rows: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> list[
     """Rows with what their files say of recognizable faces (0028,0302): "NO" of a scan that was defaced."""
     told = []
     for row, path in zip(rows, paths, strict=False):
-        found = (
-            _native.value(os.fsencode(path), [0x00280302], 16) if row["modality"] in ("CT", "MR", "PT", "NM") else None
-        )
+        found = element(path, [0x00280302], 16) if row["modality"] in ("CT", "MR", "PT", "NM") else None
         told.append({**row, "recognizable": found[0].decode("ascii", "replace").strip(" \0") if found else ""})
     return told
 

@@ -24,6 +24,7 @@ from ._padding import Range, padded, padding_of
 from ._real_world import PARAMETRIC_MAP, check_wanted, chosen_maps
 from ._scan import describe
 from ._series import Series, group_rows
+from ._slide_files import WHOLE_SLIDE
 from ._suv import series_factor
 from ._units import ValueMap, exact_dtype, narrowed, unit_of, value_map
 
@@ -177,6 +178,8 @@ def _assemble(series: Series, *, fresh: bool, threads: int | None, suv: bool) ->
     for row, path in zip(rows, series.files, strict=True):
         if row["status"] != "image":
             raise FormatError(f"{row['finding'] or 'not-image'}: {path.name}: {row['detail'] or 'not an image'}")
+        if row["sop_class_uid"] == WHOLE_SLIDE:
+            raise FormatError(f"not-image: {path.name} is a whole-slide image; open it with dicom.slide")
     layouts = [layout_of(row, str(path)) for row, path in zip(rows, series.files, strict=True)]
     if len(rows) == 1 and (rows[0]["multi_frame"] or layouts[0].frames > 1):
         volume = _multi_frame(rows[0], layouts[0], series)

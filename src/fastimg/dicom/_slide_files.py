@@ -12,7 +12,7 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from ..errors import FormatError
-from . import _native
+from ._element import element
 from ._layout import Layout, layout_of
 from ._quiet import CORRUPT, quiet
 
@@ -109,7 +109,7 @@ def instance_of(row: dict[str, Any], path: str) -> Instance:
 
 
 def _raw(path: str, tags: list[int], limit: int = 1024) -> tuple[bytes, bool]:
-    found = _native.value(os.fsencode(path), tags, limit)
+    found = element(path, tags, limit)
     return (b"", False) if found is None else (bytes(found[0]), bool(found[2]))
 
 
