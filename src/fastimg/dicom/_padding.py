@@ -42,7 +42,7 @@ def _float_padding(row: dict[str, Any], layout: Layout) -> Range | None:
         return None
     ends = []
     for tag in element[:2]:
-        found = element(layout.path, [tag], 8)
+        found = stored(layout.path, [tag], 8)
         if found is not None and len(found[0]) == int(element[2][1]):
             ends.append(float(np.frombuffer(found[0], ("<", ">")[bool(found[2])] + element[2])[0]))
     return (min(ends), max(ends)) if ends and not any(map(math.isnan, ends)) else None

@@ -12,7 +12,7 @@ import re
 import struct
 from typing import Any
 
-from ._element import element
+from ._element import element as stored
 
 __all__ = ["b_values", "csa_number"]
 
@@ -58,7 +58,7 @@ def _anywhere(path: str) -> tuple[float | None, tuple[int, int, str] | None]:
 def _block(path: str, group: int, creator: str) -> int | None:
     """The block that a private creator has reserved (PS3.5 7.8.1)."""
     for block in range(0x10, 0x20):
-        found = element(path, [group << 16 | block], 64)
+        found = stored(path, [group << 16 | block], 64)
         if found is None:
             return None
         if found[0].decode("ascii", "replace").strip(" \0") == creator:
@@ -67,7 +67,7 @@ def _block(path: str, group: int, creator: str) -> int | None:
 
 
 def _number(path: str, group: int, element: int, vr: str) -> float | None:
-    found = element(path, [group << 16 | element], 64)
+    found = stored(path, [group << 16 | element], 64)
     if found is None:
         return None
     data, big = bytes(found[0]), bool(found[2])
@@ -89,7 +89,7 @@ def _of_csa(path: str) -> float | None:
     block = _block(path, group, creator)
     if block is None:
         return None
-    found = element(path, [group << 16 | block << 8 | element], 1 << 20)
+    found = stored(path, [group << 16 | block << 8 | element], 1 << 20)
     return None if found is None else csa_number(bytes(found[0]), "B_value")
 
 
