@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._decode import stored_slice
+from ._element import element as value_of
 from ._layout import Layout
 from ._units import ValueMap
 
@@ -42,7 +43,7 @@ def _float_padding(row: dict[str, Any], layout: Layout) -> Range | None:
         return None
     ends = []
     for tag in element[:2]:
-        found = stored(layout.path, [tag], 8)
+        found = value_of(layout.path, [tag], 8)
         if found is not None and len(found[0]) == int(element[2][1]):
             ends.append(float(np.frombuffer(found[0], ("<", ">")[bool(found[2])] + element[2])[0]))
     return (min(ends), max(ends)) if ends and not any(map(math.isnan, ends)) else None
