@@ -18,7 +18,20 @@ LARGE = "radiomics: PyRadiomics' 107 features, 1,020,000 voxels"
 MATRICES = "radiomics: texture matrices alone, 1,020,000 voxels"
 SHAPE = "radiomics: shape, 1,020,000 voxels"
 FULL = "radiomics: all 176 features of IBSI-1, 25,000 voxels"
-SIZES = {SMALL: (18.2, (60, 60, 60)), LARGE: (62.5, (150, 256, 256))}
+HUGE = "radiomics: PyRadiomics' features but shape, 10,000,000 voxels"
+HUGE_MATRICES = "radiomics: texture matrices alone, 10,000,000 voxels"
+HUGE_SHAPE = "radiomics: shape, 10,000,000 voxels"
+TINY = "radiomics: PyRadiomics' 107 features, 500 voxels"
+MAPS = "radiomics: voxel-based GLCM features, radius 1"
+ALL_MAPS = "radiomics: voxel-based features of six families, radius 1"
+GPU = "radiomics: texture families on the GPU, 1,020,000 voxels"
+GPU_HUGE = "radiomics: texture families on the GPU, 10,000,000 voxels"
+SIZES = {
+    TINY: (4.9, (20, 24, 24)),
+    SMALL: (18.2, (60, 60, 60)),
+    LARGE: (62.5, (150, 256, 256)),
+    HUGE: (134.5, (300, 512, 512)),
+}
 SPACING = (1.5, 0.8, 0.8)
 WIDTH = 25
 
@@ -46,6 +59,21 @@ def peer():
     return extractor
 
 
+@cache
+def without_shape():
+    peer()
+    from radiomics import featureextractor
+
+    extractor = featureextractor.RadiomicsFeatureExtractor(additionalInfo=False, binWidth=WIDTH)
+    extractor.enableAllFeatures()
+    for kind in ("shape", "shape2D"):
+        extractor.enabledFeatures.pop(kind, None)
+    return extractor
+
+
+ALL_BUT_SHAPE = {"families": ["firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm"]}
+
+
 def of_peer(image, mask):
     import SimpleITK as sitk
 
@@ -71,54 +99,61 @@ def worst(found, image, mask):
     return max(abs(a - b) / max(abs(b), 1e-12) for a, b in pairs)
 
 
-@pytest.mark.parametrize("group", [SMALL, LARGE])
+@pytest.mark.parametrize("group", [TINY, SMALL, LARGE, HUGE])
 def bench_features(benchmark, case, one_thread, group):
     benchmark.group = group
     image, mask = ball(*SIZES[group])
-    error = worst(radiomics.extract(image, mask, settings()), image, mask) if group == SMALL else None
+    chosen = settings(**ALL_BUT_SHAPE) if group == HUGE else settings()
+    error = worst(radiomics.extract(image, mask, chosen), image, mask) if group in (TINY, SMALL) else None
     voxels = int(mask.sum())
-    case(lambda: radiomics.extract(image, mask, settings()), nbytes=3 * voxels, items=voxels, unit="voxel", error=error)
+    case(lambda: radiomics.extract(image, mask, chosen), nbytes=3 * voxels, items=voxels, unit="voxel", error=error)
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("group", [SMALL, LARGE])
+@pytest.mark.parametrize("group", [TINY, SMALL, LARGE, HUGE])
 def bench_features_pyradiomics(benchmark, case, group):
     benchmark.group = group
     image, mask = ball(*SIZES[group])
     extractor, volumes = peer(), of_peer(image, mask)
-    rounds = 5 if group == SMALL else 1
+    if group == HUGE:
+        extractor = without_shape()
+    rounds = 5 if group in (TINY, SMALL) else 1
     case(lambda: extractor.execute(*volumes), tool="PyRadiomics 3", items=int(mask.sum()), unit="voxel", rounds=rounds)
 
 
 @cache
-def levels():
-    image, mask = ball(*SIZES[LARGE])
+def levels(group):
+    """Grey levels of the ball, smooth or as they are, and where they are above 0."""
+    image, mask = ball(*SIZES[group])
     inside = image.array[mask > 0].astype(np.int64)
     box = tuple(slice(edge.min(), edge.max() + 1) for edge in np.nonzero(mask))
     binned = np.where(mask, image.array // WIDTH - inside.min() // WIDTH + 1, 0)[box]
     return np.ascontiguousarray(binned.astype(np.uint8)), np.ascontiguousarray(mask[box] > 0)
 
 
-@pytest.mark.benchmark(group=MATRICES)
-def bench_matrices(case, one_thread):
-    array, _ = levels()
+def all_matrices(array):
+    """What PyRadiomics has a matrix for; its zones have no distances."""
+    radiomics.cooccurrences(array)
+    radiomics.run_lengths(array)
+    radiomics.dependences(array)
+    radiomics.zones(array, distances=False)
 
-    def work():
-        radiomics.cooccurrences(array)
-        radiomics.run_lengths(array)
-        radiomics.dependences(array)
-        radiomics.zones(array)
 
+@pytest.mark.parametrize(("group", "size"), [(MATRICES, LARGE), (HUGE_MATRICES, HUGE)])
+def bench_matrices(benchmark, case, one_thread, group, size):
+    benchmark.group = group
+    array, _ = levels(size)
     voxels = np.count_nonzero(array)
-    case(work, nbytes=array.nbytes, items=voxels, unit="voxel", error=0)
+    case(lambda: all_matrices(array), nbytes=array.nbytes, items=voxels, unit="voxel", error=0)
 
 
-@pytest.mark.benchmark(group=MATRICES)
-def bench_matrices_pyradiomics(case):
+@pytest.mark.parametrize(("group", "size"), [(MATRICES, LARGE), (HUGE_MATRICES, HUGE)])
+def bench_matrices_pyradiomics(benchmark, case, group, size):
+    benchmark.group = group
     peer()
     from radiomics import cMatrices
 
-    array, mask = levels()
+    array, mask = levels(size)
     array, count, distances = array.astype(np.int64), int(array.max()), np.array([1])
 
     def work():
@@ -128,14 +163,89 @@ def bench_matrices_pyradiomics(case):
         cMatrices.calculate_ngtdm(array, mask, distances, count, False, 0)
         cMatrices.calculate_glszm(array, mask, count, int(mask.sum()), False, 0)
 
-    case(work, tool="PyRadiomics 3, C extension", items=int(mask.sum()), unit="voxel", rounds=3)
+    rounds = 3 if size == LARGE else 1
+    case(work, tool="PyRadiomics 3, C extension", items=int(mask.sum()), unit="voxel", rounds=rounds)
 
 
-@pytest.mark.benchmark(group=SHAPE)
-def bench_shape(case, one_thread):
-    image, mask = ball(*SIZES[LARGE])
+@pytest.mark.parametrize(("group", "size"), [(SHAPE, LARGE), (HUGE_SHAPE, HUGE)])
+def bench_shape(benchmark, case, one_thread, group, size):
+    benchmark.group = group
+    image, mask = ball(*SIZES[size])
     chosen = settings(families=["shape"])
     case(lambda: radiomics.extract(image, mask, chosen), nbytes=mask.nbytes, items=int(mask.sum()), unit="voxel")
+
+
+@pytest.mark.parametrize("group", [MAPS, ALL_MAPS])
+def bench_maps(benchmark, case, one_thread, group):
+    benchmark.group = group
+    image, mask = ball(*SIZES[SMALL])
+    chosen = settings(families=["glcm"]) if group == MAPS else settings(**ALL_BUT_SHAPE)
+    voxels = int(mask.sum())
+    case(lambda: radiomics.maps(image, mask, chosen), nbytes=3 * voxels, items=voxels, unit="voxel", rounds=3)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("group", [MAPS, ALL_MAPS])
+def bench_maps_pyradiomics(benchmark, case, group):
+    """A small region: PyRadiomics manages some hundred voxels a second."""
+    benchmark.group = group
+    peer()
+    from radiomics import featureextractor
+
+    image, mask = ball(*SIZES[TINY])
+    extractor = featureextractor.RadiomicsFeatureExtractor(additionalInfo=False, binWidth=WIDTH)
+    extractor.disableAllFeatures()
+    for kind in ["glcm"] if group == MAPS else ALL_BUT_SHAPE["families"]:
+        extractor.enableFeatureClassByName(kind)
+    volumes = of_peer(image, mask)
+    case(
+        lambda: extractor.execute(*volumes, voxelBased=True),
+        tool="PyRadiomics 3",
+        items=int(mask.sum()),
+        unit="voxel",
+        rounds=1,
+    )
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("group", "size"), [(GPU, LARGE), (GPU_HUGE, HUGE)])
+def bench_gpu_texture(benchmark, gpu_case, gpu, group, size):
+    """Matrices of all texture families, border distances included, left on the device; tallies of zones on the host."""
+    benchmark.group = group
+    array, mask = levels(gpu.size(size, TINY))
+    box = gpu(np.pad(array, 1))
+    inside, count = gpu(mask.view(np.uint8)), int(array.max())
+    leaf = fi._dispatch.pick(box, leaf="radiomics")
+    steps = radiomics._texture.offsets_of((1,), "3D")
+    around = radiomics._texture.offsets_of((1,), "3D", both=True)
+    whole = (0, array.shape[0])
+
+    def work():
+        leaf.glcm(box, 1, steps, whole, count, threads=0)
+        leaf.glrlm(box, 1, steps, whole, count, threads=0)
+        leaf.neighbours(box, 1, around, whole, count, 0, threads=0)
+        leaf.zone_tallies(box, 1, False, whole, leaf.taxicab(inside, False, threads=0), count)
+
+    voxels = np.count_nonzero(array)
+    gpu_case(work, nbytes=array.nbytes, items=voxels, unit="voxel", error=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("group", "size"), [(GPU, LARGE), (GPU_HUGE, HUGE)])
+def bench_gpu_extract(benchmark, gpu_case, gpu, group, size):
+    """From an image and a mask on the device to the features of all texture families."""
+    benchmark.group = group
+    image, mask = ball(*SIZES[gpu.size(size, TINY)])
+    there, inside = fi.Image(gpu(image.array), image.affine), gpu(mask)
+    chosen = radiomics.Settings(bin_width=WIDTH, families=["glcm", "glrlm", "glszm", "gldzm", "ngldm", "ngtdm"])
+    voxels = int(mask.sum())
+    gpu_case(
+        lambda: radiomics.extract(there, inside, chosen),
+        tool="fastimg, extract",
+        nbytes=3 * voxels,
+        items=voxels,
+        unit="voxel",
+    )
 
 
 @pytest.mark.benchmark(group=FULL)

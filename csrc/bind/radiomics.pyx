@@ -23,8 +23,10 @@ cdef extern from "radiomics/volume.hpp" namespace "fastimg::radiomics" nogil:
 cdef extern from "radiomics/glcm.hpp" namespace "fastimg::radiomics" nogil:
     void _glcm "fastimg::radiomics::glcm"[T](
         const Volume[T]&, const Offset*, int64_t, int64_t, int64_t, int64_t, int64_t*, int) except +
-    double _maximal_correlation "fastimg::radiomics::maximal_correlation"(const double*, int64_t) except +
-    void _glcm_features "fastimg::radiomics::glcm_features"(const double*, int64_t, double, double*) except +
+    void _each_maximal_correlation "fastimg::radiomics::each_maximal_correlation"(
+        const double*, int64_t, int64_t, double*, int) except +
+    void _each_glcm_features "fastimg::radiomics::each_glcm_features"(
+        const double*, int64_t, int64_t, double, double*, int) except +
 
 cdef extern from "radiomics/runs.hpp" namespace "fastimg::radiomics" nogil:
     void _glrlm "fastimg::radiomics::glrlm"[T](
@@ -46,7 +48,8 @@ cdef extern from "radiomics/zones.hpp" namespace "fastimg::radiomics" nogil:
 
 cdef extern from "radiomics/size_features.hpp" namespace "fastimg::radiomics" nogil:
     cdef cppclass Entry:
-        pass
+        int64_t level, size
+        double weight
 
     void _size_features "fastimg::radiomics::size_features"(const vector[Entry]&, double, double, double*) except +
     vector[Entry] _tallied "fastimg::radiomics::tallied"(const int32_t*, const int64_t*, int64_t) except +
@@ -151,13 +154,11 @@ def glcm(const level[:, :, ::1] levels, int64_t pad, const int32_t[:, ::1] offse
         _glcm(volume, places, offsets.shape[0], begin, end, counts.shape[1], &counts[0, 0, 0], threads)
 
 
-def glcm_features(const double[:, :, ::1] matrices, double epsilon):
+def glcm_features(const double[:, :, ::1] matrices, double epsilon, int threads):
     """(matrices, 25) features."""
     cdef double[:, ::1] out = np.empty((matrices.shape[0], 25))
-    cdef Py_ssize_t k
     with nogil:
-        for k in range(matrices.shape[0]):
-            _glcm_features(&matrices[k, 0, 0], matrices.shape[1], epsilon, &out[k, 0])
+        _each_glcm_features(&matrices[0, 0, 0], matrices.shape[0], matrices.shape[1], epsilon, &out[0, 0], threads)
     return np.asarray(out)
 
 
@@ -227,11 +228,30 @@ def size_features_of_matrices(const double[:, :, ::1] matrices, double voxels, d
     return np.asarray(out)
 
 
-def size_features_of_list(const int32_t[::1] level_of, const int64_t[::1] size_of, double voxels, double epsilon):
-    """17 features of a list of (level, size) with at least one entry."""
+def tallied(const int32_t[::1] level_of, const int64_t[::1] size_of):
+    """(level, size, how often) of a list, in order."""
+    cdef vector[Entry] entries
+    cdef Py_ssize_t i
+    if size_of.shape[0]:
+        with nogil:
+            entries = _tallied(&level_of[0], &size_of[0], size_of.shape[0])
+    cdef int64_t[:, ::1] out = np.empty((3, entries.size()), np.int64)
+    for i in range(<Py_ssize_t>entries.size()):
+        out[0, i], out[1, i], out[2, i] = entries[i].level, entries[i].size, <int64_t>entries[i].weight
+    return tuple(np.asarray(out))
+
+
+def size_features_of_entries(const int64_t[:] level_of, const int64_t[:] size_of, const int64_t[:] count_of, double voxels,
+                             double epsilon):
+    """17 features of (level, size, how often), in order, at least one."""
     cdef double[::1] out = np.empty(17)
+    cdef vector[Entry] entries
+    cdef Py_ssize_t i
     with nogil:
-        _size_features(_tallied(&level_of[0], &size_of[0], level_of.shape[0]), voxels, epsilon, &out[0])
+        entries.resize(level_of.shape[0])
+        for i in range(level_of.shape[0]):
+            entries[i].level, entries[i].size, entries[i].weight = level_of[i], size_of[i], count_of[i]
+        _size_features(entries, voxels, epsilon, &out[0])
     return np.asarray(out)
 
 
@@ -245,13 +265,11 @@ def local_peaks(const double[:, :, ::1] image, const uint8_t[:, :, ::1] inside, 
     return local, all_of
 
 
-def maximal_correlation(const double[:, :, ::1] matrices):
+def maximal_correlation(const double[:, :, ::1] matrices, int threads):
     """Of each symmetric matrix."""
     cdef double[::1] out = np.empty(matrices.shape[0])
-    cdef Py_ssize_t k
     with nogil:
-        for k in range(matrices.shape[0]):
-            out[k] = _maximal_correlation(&matrices[k, 0, 0], matrices.shape[1])
+        _each_maximal_correlation(&matrices[0, 0, 0], matrices.shape[0], matrices.shape[1], &out[0], threads)
     return np.asarray(out)
 
 

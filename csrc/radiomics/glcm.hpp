@@ -25,6 +25,21 @@ void glcm_features(const double* matrix, std::int64_t levels, double epsilon, do
 // eigenvalue, without sign, of p(i, j) / sqrt(p(i) p(j)). 1 where fewer than two levels occur.
 double maximal_correlation(const double* matrix, std::int64_t levels);
 
+// Both of each of `count` matrices.
+inline void each_glcm_features(const double* matrices, std::int64_t count, std::int64_t levels, double epsilon,
+                               double* out, int threads) {
+  cpu::parallel_for(count, 1, threads, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t k = begin; k < end; ++k)
+      glcm_features(matrices + k * levels * levels, levels, epsilon, out + k * kGlcmFeatures);
+  });
+}
+inline void each_maximal_correlation(const double* matrices, std::int64_t count, std::int64_t levels, double* out,
+                                     int threads) {
+  cpu::parallel_for(count, 1, threads, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t k = begin; k < end; ++k) out[k] = maximal_correlation(matrices + k * levels * levels, levels);
+  });
+}
+
 // Householder's reduction of a symmetric matrix (n x n, used up) to a tridiagonal one with the same eigenvalues.
 void tridiagonal(std::vector<double>& a, std::int64_t n, std::vector<double>& diagonal, std::vector<double>& beside);
 

@@ -75,12 +75,23 @@ void glcm_features(const double* matrix, std::int64_t levels, double epsilon, do
     prominence += sum[s] * two * two;
   }
 
+  // log2(q + epsilon) of q = px py: the sum of two logarithms and what epsilon adds, of which the next term is below
+  // 1e-17.
+  constexpr double kLn2 = 0.69314718055994530942;
+  std::vector<double> log_x(n), log_y(n);
+  for (std::int64_t i = 0; i < n; ++i) {
+    log_x[i] = px[i] > 0 ? std::log2(px[i]) : 0;
+    log_y[i] = py[i] > 0 ? std::log2(py[i]) : 0;
+  }
   double hxy1 = 0, hxy2 = 0, covariance = 0;
   for (std::int64_t i = 0; i < n; ++i)
     for (std::int64_t j = 0; j < n; ++j) {
       const double q = px[i] * py[j];
       if (q == 0) continue;
-      const double logarithm = std::log2(q + epsilon), p = matrix[i * n + j] / total;
+      const double logarithm = epsilon == 0 ? log_x[i] + log_y[j]
+                               : q > 1e-7   ? log_x[i] + log_y[j] + epsilon / (q * kLn2)
+                                            : std::log2(q + epsilon);
+      const double p = matrix[i * n + j] / total;
       hxy1 -= p * logarithm;
       hxy2 -= q * logarithm;
       covariance += p * (static_cast<double>(i + 1) - mean_x) * (static_cast<double>(j + 1) - mean_y);

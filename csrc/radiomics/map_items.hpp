@@ -12,7 +12,7 @@ namespace fastimg::radiomics {
 class Logarithms {
  public:
   Logarithms() : table_(kCount) {
-    for (int i = 1; i < kCount; ++i) table_[i] = i * std::log2(i);
+    for (std::uint32_t i = 1; i < kCount; ++i) table_[i] = i * std::log2(i);
   }
   double of_count(std::uint32_t count) const {
     return count < kCount ? table_[count] : count * std::log2(static_cast<double>(count));

@@ -104,6 +104,9 @@ def texture(put: Put) -> None:
             fi.radiomics.run_lengths(put(levels), dimension=dimension)
             fi.radiomics.dependences(put(levels), dimension=dimension)
             fi.radiomics.zones(put(levels), dimension=dimension)
+    image, mask = fi.Image(put(narrow.astype(np.int16))), put(np.ones(narrow.shape, np.uint8))
+    for bins in (3, 300):  # levels of 8 and of 16 bits
+        fi.radiomics.extract(image, mask, fi.radiomics.Settings(bin_number=bins, families=["glszm", "gldzm"]))
 
 
 def volume(put: Put, dtype: Any) -> fi.Image:

@@ -158,3 +158,35 @@ def test_ibsi_tags_and_pyradiomics_names_carry_the_same_values():
     assert peer["original_firstorder_Kurtosis"] == ibsi["stat_kurt"]
     assert peer["original_firstorder_Entropy"] == ibsi["ih_entropy"]
     assert len(features(values, mask, "pyradiomics", compat="pyradiomics")) == 107
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bin_width": 20},
+        {"bin_number": 300, "aggregation": "2D, averaged", "slice_axis": 1},
+        {"bin_width": 25, "compat": "pyradiomics", "resegment": (-60, 80), "weighting": "euclidean"},
+        {"bin_width": 20, "spacing": (1.5, 1, 1), "round_intensities": True, "outlier_sigma": 2},
+    ],
+    ids=["plain", "slices", "peer", "chain"],
+)
+def test_extract_on_every_device(put, dtype, options):
+    rng = np.random.default_rng(0)
+    values = (rng.normal(size=(6, 7, 9)).cumsum(0) * 60).astype(dtype)
+    mask = np.zeros(values.shape, np.uint8)
+    mask[1:5, 1:7, 2:8] = rng.random((4, 6, 6)) < 0.85
+    chosen = fi.radiomics.Settings(**options)
+    expected = fi.radiomics.extract(fi.Image(values, spacing=(2, 1, 1)), mask, chosen)
+    found = fi.radiomics.extract(fi.Image(put(values), spacing=(2, 1, 1)), put(mask), chosen)
+    assert found == pytest.approx(expected, rel=1e-12, nan_ok=True)
+
+
+def test_large_zones_are_tallied_on_every_device(put):
+    values = np.zeros((9, 20, 20), np.int16)
+    values[:, 10:] = 100
+    values[::3, :, ::4] = 50
+    mask = np.ones(values.shape, np.uint8)
+    chosen = fi.radiomics.Settings(bin_width=25, families=["glszm", "gldzm"])
+    expected = fi.radiomics.extract(fi.Image(values), mask, chosen)
+    assert fi.radiomics.extract(fi.Image(put(values)), put(mask), chosen) == expected

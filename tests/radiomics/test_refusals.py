@@ -33,8 +33,16 @@ def test_empty_mask(image):
 def test_an_image_on_a_gpu(image):
     mask = box(image, slice(1, 3))
     with fi.testing.host_device() as put:
-        with pytest.raises(DeviceError, match="works on the CPU"):
-            extract(image.with_array(put(image.array)), put(mask))
+        there = image.with_array(put(image.array))
+        with pytest.raises(DeviceError, match="maps works on the CPU"):
+            fi.radiomics.maps(there, put(mask))
+        with pytest.raises(ArgumentError, match="no voxel; labels in it: none"):
+            extract(there, put(np.zeros(image.shape, np.uint8)))
+        with pytest.raises(ArgumentError, match="no voxel with label 5; labels in it: 1"):
+            extract(there, put(mask), fi.radiomics.Settings(label=5))
+        mask[3] = 7
+        with pytest.raises(ArgumentError, match="labels 1, 7"):
+            extract(there, put(mask))
         with pytest.raises(DeviceError, match="different devices"):
             extract(image, put(mask))
 

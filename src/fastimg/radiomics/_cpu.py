@@ -43,6 +43,14 @@ def zones(levels: Any, pad: int, flat: bool, slices: tuple[int, int], distances:
     return _native.zones(levels, pad, flat, *slices, distances)
 
 
+def zone_tallies(
+    levels: Any, pad: int, flat: bool, slices: tuple[int, int], distances: Any, count: int
+) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
+    """(level, size, zones) of the sizes that occur, and the same of distances."""
+    level, size, distance = zones(levels, pad, flat, slices, distances)
+    return _native.tallied(level, size), _native.tallied(level, distance.astype(np.int64))
+
+
 def taxicab(mask: Any, flat: bool, *, threads: int) -> Any:
     """uint16: steps along the axes from each voxel of a mask to the nearest one outside."""
     return _native.taxicab(mask, flat, threads)

@@ -10,13 +10,24 @@ from .. import _gpu
 from .._arrays import empty
 
 _BLOCK = 256
+_SHORT, _SMALL = 8, 256  # kShort and kSmall of kernels/texture.cu
 _SHARED = 48 << 10  # bytes a block may use on every device
 
 
-def _launch(entry: str, levels: Any, pad: int, slices: tuple[int, int], rows: int, *rest: Any, shared: int = 0) -> None:
+def _launch(
+    entry: str,
+    levels: Any,
+    pad: int,
+    slices: tuple[int, int],
+    rows: int,
+    *rest: Any,
+    shared: int = 0,
+) -> None:
+    """One thread a voxel of the slices; blocks of at least as many voxels as their shared memory has bytes, at most 2^17."""
     ny, nx = (size - 2 * pad for size in levels.shape[1:])
     count = (slices[1] - slices[0]) * ny * nx
-    blocks = min(-(-count // (_BLOCK * 8)), 1 << 12)
+    most = max(min(-(-count // max(_BLOCK * 8, shared)), 1 << 12), -(-count >> 17))
+    blocks = max(most, 1)
     box = (np.int64(ny), np.int64(nx), np.int64(pad), np.int64(slices[0]), np.int64(count))
     _gpu.launch("texture", entry, (blocks, rows), (_BLOCK,), levels, *box, *rest, shared=shared)
 
@@ -51,10 +62,15 @@ def glrlm(levels: Any, pad: int, directions: Any, slices: tuple[int, int], count
     """(directions, count, longest) int64: runs of each level and length that begin in slices [begin, end)."""
     flat = not directions[:, 0].any()
     longest = max(n - 2 * pad for n in levels.shape[1 if flat else 0 :])
-    counts = _zeros((len(directions), count, longest), levels)
-    sizes = (np.int64(count), np.int64(longest))
+    counts, voxels = _zeros((len(directions), count, longest), levels), _zeros((count,), levels)
+    shared = 4 * count * (_SHORT + 1)
+    gathers = shared <= _SHARED
+    sizes = (np.int64(count), np.int64(longest), counts, voxels, np.int32(gathers))
     entry = f"glrlm_{levels.dtype.name}"
-    _launch(entry, levels, pad, slices, len(directions), _shifts(levels, directions), *sizes, counts)
+    shifts = _shifts(levels, directions)
+    _launch(entry, levels, pad, slices, len(directions), shifts, *sizes, shared=shared if gathers else 0)
+    lengths = _gpu.backend().xp.arange(2, longest + 1)  # runs of one are what is left of a level's voxels
+    counts[:, :, 0] = voxels - (counts[:, :, 1:] * lengths).sum(2)
     return counts
 
 
@@ -63,13 +79,17 @@ def neighbours(
 ) -> Any:
     """(3, count, offsets + 1) int64: dependent, valid and apart of csrc/radiomics/neighbours.hpp."""
     tables = _zeros((3, count, len(offsets) + 1), levels)
-    sizes = (np.int64(len(offsets)), np.int64(count), np.int64(alpha))
-    _launch(f"neighbours_{levels.dtype.name}", levels, pad, slices, 1, _shifts(levels, offsets), *sizes, tables)
+    shared = 4 * tables.size
+    gathers = shared <= _SHARED and levels.dtype == np.uint8 and len(offsets) <= 26
+    sizes = (np.int64(len(offsets)), np.int64(count), np.int64(alpha), tables, np.int32(gathers))
+    shifts = _shifts(levels, offsets)
+    entry = f"neighbours_{levels.dtype.name}"
+    _launch(entry, levels, pad, slices, 1, shifts, *sizes, shared=shared if gathers else 0)
     return tables
 
 
-def zones(levels: Any, pad: int, flat: bool, slices: tuple[int, int], distances: Any) -> tuple[Any, Any, Any]:
-    """Level, size and (with distances of the box) smallest distance of each connected zone of slices [begin, end)."""
+def _joined(levels: Any, pad: int, flat: bool, slices: tuple[int, int], distances: Any) -> tuple[Any, Any, Any]:
+    """The levels of the slices alone, and at each zone's first voxel its size and smallest distance (elsewhere 0, most)."""
     xp = _gpu.backend().xp
     steps = [(z, y, x) for z in range(2) for y in range(-1, 2) for x in range(-1, 2) if (z, y, x) > (0, 0, 0)]
     offsets = np.array([step for step in steps if not (flat and step[0])], np.int64)
@@ -82,12 +102,60 @@ def zones(levels: Any, pad: int, flat: bool, slices: tuple[int, int], distances:
     name = part.dtype.name
     shifts = _shifts(part, offsets)
     _launch(f"zone_join_{name}", part, pad, slices, 1, shifts, np.int64(len(offsets)), parent)
-    sizes = xp.zeros(part.size, np.int64)
+    sizes = xp.zeros(part.size, np.int32)
     nearest = xp.full(part.size, np.iinfo(np.int32).max, np.int32)
     _launch(f"zone_count_{name}", part, pad, slices, 1, parent, distances, sizes, nearest)
+    return part.reshape(-1), sizes, nearest
+
+
+def zones(levels: Any, pad: int, flat: bool, slices: tuple[int, int], distances: Any) -> tuple[Any, Any, Any]:
+    """Level, size and (with distances of the box) smallest distance of each connected zone of slices [begin, end)."""
+    xp = _gpu.backend().xp
+    part, sizes, nearest = _joined(levels, pad, flat, slices, distances)
     roots = xp.flatnonzero(sizes)
     distance = nearest[roots] if distances is not None else xp.zeros(0, np.int32)
-    return part.reshape(-1)[roots].astype(np.int32), sizes[roots], distance
+    return part[roots].astype(np.int32), sizes[roots].astype(np.int64), distance
+
+
+def zone_tallies(
+    levels: Any, pad: int, flat: bool, slices: tuple[int, int], distances: Any, count: int
+) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
+    """On the host: (level, size, zones) of the sizes that occur, and the same of distances; one copy from the device."""
+    part, sizes, nearest = _joined(levels, pad, flat, slices, distances)
+    reach = 0 if distances is None else max(levels.shape) + 1
+    begin, middle = count * _SMALL, count * (_SMALL + reach)
+    table = _zeros((middle + 1 + 2 * (part.size // _SMALL + 1),), levels)
+    rest = (np.int64(reach), table, table[begin:], table[middle:])
+    blocks = min(-(-part.size // (_BLOCK * 8)), 1 << 12)
+    _gpu.launch(
+        "texture",
+        f"zone_tally_{part.dtype.name}",
+        (blocks,),
+        (_BLOCK,),
+        part,
+        np.int64(part.size),
+        sizes,
+        nearest,
+        *rest,
+    )
+    found = _gpu.backend().to_host(table)
+    large = found[middle + 1 : middle + 1 + 2 * found[middle]].reshape(-1, 2)
+    return (
+        _entries(found[:begin].reshape(count, _SMALL), large),
+        _entries(found[begin:middle].reshape(count, reach), large[:0]),
+    )
+
+
+def _entries(counts: Any, large: Any) -> tuple[Any, Any, Any]:
+    """(level, size, how often) of a table and a list, in order."""
+    level, size = np.nonzero(counts)
+    often = counts[level, size]
+    if len(large):
+        pairs, times = np.unique(large, axis=0, return_counts=True)
+        level, size = np.append(level + 1, pairs[:, 0]), np.append(size, pairs[:, 1])
+        order = np.lexsort((size, level))
+        return level[order], size[order], np.append(often, times)[order]
+    return level + 1, size, often
 
 
 def taxicab(mask: Any, flat: bool, *, threads: int) -> Any:

@@ -23,7 +23,8 @@ def extract(
     Parameters
     ----------
     image : Image
-        Axes z, y, x; any real dtype.
+        Axes z, y, x; any real dtype. On a GPU, grey levels and texture matrices are made there; shape, statistics and
+        the formulas over the small matrices are the host's.
     mask : Image or array
         On the image's grid; the region is where it equals `settings.label`.
     settings : Settings, optional
@@ -47,7 +48,7 @@ def extract(
     GeometryError
         Mask and image on different grids, or a sheared grid.
     DeviceError
-        The image or the mask is on a GPU: their texture matrices can be had there (`cooccurrences` and so on).
+        Image and mask live on different devices.
 
     Examples
     --------

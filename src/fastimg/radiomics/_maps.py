@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._arrays import choice, empty, thread_count
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DeviceError
 from ..image import Image
 from . import _native
 from ._names import FEATURES, PEER
@@ -74,6 +74,8 @@ def maps(
     if not isinstance(settings, Settings):
         raise ArgumentError(f"settings: expected radiomics.Settings, got {type(settings).__name__}")
     families = _families(settings)
+    if isinstance(image, Image) and image.device != "cpu":
+        raise DeviceError("maps works on the CPU: move image and mask with to_device('cpu')")
     plain = dataclasses.replace(settings, slice_axis=0)  # windows know their flat axis themselves
     region = region_of(image, mask, plain)
     return _mapped(image, region, families, settings, names, threads=thread_count(threads))

@@ -121,7 +121,9 @@ def dependences(
     return leaf.neighbours(box, pad, offsets, slices, count, int(alpha), threads=thread_count(threads))
 
 
-def zones(levels: Any, mask: Any = None, *, dimension: str = "3D", threads: int | None = None) -> tuple[Any, Any, Any]:
+def zones(
+    levels: Any, mask: Any = None, *, distances: bool = True, dimension: str = "3D", threads: int | None = None
+) -> tuple[Any, Any, Any]:
     """Connected zones of one grey level (GLSZM and GLDZM).
 
     Parameters
@@ -130,6 +132,8 @@ def zones(levels: Any, mask: Any = None, *, dimension: str = "3D", threads: int 
         As for `cooccurrences`.
     mask : array (z, y, x), optional
         The region whose border distances are measured to; default: where `levels` is above 0.
+    distances : bool
+        Whether the distances are wanted (GLDZM); without them the third array is empty.
     dimension : "3D" or "2D"
         3D: 26 neighbours and distances in space; 2D: 8 neighbours and distances within the slice.
     threads : int, optional
@@ -148,6 +152,8 @@ def zones(levels: Any, mask: Any = None, *, dimension: str = "3D", threads: int 
         raise ArgumentError(f"mask: expected the shape of levels, got {tuple(inside.shape)}")
     leaf = _dispatch.pick(box, inside, leaf="radiomics")
     flat = dimension == "2D"
-    region = _dispatch.namespace(box).ascontiguousarray(inside).view(np.uint8)
-    distances = leaf.taxicab(region, flat, threads=thread_count(threads))
-    return leaf.zones(box, 1, flat, (0, box.shape[0] - 2), distances)
+    far = None
+    if distances:
+        region = _dispatch.namespace(box).ascontiguousarray(inside).view(np.uint8)
+        far = leaf.taxicab(region, flat, threads=thread_count(threads))
+    return leaf.zones(box, 1, flat, (0, box.shape[0] - 2), far)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .. import _dispatch
 from .._arrays import array_of, native
-from ..errors import ArgumentError, DeviceError, GeometryError
+from ..errors import ArgumentError, GeometryError
 from ..image import Image
 from . import _native
 from ._settings import Settings
@@ -37,21 +37,40 @@ class Levels:
 class Region:
     """A region and its surroundings, cropped to `box`, slices first."""
 
-    image: Array  # the whole image, after resampling
+    image: Any  # the whole image, after resampling, on its device
     box: tuple[slice, slice, slice]
-    mask: npt.NDArray[np.bool_]  # morphological mask in the box
-    inside: npt.NDArray[np.bool_]  # intensity mask in the box
+    mask_there: Any  # morphological mask in the box, beside the image
+    inside_there: Any  # intensity mask in the box, beside the image
     spacing: tuple[float, float, float]
     affine: Any  # of `image`, before slices came first
 
+    @cached_property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """The morphological mask on the host."""
+        return np.asarray(_dispatch.move(self.mask_there, "cpu"))
+
+    @cached_property
+    def inside(self) -> npt.NDArray[np.bool_]:
+        """The intensity mask on the host."""
+        return (
+            self.mask if self.inside_there is self.mask_there else np.asarray(_dispatch.move(self.inside_there, "cpu"))
+        )
+
     @property
-    def crop(self) -> Array:
-        """The image in the box."""
+    def crop(self) -> Any:
+        """The image in the box, on its device."""
         return self.image[self.box]
+
+    @property
+    def on_host(self) -> bool:
+        """Whether the image lives in the host's memory."""
+        return _dispatch.device(self.image) == "cpu"
 
     @cached_property
     def values(self) -> npt.NDArray[np.float64]:
         """Of the intensity mask, in order of place."""
+        if not self.on_host:
+            return np.asarray(_dispatch.move(self.crop[self.inside_there].astype(np.float64), "cpu"))
         values = np.empty(int(np.count_nonzero(self.inside)))
         _native.gather(self.crop, self.inside.view(np.uint8), values)
         return values
@@ -61,6 +80,13 @@ class Region:
         """Least whole number inside and the counts of it and those after it; None for fractions and wide ranges."""
         if self.image.dtype.kind not in "iu":
             return None
+        if not self.on_host:
+            there = self.crop[self.inside_there].astype(np.int64)
+            low, high = int(there.min()), int(there.max())
+            if high - low >= _WIDEST:
+                return None
+            bins = _dispatch.namespace(there).bincount(there - low)
+            return low, np.asarray(_dispatch.move(bins, "cpu")).astype(np.int64)
         crop, inside = self.crop, self.inside.view(np.uint8)
         low, high = _native.range_inside(crop, inside)
         if high - low >= _WIDEST:
@@ -82,22 +108,23 @@ class Region:
 def region_of(image: Image, mask: Any, settings: Settings) -> Region:
     """Check everything and make the region; errors come before work."""
     image, array, box, selected = _checked(image, mask, settings)
+    xp = _dispatch.namespace(array)
     if settings.normalize:
         image, array = _normalised(image, settings)
     if settings.spacing is not None:
-        whole = np.zeros(array.shape, np.bool_)
+        whole = xp.zeros(array.shape, np.bool_)
         whole[box] = selected
         image, whole = _resampled(image, whole, settings)
         array = image.array
         box = bounding_box(whole)
-        selected = np.ascontiguousarray(whole[box])
+        selected = xp.ascontiguousarray(whole[box])
     spacing = image.spacing
     if settings.slice_axis and settings.dimension != "3D":
         order = (settings.slice_axis, *(axis for axis in range(3) if axis != settings.slice_axis))
         # Rows of voxels lie together in what follows.
-        array, selected = (np.ascontiguousarray(each.transpose(order)) for each in (array, selected))
+        array, selected = (xp.ascontiguousarray(each.transpose(order)) for each in (array, selected))
         spacing, box = (tuple(each[axis] for axis in order) for each in (spacing, box))  # type: ignore[assignment]
-    inside = np.ascontiguousarray(_resegmented(array[box], selected, settings))
+    inside = xp.ascontiguousarray(_resegmented(array[box], selected, settings))
     return Region(array, box, inside if settings.resegment_shape else selected, inside, spacing, image.affine)
 
 
@@ -107,11 +134,6 @@ def _checked(
     """The image, its array, the region's box and the mask in it."""
     if not isinstance(image, Image):
         raise ArgumentError("radiomics: image must be an Image, because features need its spacing in mm")
-    if image.device != "cpu":
-        raise DeviceError(
-            "radiomics: extract works on the CPU; move the image with to_device('cpu'), or take the texture matrices on "
-            "the GPU (cooccurrences, run_lengths, dependences, zones)"
-        )
     array = native(array_of(image))
     if array.dtype.name not in ("uint8", "int16", "uint16", "int32", "float32", "float64"):
         array = array.astype(np.float64)
@@ -140,7 +162,7 @@ def _checked(
             f"radiomics: the region is longer than one voxel in {long} axes, fewer than "
             f"minimum_dimensions={settings.minimum_dimensions}"
         )
-    if array.dtype.kind == "f" and not np.isfinite(array[box][selected]).all():
+    if array.dtype.kind == "f" and not _dispatch.namespace(array).isfinite(array[box][selected]).all():
         raise ArgumentError(
             "radiomics: the region holds NaN or infinite intensities; fill them or leave them out of the mask"
         )
@@ -149,7 +171,7 @@ def _checked(
         if not selected.any():
             raise ArgumentError("radiomics: all voxels of the region are padding")
         inner = bounding_box(selected)
-        selected = np.ascontiguousarray(selected[inner])
+        selected = _dispatch.namespace(selected).ascontiguousarray(selected[inner])
         box = tuple(  # type: ignore[assignment]
             slice(outer.start + edge.start, outer.start + edge.stop) for outer, edge in zip(box, inner, strict=True)
         )
@@ -175,26 +197,54 @@ def _labelled(labels: Array, label: int | None) -> tuple[int, tuple[slice, slice
         if label is None and np.count_nonzero(kept) != np.count_nonzero(labels == highest):
             _several(labels)
         label = None
+    if _dispatch.device(labels) != "cpu":
+        return _labelled_there(kept, label)
     count, (z, z_end, y, y_end, x, x_end), found, several = _native.find_region(
         native(kept), label is None, label or 0, 0
     )
     if label is None and several:
         _several(labels)
     if count == 0:
-        present = ", ".join(f"{value:g}" for value in np.unique(labels)[:10] if value)
-        wanted = "" if label is None else f" with label {label}"
-        raise ArgumentError(f"radiomics: the mask has no voxel{wanted}; labels in it: {present or 'none'}")
+        _none(labels, label)
     box = (slice(z, z_end), slice(y, y_end), slice(x, x_end))
     return count, box, np.ascontiguousarray(kept[box] == found)
 
 
-def _several(labels: Array) -> NoReturn:
+def _labelled_there(labels: Any, label: int | None) -> tuple[int, tuple[slice, slice, slice], Any]:
+    """As `_labelled`, on a GPU."""
+    selected = labels != 0 if label is None else labels == label
+    if label is None:
+        highest = labels.max() or labels.min()
+        if (selected & (labels != highest)).any():
+            _several(labels)
+    count = int(selected.sum())
+    if count == 0:
+        _none(labels, label)
+    box = bounding_box(selected)
+    return count, box, _dispatch.namespace(labels).ascontiguousarray(selected[box])
+
+
+def _none(labels: Any, label: int | None) -> NoReturn:
+    present = ", ".join(f"{value:g}" for value in np.unique(_dispatch.move(labels, "cpu"))[:10] if value)
+    wanted = "" if label is None else f" with label {label}"
+    raise ArgumentError(f"radiomics: the mask has no voxel{wanted}; labels in it: {present or 'none'}")
+
+
+def _several(labels: Any) -> NoReturn:
+    labels = _dispatch.move(labels, "cpu")
     found = ", ".join(f"{value:g}" for value in np.unique(labels[labels != 0])[:10])
     raise ArgumentError(f"radiomics: the mask holds the labels {found}; choose one with Settings(label=...)")
 
 
-def bounding_box(selected: Array) -> tuple[slice, slice, slice]:
+def bounding_box(selected: Any) -> tuple[slice, slice, slice]:
     """The smallest box around the True voxels, of which there is at least one."""
+    if _dispatch.device(selected) != "cpu":
+        edges = []
+        for axis in range(3):
+            others = tuple(other for other in range(3) if other != axis)
+            some = np.flatnonzero(_dispatch.move(selected.any(axis=others), "cpu"))
+            edges.append(slice(int(some[0]), int(some[-1]) + 1))
+        return edges[0], edges[1], edges[2]
     _, (z, z_end, y, y_end, x, x_end), _, _ = _native.find_region(native(selected), True, 0, 0)
     return slice(z, z_end), slice(y, y_end), slice(x, x_end)
 
@@ -232,7 +282,7 @@ def _resampled(
         image.with_array(image.array.astype(np.float64), padding=None), order=settings.order, cval=edge, **grid
     )
     partial = resample(image.with_array(selected.astype(np.float64), padding=None), order="linear", cval=edge, **grid)
-    array = np.rint(moved.array) if settings.round_intensities else moved.array
+    array = _dispatch.namespace(moved.array).rint(moved.array) if settings.round_intensities else moved.array
     inside = partial.array >= settings.mask_threshold
     if not inside.any():
         raise ArgumentError("radiomics: no voxel of the region is left after resampling; take a smaller spacing")
@@ -271,19 +321,45 @@ def levels_of(region: Region, settings: Settings) -> Levels:
     edges = _edges(region, settings)
     _allowed(len(edges))
     pad = max(settings.distances)
-    shape = tuple(n + 2 * pad for n in region.inside.shape)
-    levels = np.zeros(shape, np.uint8 if len(edges) <= 255 else np.uint16)
+    shape = tuple(n + 2 * pad for n in region.inside_there.shape)
+    levels = _dispatch.namespace(region.image).zeros(shape, np.uint8 if len(edges) <= 255 else np.uint16)
+    fill = _fill if region.on_host else _fill_there
+    voxels = fill(region, edges, pad, levels)
+    count = len(edges) if settings.bin_number is not None else int(np.flatnonzero(voxels)[-1]) + 1
+    return Levels(levels, pad, count, voxels[:count])
+
+
+def _table(histogram: tuple[int, Array], edges: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The level of each whole number from the histogram's lowest on, and how many voxels each level has."""
+    low, counts = histogram
+    level = np.searchsorted(edges, np.arange(low, low + len(counts)), "right")
+    return level, np.bincount(level, counts, len(edges) + 1)[1:].astype(np.int64)  # exact below 2^53
+
+
+def _fill(region: Region, edges: Array, pad: int, levels: Array) -> npt.NDArray[np.int64]:
     inside = region.inside.view(np.uint8)
     if region.histogram is None:
         voxels = np.zeros(len(edges), np.int64)
         _native.discretise(region.values, inside, edges, pad, levels, voxels)
-    else:
-        low, counts = region.histogram
-        level = np.searchsorted(edges, np.arange(low, low + len(counts)), "right")
-        voxels = np.bincount(level, counts, len(edges) + 1)[1:].astype(np.int64)  # exact below 2^53
-        _native.look_up_inside(region.crop, inside, low, level.astype(levels.dtype), pad, levels, 0)
-    count = len(edges) if settings.bin_number is not None else int(np.flatnonzero(voxels)[-1]) + 1
-    return Levels(levels, pad, count, voxels[:count])
+        return voxels
+    level, voxels = _table(region.histogram, edges)
+    _native.look_up_inside(region.crop, inside, region.histogram[0], level.astype(levels.dtype), pad, levels, 0)
+    return voxels
+
+
+def _fill_there(region: Region, edges: Array, pad: int, levels: Any) -> npt.NDArray[np.int64]:
+    """On a GPU."""
+    xp, inside = _dispatch.namespace(levels), region.inside_there
+    box = levels[pad:-pad, pad:-pad, pad:-pad]
+    if region.histogram is None:
+        level = xp.searchsorted(xp.asarray(edges), region.crop.astype(np.float64).reshape(-1), side="right")
+        box[...] = level.reshape(inside.shape) * inside
+        counts = np.asarray(_dispatch.move(xp.bincount(box.reshape(-1), minlength=len(edges) + 1), "cpu"))
+        return counts[1:].astype(np.int64)
+    table, voxels = _table(region.histogram, edges)
+    places = xp.where(inside, region.crop.astype(np.int64) - region.histogram[0], 0)
+    box[...] = xp.asarray(table.astype(levels.dtype))[places] * inside
+    return voxels
 
 
 def _edges(region: Region, settings: Settings) -> npt.NDArray[np.float64]:

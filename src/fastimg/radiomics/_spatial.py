@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import config
+from .. import _dispatch, config
 from . import _native
 from ._region import Region
 
@@ -27,7 +27,7 @@ def local(region: Region, *, threads: int) -> dict[str, float]:
         begin, end = max(edge.start - m, 0), min(edge.stop + m, n)
         source.append(slice(begin, end))
         target.append(slice(begin - edge.start + m, end - edge.start + m))
-    around[tuple(target)] = region.image[tuple(source)]
+    around[tuple(target)] = _dispatch.move(region.image[tuple(source)], "cpu")
     inside[tuple(slice(m, -m) for m in margin)] = region.inside
     peak, highest = _native.local_peaks(around, inside, np.array(region.spacing), _RADIUS, threads)
     return {"loc_peak_loc": peak, "loc_peak_glob": highest}

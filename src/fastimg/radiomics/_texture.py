@@ -51,7 +51,7 @@ def _parts(levels: Levels, settings: Settings) -> Iterator[tuple[int, int]]:
     if settings.dimension != "2D":
         yield 0, slices
         return
-    filled = np.any(levels.array, axis=(1, 2)).tolist()
+    filled = levels.array.any(axis=(1, 2)).tolist()
     for z in range(slices):
         if filled[z + levels.pad]:
             yield z, z + 1
@@ -94,8 +94,8 @@ def glcm(region: Region, levels: Levels, settings: Settings, *, threads: int) ->
             counts = counts + counts.transpose(0, 2, 1)
         matrices = _aggregated(counts, direction_weights(offsets, region, settings), settings)
         if len(matrices):
-            features = _native.glcm_features(matrices, _epsilon(settings))
-            rows.append(np.column_stack([features, _maximal_correlation(matrices, flat)]))
+            features = _native.glcm_features(matrices, _epsilon(settings), threads)
+            rows.append(np.column_stack([features, _maximal_correlation(matrices, flat, threads)]))
     return np.concatenate(rows).mean(0) if rows else np.full(26, np.nan)
 
 
@@ -135,14 +135,14 @@ def zones(
     flat = settings.dimension != "3D"
     distances = None
     if settings.compat == "ibsi":
-        distances = leaf.taxicab(region.mask.view(np.uint8), flat, threads=threads)
+        distances = leaf.taxicab(region.mask_there.view(np.uint8), flat, threads=threads)
     by_size, by_distance = [], []
     for part in _parts(levels, settings):
-        level, size, distance = leaf.zones(levels.array, levels.pad, flat, part, distances)
-        by_size.append(_native.size_features_of_list(level, size, 0, _epsilon(settings))[:16])
+        sizes, fars = leaf.zone_tallies(levels.array, levels.pad, flat, part, distances, levels.count)
+        by_size.append(_native.size_features_of_entries(*sizes, 0, _epsilon(settings))[:16])
         if distances is not None:
-            voxels = float(size.sum())
-            by_distance.append(_native.size_features_of_list(level, distance.astype(np.int64), voxels, 0)[:16])
+            voxels = float((sizes[1] * sizes[2]).sum())
+            by_distance.append(_native.size_features_of_entries(*fars, voxels, 0)[:16])
     return np.mean(by_size, axis=0), np.mean(by_distance, axis=0) if by_distance else np.full(16, np.nan)
 
 
@@ -208,11 +208,11 @@ def _aggregated(counts: Array, weights: Array | None, settings: Settings) -> npt
     return np.ascontiguousarray(matrices[matrices.any(axis=(1, 2))], np.float64)
 
 
-def _maximal_correlation(matrices: npt.NDArray[np.float64], flat: float) -> npt.NDArray[np.float64]:
+def _maximal_correlation(matrices: npt.NDArray[np.float64], flat: float, threads: int) -> npt.NDArray[np.float64]:
     """Second largest singular value of p(i, j) / sqrt(px(i) py(j)); `flat` where only one level occurs."""
     rows, columns = matrices.any(axis=2), matrices.any(axis=1)
     if (matrices == matrices.transpose(0, 2, 1)).all():
-        found = _native.maximal_correlation(matrices)
+        found = _native.maximal_correlation(matrices, threads)
     else:
         present = (rows | columns).any(axis=0)
         p = matrices[:, present][:, :, present]
