@@ -27,7 +27,7 @@ _WIDEST = 1 << 22  # bins of a histogram of intensities: 32 MB
 class Levels:
     """Grey levels 1 to `count` in a box with a border of `pad` zeros; 0 is outside the region."""
 
-    array: Array  # uint8 or uint16, (z, y, x)
+    array: Any  # uint8 or uint16, (z, y, x), on the image's device
     pad: int
     count: int
     voxels: npt.NDArray[np.int64]  # of each level

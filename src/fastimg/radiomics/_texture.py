@@ -51,7 +51,7 @@ def _parts(levels: Levels, settings: Settings) -> Iterator[tuple[int, int]]:
     if settings.dimension != "2D":
         yield 0, slices
         return
-    filled = levels.array.any(axis=(1, 2)).tolist()
+    filled: list[bool] = levels.array.any(axis=(1, 2)).tolist()
     for z in range(slices):
         if filled[z + levels.pad]:
             yield z, z + 1
@@ -138,11 +138,13 @@ def zones(
         distances = leaf.taxicab(region.mask_there.view(np.uint8), flat, threads=threads)
     by_size, by_distance = [], []
     for part in _parts(levels, settings):
-        sizes, fars = leaf.zone_tallies(levels.array, levels.pad, flat, part, distances, levels.count)
-        by_size.append(_native.size_features_of_entries(*sizes, 0, _epsilon(settings))[:16])
+        (level, size, zones_of), (tone, far, zones_at) = leaf.zone_tallies(
+            levels.array, levels.pad, flat, part, distances, levels.count
+        )
+        by_size.append(_native.size_features_of_entries(level, size, zones_of, 0, _epsilon(settings))[:16])
         if distances is not None:
-            voxels = float((sizes[1] * sizes[2]).sum())
-            by_distance.append(_native.size_features_of_entries(*fars, voxels, 0)[:16])
+            voxels = float((size * zones_of).sum())
+            by_distance.append(_native.size_features_of_entries(tone, far, zones_at, voxels, 0)[:16])
     return np.mean(by_size, axis=0), np.mean(by_distance, axis=0) if by_distance else np.full(16, np.nan)
 
 
