@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import fastimg as fi
@@ -41,3 +44,15 @@ def play(clients, server, silent=None, change=lambda step, node, message: messag
                 server.receive(change(step, node, answer))
         step += 1
     return server.result()
+
+
+def small(active=False, **options):
+    vectors = {i: np.arange(i, i + 5, dtype=np.uint32) for i in range(4)}
+    return make(vectors, active=active, **({"threshold": 3} | options))
+
+
+def resealed(message, place, value=None):
+    """The message with a byte of its body changed and the digest made anew: a server (or node) that lies."""
+    changed = bytearray(message[:-32])
+    changed[place] = changed[place] ^ 1 if value is None else value
+    return bytes(changed) + hashlib.sha256(changed).digest()
