@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 
 import numpy as np
@@ -213,62 +211,6 @@ def bench_nyul_intensity_normalization(case, brain):
         return normalizer.transform(images[0])
 
     case(work, tool="intensity-normalization", items=brain.size, unit="voxel", rounds=1)
-
-
-COMBAT = "harmonize: ComBat fit and apply, 5000 x 1500, 30 batches, age and sex"
-
-
-@pytest.fixture(scope="module")
-def table():
-    rng = np.random.default_rng(3)
-    n, p, k = 5000, 1500, 30
-    batch = rng.integers(0, k, n)
-    age, sex = rng.normal(60, 10, n).astype(np.float32), rng.integers(0, 2, n)
-    X = rng.normal(size=(n, p)) + rng.normal(0, 0.5, (k, p))[batch] + age[:, None] * 0.02
-    return X, batch, {"age": age, "sex": sex.astype(np.float32)}
-
-
-@pytest.mark.benchmark(group=COMBAT)
-def bench_combat(case, one_thread, table):
-    X, batch, covariates = table
-    out = np.empty_like(X)
-    some = slice(0, 400)
-    columns = np.column_stack([covariates["age"], covariates["sex"]])[some].astype(np.float64)
-    part = {name: vector[some] for name, vector in covariates.items()}
-    seen = fi.harmonize.ComBat().fit_transform(X[some, :50], batch=batch[some] % 5, covariates=part)
-    error = np.abs(seen - twin.combat(X[some, :50], batch[some] % 5, columns)).max()
-
-    def work():
-        combat = fi.harmonize.ComBat().fit(X, batch=batch, covariates=covariates)
-        combat.transform(X, batch=batch, covariates=covariates, out=out)
-
-    case(work, nbytes=3 * X.nbytes, items=X.size, unit="value", error=error)
-
-
-@pytest.mark.benchmark(group=COMBAT)
-def bench_combat_neurocombat(case, table):
-    pandas = pytest.importorskip("pandas")
-    neuro = pytest.importorskip("neuroCombat", reason="peer neuroCombat is not installed")
-    X, batch, covariates = table
-    frame, turned = pandas.DataFrame({"batch": batch, **covariates}), np.ascontiguousarray(X.T)
-
-    def work():
-        with contextlib.redirect_stdout(io.StringIO()):
-            neuro.neuroCombat(turned, frame, "batch", continuous_cols=["age", "sex"])
-
-    case(work, tool="neuroCombat", items=X.size, unit="value", rounds=1)
-
-
-@pytest.mark.benchmark(group=COMBAT)
-def bench_combat_pycombat(case, table):
-    pycombat = pytest.importorskip("pycombat", reason="peer pycombat is not installed")
-    X, batch, covariates = table
-    columns = np.column_stack([covariates["age"], covariates["sex"]]).astype(np.float64)
-
-    def work():
-        pycombat.Combat().fit_transform(X, batch, C=columns)
-
-    case(work, tool="pycombat", items=X.size, unit="value", rounds=2)
 
 
 N4 = {

@@ -64,15 +64,14 @@ def clahe(
 
 
 def combat_add(x: Any, batch: Any, covariates: Any, center: Any, sums: dict[str, Any], *, threads: int) -> None:
-    """Add rows to the sums about a centre; see kernels/combat.cu."""
+    """Add rows to the sums about a centre; see kernels/combat.cu. The batches' codes are on the host."""
     rows, features = x.shape
     if not x.size:
         return
     xp, device = _gpu.backend().xp, _gpu.backend().to_device
-    codes = np.asarray(_gpu.backend().to_host(batch))
     batches, q = center.shape[0], covariates.shape[1]
-    order = np.argsort(codes, kind="stable").astype(np.int64, copy=False)
-    first, batch_of, tiles = _tiles(np.bincount(codes, minlength=batches))
+    order = np.argsort(batch, kind="stable").astype(np.int64, copy=False)
+    first, batch_of, tiles = _tiles(np.bincount(batch, minlength=batches))
     skip = "n" in sums
     one = xp.ones((rows, 1))
     linear = _fours(xp, [one, covariates])

@@ -124,7 +124,7 @@ def _of_parquet(path: Any, batch: Any, covariates: Any, features: Any, rows: int
     if isinstance(covariates, (str, Mapping)) or not all(isinstance(name, str) for name in covariates or ()):
         raise ArgumentError("covariates: of a Parquet file, expected names of columns")
     kept = list(covariates or ())
-    with pq.ParquetFile(path, pre_buffer=False) as file:
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 13) as file:
         schema = file.schema_arrow
         names = features
         if names is None:
@@ -135,7 +135,7 @@ def _of_parquet(path: Any, batch: Any, covariates: Any, features: Any, rows: int
         if not names:
             raise ArgumentError("features: the file has no column of floating-point numbers")
         step, at = rows or max(1, _BYTES // (8 * len(names))), 0
-        for group in file.iter_batches(batch_size=step):
+        for group in file.iter_batches(batch_size=step, use_threads=False):
             x = np.column_stack([group.column(name).to_numpy(zero_copy_only=False) for name in names])
             part = slice(at, at + len(x))
             at += len(x)
@@ -163,8 +163,10 @@ def _to_parquet(estimator: Any, chunks: Iterator[Chunk], source: Any, target: Pa
             at = {name: i for i, name in enumerate(values)}
             columns = [pa.array(clean[:, at[n]]) if n in at else group.column(n) for n in group.schema.names]
             made = pa.record_batch(columns, names=group.schema.names)
-            writer = writer or pq.ParquetWriter(partial, made.schema, compression="zstd")
-            writer.write_batch(made)
+            # a dictionary a feature would be as large as its values
+            words = [name for name in group.schema.names if name not in at]
+            writer = writer or pq.ParquetWriter(partial, made.schema, compression="zstd", use_dictionary=words)
+            writer.write_table(pa.Table.from_batches([made]))  # a column at a time; write_batch holds all at once
         if writer is None:
             raise ArgumentError("source: the file has no rows")
         writer.close()

@@ -323,8 +323,8 @@ def _summed(x: Any, codes: Any, columns: Any, center: Array, skip: bool, threads
         shapes |= {"n": (batches, features), "c": (batches, q, features), "cc": (batches, q, q, features)}
     xp = _dispatch.namespace(x)
     sums = {name: xp.zeros(shape, np.float64) for name, shape in shapes.items()}
-    on_device = [_dispatch.move(array, _dispatch.device(x)) for array in (codes, columns, center)]
-    leaf.combat_add(x, *on_device, sums, threads=threads)
+    on_device = [_dispatch.move(array, _dispatch.device(x)) for array in (columns, center)]
+    leaf.combat_add(x, codes, *on_device, sums, threads=threads)
     found: dict[str, Array] = {name: _dispatch.move(array, "cpu") for name, array in sums.items()}
     found["rows"] = np.bincount(codes, minlength=batches).astype(np.float64)
     if not skip:
