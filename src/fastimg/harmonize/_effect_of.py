@@ -27,7 +27,7 @@ def effect_of(harmonizer: Any, X: Any, batch: Any, **options: Any) -> dict[str, 
     harmonizer : ComBat
         Not changed.
     X, batch, **options
-        As in `site_effect`.
+        As in `site_effect` (`harmonizer_batch` for a NestedComBat).
 
     Returns
     -------

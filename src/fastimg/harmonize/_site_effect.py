@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ def site_effect(
     covariates: Any = None,
     groups: Any = None,
     harmonizer: Any = None,
+    harmonizer_batch: Any = None,
     folds: int = 5,
     trees: int = 200,
     seed: int = 0,
@@ -51,6 +52,8 @@ def site_effect(
     harmonizer : ComBat, optional
         Is fitted anew to the training part of each fold and applied to both; the measures are then of the test parts.
         Measuring data harmonised as a whole instead would flatter the harmoniser.
+    harmonizer_batch : table, mapping or sequence, optional
+        What the harmoniser gets as its batch, a row a subject, where that is not `batch`: the columns of a NestedComBat.
     folds : int
         Of the cross-validation; fewer where the smallest batch has fewer subjects.
     trees : int
@@ -99,6 +102,7 @@ def site_effect(
     x, columns = x[keep], columns[keep]
     labelled = np.array(rows, object)[keep]
     vectors = {name: vector[keep] for name, vector in vectors.items()}
+    own = _own_batch(harmonizer_batch, labelled, keep)
     present, codes = np.unique(codes[keep], return_inverse=True)  # type: ignore[assignment]
     if len(present) < 2:
         raise ArgumentError("batch: at least two batches of two or more subjects are needed")
@@ -111,7 +115,7 @@ def site_effect(
         if not splits:
             raise ArgumentError("harmonizer: the batches are too small for cross-validation")
         parts = [
-            (train, test, *_harmonized(harmonizer, x, labelled, codes, columns, vectors, train, test))
+            (train, test, *_harmonized(harmonizer, x, own, codes, columns, vectors, train, test))
             for train, test in splits
         ]
         held = np.concatenate([test for _, test, _, _ in parts])
@@ -133,6 +137,16 @@ def site_effect(
         "folds": len(splits),
         "left_out": int((~keep).sum()),
     }
+
+
+def _own_batch(given: Any, labelled: Any, keep: Any) -> dict[str | None, Any]:
+    """What the harmoniser gets: columns by name, or the one without a name."""
+    if given is None:
+        return {None: labelled}
+    if not isinstance(given, Mapping) and not hasattr(given, "columns") and not hasattr(given, "column_names"):
+        return {None: np.array(labels(given, "harmonizer_batch", len(keep)), object)[keep]}
+    columns = columns_of(given, len(keep))
+    return {name: np.array(labels(column, name, len(keep)), object)[keep] for name, column in columns.items()}
 
 
 def _splits(codes: Any, groups: Any, folds: int, seed: int) -> list[tuple[Any, Any]]:
@@ -164,7 +178,8 @@ def _harmonized(
 ) -> tuple[Array, Array]:
     def rows(index: Any) -> dict[str, Any]:
         covariates = {name: vector[index] for name, vector in vectors.items()}
-        return {"batch": batch[index].tolist(), "covariates": covariates or None}
+        labelled = {name: column[index].tolist() for name, column in batch.items()}
+        return {"batch": labelled.get(None, labelled), "covariates": covariates or None}
 
     fitted = clone(harmonizer).fit(x[train], **rows(train))
     both = np.concatenate([fitted.transform(x[part], **rows(part)) for part in (train, test)])
