@@ -116,7 +116,12 @@ def test_features_and_combat_tables(hospitals, done):
     assert raw.num_rows == clean.num_rows == summary.feature_rows == len(hospitals.cases)
     assert raw.column_names == clean.column_names
     assert set(raw.column("mask").to_pylist()) == {"lesion"}
-    names = [n for n in raw.column_names if n.startswith("original_")]
+    shape = [n for n in raw.column_names if n.startswith("original_shape_")]
+    assert len(shape) > 10
+    assert raw.select(shape).equals(
+        clean.select(shape)
+    )  # size and form are the lesion's: not harmonised unless asked for
+    names = [n for n in raw.column_names if n.startswith("original_") and n not in shape]
     site = np.array(clean.column("site").to_pylist())
     assert len(set(site.tolist())) == 3
     X = np.column_stack([raw[n].to_numpy() for n in names])

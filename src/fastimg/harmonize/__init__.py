@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._combat import ComBat
     from ._covbat import CovBat
     from ._design import Design
-    from ._effect_of import effect_of
+    from ._effect_of import effect_of, risen
     from ._formula import Formula
     from ._kernel_match import KernelMatch, unsharp
     from ._longitudinal import LongitudinalComBat
@@ -45,6 +45,7 @@ _LATER = {
     "Statistics": "_sums",
     "effect_of": "_effect_of",
     "agreement": "_site_effect",
+    "risen": "_effect_of",
     "site_effect": "_site_effect",
 }
 
@@ -70,6 +71,7 @@ __all__ = [
     "minmax",
     "n4",
     "percentile",
+    "risen",
     "robust_zscore",
     "site_effect",
     "unsharp",

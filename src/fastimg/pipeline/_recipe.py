@@ -136,7 +136,14 @@ class Combat:
     eb: bool = _option(True, check.boolean, "empirical Bayes shrinkage")
     mean_only: bool = _option(False, check.boolean, "adjust locations, not scales")
     monotone: str = _option(
-        "none", check.choice("none", "signed-log"), "work on sign(x) log(1 + |x|): for skewed features"
+        "none",
+        check.choice("none", "signed-log", "rank-normal"),
+        "work on sign(x) log(1 + |x|) or on normal scores of the ranks: for skewed features",
+    )
+    shape: bool = _option(
+        False,
+        check.boolean,
+        "shape features too: size and form are the lesion's, not the scanner's, and stay unless asked",
     )
     min_cases: int = _option(3, check.integer(2), "batches with fewer cases are left out, with a finding")
 

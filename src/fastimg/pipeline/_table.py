@@ -111,8 +111,15 @@ def _harmonised(
     values = np.column_stack([table.column(name).to_numpy(zero_copy_only=False) for name in names]).astype(np.float64)
     usable = np.array(np.isfinite(values).all(0), bool)
     usable[usable] = np.ptp(values[:, usable], axis=0) > 0
+    if not combat.shape:
+        usable &= np.array([not _is_shape(name) for name in names])
     if not usable.any():
-        result.findings.append(Finding("combat-skipped", f"{told}: no feature is finite and varies in every case."))
+        result.findings.append(
+            Finding(
+                "combat-skipped",
+                f"{told}: no feature is finite and varies in every case (shape features stay as they are).",
+            )
+        )
         return None
     batch = np.array(table.column(combat.batch).to_pylist())
     covariates = {name: table.column(name).to_pylist() for name in combat.covariates} or None
@@ -122,7 +129,7 @@ def _harmonised(
             parametric=combat.parametric,
             eb=combat.eb,
             mean_only=combat.mean_only,
-            monotone="signed-log" if combat.monotone == "signed-log" else None,
+            monotone=None if combat.monotone == "none" else combat.monotone,  # type: ignore[arg-type]
         )
         after = np.asarray(
             model.fit(X, batch=batch, covariates=covariates).transform(X, batch=batch, covariates=covariates)
@@ -137,6 +144,11 @@ def _harmonised(
     for at, name in enumerate(names):
         table = table.set_column(table.column_names.index(name), name, pa.array(values[:, at]))
     return table
+
+
+def _is_shape(name: str) -> bool:
+    """By either way of naming: original_shape_MeshVolume, morph_volume."""
+    return "_shape_" in name or "_shape2D_" in name or name.startswith("morph_")
 
 
 def _effect(
@@ -154,7 +166,7 @@ def _effect(
     subjects = table.column("subject").to_pylist()
     groups = None if any(subject is None for subject in subjects) else np.array(subjects)
     result.effect = {"of": told, "rows": len(X), "features": len(names), "before": {}, "after": {}}
-    shares = []
+    shares, measured = [], []
     for when, harmonizer in (("before", None), ("after", model)):
         try:
             figures = harmonize.site_effect(
@@ -165,5 +177,7 @@ def _effect(
             result.effect = {}
             return
         result.effect[when] = {name: float(figures[name]) for name in FIGURES if np.isfinite(figures.get(name, np.nan))}
+        measured.append(figures)
         shares.append(np.asarray(figures["by_feature"]["variance_explained"], np.float64))
+    result.findings += harmonize.risen(*measured)
     result.per_feature = [[name, float(a), float(b)] for name, a, b in zip(names, *shares, strict=True)]
