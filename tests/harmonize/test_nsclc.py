@@ -41,7 +41,7 @@ def test_the_table_is_the_published_one(nsclc):
 def test_plain_combat_makes_a_fingerprint_there_and_says_so(nsclc, example, capsys):
     X, batch, kept = nsclc
     vendor = batch["Manufacturer"]
-    options = {"trees": 15, "folds": 2}
+    options = {"trees": 15, "folds": 3}
     with pytest.warns(UserWarning, match="site effect rose"):
         plain = effect_of(ComBat(), X, vendor, covariates=kept, **options)
     assert plain["after"]["auc_forest"] > plain["before"]["auc_forest"]
