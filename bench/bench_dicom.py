@@ -21,6 +21,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 import fastimg as fi
 
 SLICES, SIZE = 300, 512
+PLAYED = os.environ.get("FASTIMG_BENCH_DEVICE") == "host"
 SCAN = "dicom: headers of 2,000 files to columns"
 NATIVE = "dicom: 300 explicit slices of 512 x 512 to a float32 volume"
 RLE = "dicom: 300 RLE slices to a float32 volume"
@@ -337,3 +338,71 @@ bench_sv1_16, bench_sv1_16_two, bench_sv1_16_codec, bench_sv1_16_codec_two, benc
 bench_jls, bench_jls_two, bench_jls_codec, bench_jls_codec_two, bench_jls_pydicom = _codec_cases("JPEG-LS")
 bench_htj2k, bench_htj2k_two, bench_htj2k_codec, bench_htj2k_codec_two, bench_htj2k_pydicom = _codec_cases("HTJ2K")
 bench_j2k, bench_j2k_two, bench_j2k_codec, bench_j2k_codec_two, bench_j2k_pydicom = _codec_cases("JPEG 2000")
+
+
+# GPU ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.benchmark(group="dicom: GPU, stored values of 300 slices to float32 on the device")
+def bench_gpu_rescale(gpu_case, gpu):
+    stored = gpu(np.ones((gpu.size(300, 2), gpu.size(SIZE, 8), SIZE), np.uint16))
+    out = gpu.xp.empty(stored.shape, np.float32)
+    work = lambda: fi.dicom.rescale(stored, 1, -1024, out=out)  # noqa: E731
+    gpu_case(work, nbytes=6 * stored.size, items=stored.size, unit="voxel")
+
+
+@pytest.mark.gpu
+@pytest.mark.benchmark(group="dicom: GPU, stored values of 300 slices to float32 on the device")
+def bench_gpu_rescale_cupy(gpu_case, gpu):
+    if PLAYED:
+        pytest.skip("no CuPy here")
+    stored = gpu(np.ones((300, SIZE, SIZE), np.uint16))
+    work = lambda: stored.astype(np.float32) * np.float32(1) + np.float32(-1024)  # noqa: E731
+    gpu_case(work, tool="CuPy", nbytes=6 * stored.size, items=stored.size, unit="voxel")
+
+
+@pytest.fixture(scope="session")
+def few(volume, gpu):
+    return volume[: gpu.size(SLICES, 3)]
+
+
+GPU_SERIES = {
+    "native": (ExplicitVRLittleEndian, None),
+    "JPEG lossless": CODECS["JPEG lossless"][:2],
+    "HTJ2K": CODECS["HTJ2K"][:2],
+}
+
+
+def _gpu_cases(name):
+    syntax, encode = GPU_SERIES[name]
+    group = f"dicom: GPU, {name} series to a volume on the device"
+
+    def timed(case, gpu, room, few, work, tool):
+        folder = series_in(room, f"gpu {name}", few, syntax, encode)
+        error = float(np.abs(fi._dispatch.move(work(folder), "cpu") - (few.astype(np.float32) - 1024)).max())
+
+        def complete():
+            work(folder)
+            if not PLAYED:
+                gpu.xp.cuda.get_current_stream().synchronize()
+
+        case(complete, tool=tool, items=len(few), unit="slice", nbytes=6 * few.size, error=error, rounds=3)
+
+    @pytest.mark.gpu
+    @pytest.mark.benchmark(group=group)
+    def straight(case, gpu, room, few):
+        timed(case, gpu, room, few, lambda folder: fi.dicom.read(folder, device="cuda").array, "fastimg")
+
+    @pytest.mark.gpu
+    @pytest.mark.benchmark(group=group)
+    def by_the_cpu(case, gpu, room, few):
+        work = lambda folder: gpu(fi.dicom.read(folder).array)  # noqa: E731
+        timed(case, gpu, room, few, work, "fastimg on the CPU, then copied")
+
+    return straight, by_the_cpu
+
+
+bench_gpu_native, bench_gpu_native_cpu = _gpu_cases("native")
+bench_gpu_sv1, bench_gpu_sv1_cpu = _gpu_cases("JPEG lossless")
+bench_gpu_htj2k, bench_gpu_htj2k_cpu = _gpu_cases("HTJ2K")

@@ -11,6 +11,17 @@ __device__ void rescale_each(const T* in, float* out, fastimg::i64 count, int le
     out[i] = fastimg::rescale((double)fastimg::stored_bits(in[i], left, right), slope, intercept);
 }
 
+// Stored values beyond the table take its nearest entry (PS3.3 C.11.1.1.1).
+template <class T>
+__device__ void lookup_each(const T* in, float* out, fastimg::i64 count, fastimg::i64 first, const float* table,
+                            fastimg::i64 entries) {
+  const fastimg::i64 step = (fastimg::i64)gridDim.x * blockDim.x;
+  for (fastimg::i64 i = (fastimg::i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step) {
+    const fastimg::i64 at = (fastimg::i64)in[i] - first;
+    out[i] = table[at < 0 ? 0 : at < entries ? at : entries - 1];
+  }
+}
+
 }  // namespace
 
 #define FASTIMG_ENTRY(name, T)                                                                             \
@@ -26,3 +37,15 @@ FASTIMG_ENTRY(int32, int)
 FASTIMG_ENTRY(uint32, unsigned int)
 FASTIMG_ENTRY(float32, float)
 FASTIMG_ENTRY(float64, double)
+
+#define FASTIMG_LOOKUP(name, T)                                                                       \
+  extern "C" __global__ void lookup_##name(const T* in, float* out, long long count, long long first, \
+                                           const float* table, long long entries) {                   \
+    lookup_each(in, out, count, first, table, entries);                                               \
+  }
+FASTIMG_LOOKUP(int8, signed char)
+FASTIMG_LOOKUP(uint8, unsigned char)
+FASTIMG_LOOKUP(int16, short)
+FASTIMG_LOOKUP(uint16, unsigned short)
+FASTIMG_LOOKUP(int32, int)
+FASTIMG_LOOKUP(uint32, unsigned int)

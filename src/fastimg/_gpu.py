@@ -41,6 +41,12 @@ class Backend(Protocol):
     def to_device(self, array: Any) -> Any:
         """A copy on the device."""
 
+    def pinned(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """A NumPy array in page-locked memory, from which copies run beside the host's own work."""
+
+    def upload(self, host: Any, target: Any) -> Any:
+        """Begin to copy a pinned array to one on the device; the returned function waits until it has been read."""
+
 
 _backend: Backend | None = None
 
@@ -140,6 +146,17 @@ class _CupyBackend:
 
     def to_device(self, array: Any) -> Any:
         return self.xp.asarray(array)
+
+    def pinned(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        import cupyx
+
+        return cupyx.empty_pinned(shape, dtype)
+
+    def upload(self, host: Any, target: Any) -> Any:
+        target.set(host, stream=self.xp.cuda.get_current_stream())
+        event = self.xp.cuda.Event()
+        event.record()
+        return event.synchronize
 
 
 def conflicting_cupy() -> tuple[str, str, str] | None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import fastimg as fi
+from fastimg.dicom import _cuda as dicom_cuda
 
 Put = Callable[[Any], Any]
 
@@ -142,6 +143,9 @@ def turned(put: Put) -> None:
 def rescaled(put: Put) -> None:
     for dtype in (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.float32, np.float64):
         fi.dicom.rescale(put((np.arange(1043) % 100).astype(dtype)), 1.5, -1024)
+        if np.dtype(dtype).kind in "iu":
+            stored = put((np.arange(1043) % 100).astype(dtype))
+            dicom_cuda.lookup(stored, put(np.empty(1043, np.float32)), 7, np.arange(50.0))
 
 
 # file -> calls

@@ -28,3 +28,22 @@ def rescale(array: Any, out: Any, left: int, right: int, slope: float, intercept
             np.float64(slope),
             np.float64(intercept),
         )
+
+
+def lookup(array: Any, out: Any, first: int, table: Any) -> None:
+    """out = table[array - first], the ends beyond them (PS3.3 C.11.1.1.1); integers to float32."""
+    entries = _gpu.backend().to_device(np.ascontiguousarray(table, np.float32))
+    blocks = min(-(-array.size // (_BLOCK * 4)), 1 << 16)
+    if blocks:
+        _gpu.launch(
+            "rescale",
+            f"lookup_{array.dtype.name}",
+            (blocks,),
+            (_BLOCK,),
+            array,
+            out,
+            np.int64(array.size),
+            np.int64(first),
+            entries,
+            np.int64(len(table)),
+        )

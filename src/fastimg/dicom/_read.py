@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays
+from .. import _arrays, _gpu
 from .._arrays import choice, thread_count
 from ..errors import ArgumentError, FormatError, GeometryError
 from ..findings import CODES, Finding
@@ -27,6 +27,7 @@ from ._series import Series, group_rows
 from ._slide_files import WHOLE_SLIDE
 from ._suv import series_factor
 from ._units import ValueMap, exact_dtype, narrowed, unit_of, value_map
+from ._upload import decode_to_device, fits
 
 __all__ = ["read"]
 
@@ -61,6 +62,7 @@ def read(
     suv: bool = False,
     real_world: bool | int | str | None = None,
     threads: int | None = None,
+    device: str = "cpu",
     out: Any = None,
 ) -> Image:
     """Read a series into one Image in modality units.
@@ -84,8 +86,12 @@ def read(
         Stored values that the map does not cover are marked as padding, with the finding "real-world-range".
     threads : int, optional
         Over slices. Default: `config.threads()`.
+    device : {"cpu", "cuda"}
+        Where the image shall live. On a CUDA device slices are decoded on the CPU (by nvImageCodec on the device, where it
+        is installed and the compression is lossless), sent through pinned memory and rescaled there; the bits are the
+        same.
     out : array, optional
-        Of the result's shape and dtype.
+        Of the result's shape and dtype; on the CPU only.
 
     Returns
     -------
@@ -107,6 +113,8 @@ def read(
         Pixels that cannot be decoded, or slices that differ in size or format; the message begins with the code.
     """
     choice("dtype", dtype, ("float32", "exact"))
+    if choice("device", device, ("cpu", "cuda")) == "cuda" and out is not None:
+        raise ArgumentError("out: only with device='cpu'")
     accepted = frozenset([tolerate] if isinstance(tolerate, str) else tolerate)
     for code in accepted:
         if code not in CODES:
@@ -123,13 +131,14 @@ def read(
             raise GeometryError(f"{finding}; pass tolerate={finding.code!r} to read it all the same")
         if finding.code == "mixed-attributes":
             raise FormatError(str(finding))
-    image = _decode(volume, dtype=dtype, suv=suv, threads=count, out=out)
     codes = {finding.code for finding in volume.findings}
-    if codes & {"missing-slice", "uneven-spacing"} and volume.depths is not None:
+    uneven = bool(codes & {"missing-slice", "uneven-spacing"}) and volume.depths is not None
+    image = _decode(volume, dtype=dtype, suv=suv, threads=count, device="cpu" if uneven else device, out=out)
+    if uneven:
         from ._even import even
 
         image = even(image, volume.depths)
-    return image
+    return image if device == "cpu" else image.to_device(device)
 
 
 def _one_series(source: Any, *, threads: int | None) -> Series:
@@ -253,7 +262,7 @@ def _apply_real_world(volume: Volume, wanted: bool | int | str | None) -> None:
         volume.covered = covered
 
 
-def _decode(volume: Volume, *, dtype: str, suv: bool, threads: int, out: Any) -> Image:
+def _decode(volume: Volume, *, dtype: str, suv: bool, threads: int, device: str, out: Any) -> Image:
     first = volume.layouts[0]
     for layout in volume.layouts:
         if (layout.rows, layout.columns, layout.samples) != (first.rows, first.columns, first.samples):
@@ -266,11 +275,16 @@ def _decode(volume: Volume, *, dtype: str, suv: bool, threads: int, out: Any) ->
         return _colour(volume, depth, threads=threads, out=out)
     shape = (*volume.leading, depth, *plane)
     narrow = dtype == "exact" and target.itemsize > 2 and target.kind != "f"
-    array = _arrays.result(None if narrow else out, shape, target, np.empty(0))
-    slices = array.reshape(-1, *plane)
-    decode_slices(volume.layouts, volume.frames, volume.maps, slices, threads)
+    marks = volume.covered is not None or any(one is not None for one in volume.padding)
+    if device == "cuda" and dtype == "float32" and not marks and fits(volume.layouts):
+        array = _gpu.backend().xp.empty(shape, target)
+        decode_to_device(volume.layouts, volume.frames, volume.maps, array.reshape(-1, *plane), threads)
+    else:
+        array = _arrays.result(None if narrow else out, shape, target, np.empty(0))
+        slices = array.reshape(-1, *plane)
+        decode_slices(volume.layouts, volume.frames, volume.maps, slices, threads)
     padding = None
-    if volume.covered is not None or any(one is not None for one in volume.padding):
+    if marks:
         marked = padded(volume.layouts, volume.frames, volume.maps, slices, volume.padding, volume.covered)
         if volume.covered is not None:
             _told_range(volume, marked)

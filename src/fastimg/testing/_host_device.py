@@ -128,6 +128,13 @@ class _HostBackend:
     def to_device(self, array: Any) -> Any:
         return np.array(array).view(HostArray)
 
+    def pinned(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        return np.empty(shape, dtype)
+
+    def upload(self, host: Any, target: Any) -> Any:
+        np.copyto(target, host)
+        return lambda: None
+
 
 def _as_ctypes(argument: Any) -> Any:
     if argument is None:
