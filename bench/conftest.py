@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import fastimg as fi
+from fastimg import _gpu
 
 # FASTIMG_BENCH_DEVICE=host rehearses the GPU cases on a device that the CPU plays, at small sizes; its times mean nothing.
 PLAYED = os.environ.get("FASTIMG_BENCH_DEVICE") == "host"
@@ -35,7 +36,7 @@ def pytest_collection_modifyitems(config, items):
 
 def _has_gpu() -> bool:
     try:
-        fi._gpu.backend()
+        _gpu.backend()
     except (fi.errors.DeviceError, fi.errors.MissingError):
         return False
     return True
@@ -72,7 +73,7 @@ def case(benchmark):
 def gpu():
     """Puts an array on the CUDA device; `gpu.size(full, small)` is the full size there, the small one on a played device."""
     if not PLAYED:
-        put = fi._gpu.backend().to_device
+        put = _gpu.backend().to_device
         yield _Device(put, lambda full, small: full)
         return
     with fi.testing.host_device() as put:
@@ -81,7 +82,7 @@ def gpu():
 
 class _Device:
     def __init__(self, put, size):
-        self.put, self.size, self.xp = put, size, fi._gpu.backend().xp
+        self.put, self.size, self.xp = put, size, _gpu.backend().xp
 
     def __call__(self, array):
         return self.put(array)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_maker import compressed, element, header, image, part10
+from dicom_maker import compressed, element, header, image, part10, save
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -270,6 +270,49 @@ def test_offset_tables_that_point_nowhere(tmp_path):
             np.testing.assert_array_equal(fi.dicom.pixels(path), volume)
         except fi.errors.FormatError as error:
             assert "decode-failed" in str(error)
+
+
+def palette_image(pixels, entries, table, *, first=0):
+    """A PALETTE COLOR image whose descriptors claim `entries` entries from `first`."""
+    ds = image(pixels, PhotometricInterpretation="PALETTE COLOR", RescaleSlope=None, RescaleIntercept=None)
+    for name in ("Red", "Green", "Blue"):
+        setattr(ds, f"{name}PaletteColorLookupTableDescriptor", [entries, first, 16])
+        ds[f"{name}PaletteColorLookupTableDescriptor"].VR = "US"
+        setattr(ds, f"{name}PaletteColorLookupTableData", table)
+    return ds
+
+
+def test_palette_indices_outside_the_table(tmp_path):
+    """CVE class: a stored value is used as an index into a palette without a check."""
+    pixels = np.array([[0, 9, 10, 255], [11, 12, 13, 254]], np.uint8)
+    table = np.arange(100, 103, dtype=np.uint16)
+    path = save(palette_image(pixels, 3, table.tobytes(), first=10), tmp_path / "x")
+    seen = fi.dicom.read(path, tolerate="no-geometry").array
+    np.testing.assert_array_equal(seen.reshape(3, -1)[0], np.clip(pixels.ravel().astype(int) - 10, 0, 2) + 100)
+    for entries in (7, 65535, 0):  # more than there are; 0 stands for 65,536
+        path = save(palette_image(pixels, entries, table.tobytes()), tmp_path / "y")
+        with pytest.raises(fi.errors.FormatError, match="mixed-attributes"):
+            fi.dicom.read(path, tolerate="no-geometry")
+
+
+def test_a_table_that_is_shorter_than_its_descriptor(tmp_path):
+    """CVE class: the modality table's number of entries is believed."""
+    lut = element(0x28, 0x3002, "US", struct.pack("<HHH", 0, 0, 16)) + element(0x28, 0x3006, "OW", b"\1\0\2\0")
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, len(lut)) + lut
+    body = header(2, 2, 16) + element(0x28, 0x3000, "SQ", item) + element(0x7FE0, 0x10, "OW", b"\xff" * 8)
+    (tmp_path / "x").write_bytes(part10(body))
+    with pytest.raises(fi.errors.FormatError, match="mixed-attributes"):
+        fi.dicom.read(tmp_path / "x", tolerate="no-geometry")
+
+
+def test_private_run_lengths_are_not_followed(tmp_path):
+    """CVE class: a scanner's private compression (its own run lengths in a private element) is unpacked without checks."""
+    private = element(0x07A1, 0x10, "LO", b"ELSCINT1") + element(0x07A1, 0x1011, "CS", b"PMSCT_RLE1")
+    private += element(0x07A1, 0x100A, "OW", b"\xa5\xff\xff\xa5" * 10)
+    (tmp_path / "x").write_bytes(part10(header(64, 64) + private))
+    assert fi.dicom.scan(tmp_path)["status"].to_pylist() == ["other"]
+    with pytest.raises(fi.errors.FormatError, match="not-image"):
+        fi.dicom.pixels(tmp_path / "x")
 
 
 def test_a_dicomdir_leads_nowhere(tmp_path):

@@ -22,6 +22,7 @@ _JPEG = "1.2.840.10008.1.2.4."
 _J2K = {f"{_JPEG}{n}" for n in (90, 91, 92, 93, 201, 202, 203)}
 _JLS = {f"{_JPEG}{n}" for n in (80, 81)}
 _XL = {f"{_JPEG}{n}" for n in (110, 111, 112)}
+_J2K_START = b"\xff\x4f\xff\x51"  # SOC, SIZ
 _DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
 _DCT = {f"{_JPEG}{n}" for n in (50, 51)}
 _LOSSLESS = set(LOSSLESS)
@@ -57,8 +58,11 @@ def decode(data: bytes, layout: Layout, *, room: Any = None) -> Any:
         )
     try:
         out = None
-        if room is not None and header is not None and layout.samples == 1 and syntax not in _J2K:
-            out = room.reshape(shape) if room.dtype == (np.uint8 if header[3] <= 8 else np.uint16) else None
+        if room is not None and header is not None and layout.samples == 1:
+            size = 1 if header[3] <= 8 else 2
+            if room.itemsize == size and header[3] <= 16:
+                signed = syntax in _J2K and data[data.find(_J2K_START) + 42] & 0x80
+                out = room.reshape(shape).view(f"{'i' if signed else 'u'}{size}")
         frame = _codec(syntax)(data, layout, out)
     except (RuntimeError, ValueError, TypeError, MemoryError) as error:
         raise FormatError(f"decode-failed: {type(error).__name__} in the codec of {syntax}") from error
@@ -159,8 +163,8 @@ def _codec(syntax: str) -> Callable[[bytes, Layout, Any], Any]:
     if syntax in _XL:
         return lambda data, layout, out: imagecodecs.jpegxl_decode(data)
     if syntax.endswith((".201", ".202", ".203")):
-        return lambda data, layout, out: imagecodecs.htj2k_decode(data)
-    return lambda data, layout, out: imagecodecs.jpeg2k_decode(data, numthreads=1)
+        return lambda data, layout, out: imagecodecs.htj2k_decode(data, out=out)
+    return lambda data, layout, out: imagecodecs.jpeg2k_decode(data, numthreads=1, out=out)
 
 
 def _header(data: bytes, syntax: str) -> tuple[int, int, int, int] | None:
@@ -174,7 +178,7 @@ def _header(data: bytes, syntax: str) -> tuple[int, int, int, int] | None:
 
 
 def _j2k_header(data: bytes) -> tuple[int, int, int, int]:
-    start = data.find(b"\xff\x4f\xff\x51")  # SOC, SIZ; behind the boxes of a JP2 file
+    start = data.find(_J2K_START)  # behind the boxes of a JP2 file
     if start < 0:
         raise FormatError("decode-failed: no JPEG 2000 codestream")
     x1, y1, x0, y0, _, _, _, _, samples = struct.unpack_from(">8IH", data, start + 8)
