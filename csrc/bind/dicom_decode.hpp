@@ -15,12 +15,13 @@
 namespace fastimg::dicom {
 
 inline Type type_of(const py::dtype& dtype) {
-  const std::string name = py::str(dtype.attr("name"));
-  static constexpr const char* names[] = {"int8",   "uint8", "int16",  "uint16",  "int32",
-                                          "uint32", "int64", "uint64", "float32", "float64"};
-  for (int i = 0; i < 10; ++i)
-    if (name == names[i]) return static_cast<Type>(i);
-  throw std::invalid_argument("dtype " + name + " is not supported");
+  // By letter and size: the name is made anew by NumPy each time, in Python.
+  const auto size = dtype.itemsize();
+  const int width = size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : size == 8 ? 3 : -1;
+  if (width >= 0 && dtype.kind() == 'i') return static_cast<Type>(2 * width);
+  if (width >= 0 && dtype.kind() == 'u') return static_cast<Type>(2 * width + 1);
+  if (width >= 2 && dtype.kind() == 'f') return width == 2 ? Type::f32 : Type::f64;
+  throw std::invalid_argument("dtype " + std::string(py::str(dtype)) + " is not supported");
 }
 
 inline std::uint64_t product(std::initializer_list<std::uint64_t> factors) {
