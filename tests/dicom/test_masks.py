@@ -137,6 +137,22 @@ def test_nested_contours_are_a_hole():
     assert masks["GTV"].array.sum() == 100 - 16
 
 
+@pytest.mark.parametrize("kind", ["CLOSED_PLANAR", "CLOSEDPLANAR_XOR"])
+@pytest.mark.parametrize("keyhole", [False, True])
+def test_holes_by_a_second_contour_by_xor_and_by_keyhole_are_the_same(kind, keyhole):
+    outer, inner = square(6.0, 2.5, 12.5), square(6.0, 4.5, 8.5)
+    outlines = [np.concatenate([outer, outer[:1], inner, inner[:1]])] if keyhole else [outer, inner]
+    dataset = contours(*outlines)
+    for item in dataset.ROIContourSequence[0].ContourSequence:
+        item.ContourGeometricType = kind
+    masks = read_masks(dataset, like=image())
+    expected = np.zeros((20, 24), np.uint8)
+    expected[3:13, 3:13] = 1
+    expected[5:9, 5:9] = 0
+    np.testing.assert_array_equal(masks["GTV"].array[2], expected)
+    assert masks.findings == []
+
+
 def test_off_plane_contours_snap_within_half_a_slice():
     masks = read_masks(contours(square(7.4), square(-1.4), square(22.4), square(23.0)), like=image())
     np.testing.assert_array_equal(np.flatnonzero(masks["GTV"].array.any(axis=(1, 2))), [0, 2, 7])
