@@ -45,13 +45,13 @@ __device__ void separable_each(const T* in, U* out, i64 volumes, const i64* geom
       continue;
     }
     const T* volume = in + n / plane / z.out * z.in * y.in * x.in;
-    const auto at_x = [&](i64 xi) {
-      const auto at_y = [&](i64 yi) {
-        return along<C>(z, first_z, weight_z, k, [&](i64 zi) { return (C)volume[(zi * y.in + yi) * x.in + xi]; });
+    const auto at_z = [&](i64 zi) {
+      const auto at_x = [&](i64 xi) {
+        return along<C>(y, first_y, weight_y, j, [&](i64 yi) { return (C)volume[(zi * y.in + yi) * x.in + xi]; });
       };
-      return along<C>(y, first_y, weight_y, j, at_y);
+      return along<C>(x, first_x, weight_x, i, at_x);
     };
-    out[n] = fastimg::Store<truncate, U>::from(along<C>(x, first_x, weight_x, i, at_x));
+    out[n] = fastimg::Store<truncate, U>::from(along<C>(z, first_z, weight_z, k, at_z));
   }
 }
 

@@ -80,6 +80,23 @@ rs::Axis<C> axis_of(const py::tuple& table) {
   return axis;
 }
 
+// None, or ((slope, intercept, low, high), (shift, scale)), each None where it does nothing.
+template <class C>
+rs::Fused<C> fused_of(const py::object& values) {
+  rs::Fused<C> fused;
+  if (values.is_none()) return fused;
+  const auto [intake, finish] = values.cast<std::pair<py::object, py::object>>();
+  if (!intake.is_none()) {
+    const auto [slope, intercept, low, high] = intake.cast<std::array<double, 4>>();
+    fused.intake = {1, C(slope), C(intercept), C(low), C(high)};
+  }
+  if (!finish.is_none()) {
+    const auto [shift, scale] = finish.cast<std::array<double, 2>>();
+    fused.finish = {1, C(shift), C(scale)};
+  }
+  return fused;
+}
+
 struct Run {
   const char* in;
   char* out;
@@ -98,8 +115,10 @@ class Separable {
   Separable(const py::tuple& z, const py::tuple& y, const py::tuple& x)
       : z_(axis_of<C>(z)), y_(axis_of<C>(y)), x_(axis_of<C>(x)), across_(x_) {}
 
-  void run(const py::array& in, py::array out, bool truncate, const py::bytes& outside, int threads) const {
+  void run(const py::array& in, py::array out, bool truncate, const py::bytes& outside, const py::object& values,
+           int threads) const {
     const rs::Kind from = kind_of(in), to = kind_of(out);
+    const rs::Fused<C> fused = fused_of<C>(values);
     check_small<C>(from);
     check_small<C>(to);
     const Run run = run_of(in, out, {z_.in, y_.in, x_.in}, {z_.out, y_.out, x_.out});
@@ -110,8 +129,8 @@ class Separable {
                        target = z_.out * y_.out * x_.out * out.itemsize();
     py::gil_scoped_release release;
     for (std::int64_t v = 0; v < run.volumes; ++v)
-      rs::separable<C>(run.in + v * source, from, run.out + v * target, to, z_, y_, across_, x_, truncate, voxel.data(),
-                       threads);
+      rs::separable<C>(run.in + v * source, from, run.out + v * target, to, z_, y_, across_, x_, fused, truncate,
+                       voxel.data(), threads);
   }
 
  private:

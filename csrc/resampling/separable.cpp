@@ -9,68 +9,113 @@
 namespace fastimg::resampling {
 namespace {
 
-constexpr std::int64_t kRows = 64;  // output rows a piece of work: few rows are combined twice at its border
+constexpr std::int64_t kPlanes = 64;           // output planes a piece of work, at least
+constexpr std::int64_t kTileBytes = 192 << 10;  // of interpolated source planes a piece keeps: within L2
 
 const RowTable<float>& rows_of(const float*) { return FASTIMG_PICK(float_rows); }
 const RowTable<double>& rows_of(const double*) { return FASTIMG_PICK(double_rows); }
 
-// The rows of one output plane that are combined along z; each is kept until another one takes its place.
+// A tile of source planes, each interpolated along y and x once and kept until another one takes its place.
 template <class C>
-class Plane {
+class Tile {
  public:
-  Plane(const RowTable<C>& rows, const char* in, Kind from, const Axis<C>& z, const Axis<C>& y, std::int64_t width)
+  Tile(const RowTable<C>& rows, const char* in, Kind from, const Axis<C>& y, const Across<C>& across, const Axis<C>& x,
+       const Fused<C>& fused, std::int64_t begin, std::int64_t end, int planes)
       : rows_(rows),
         in_(in),
         from_(static_cast<int>(from)),
-        z_(z),
-        height_(y.in),
-        width_(width),
-        keep_(y.taps),
-        stride_((width + kSlack + 15) / 16 * 16),
-        memory_(cpu::aligned<C>(stride_ * keep_)),
-        held_(keep_),
-        sources_(z.taps),
-        weights_(z.taps) {}
-
-  void start(std::int64_t k) {
-    k_ = k;
-    std::fill(held_.begin(), held_.end(), -1);
-    for (int t = 0; t < z_.taps && !z_.linear; ++t) weights_[t] = z_.weight[t * z_.out + k];
+        y_(y),
+        across_(across),
+        fused_(fused),
+        begin_(begin),
+        height_(end - begin),
+        width_(x.in),
+        stride_(row_of(across)),
+        room_(width_ + kSlack),
+        memory_(cpu::aligned<C>(stride_ * height_ * planes)),
+        along_(cpu::aligned<C>(room_)),
+        held_(planes, -1),
+        sources_(y.taps),
+        own_(y.taps),
+        weights_(y.taps) {
+    std::fill(along_.get(), along_.get() + room_, C(0));
+    if (!fused.intake.on) return;
+    taken_ = cpu::aligned<C>(room_ * y.taps);
+    std::fill(taken_.get(), taken_.get() + room_ * y.taps, C(0));
+    kept_.resize(y.taps);
   }
 
-  const C* row(std::int64_t j) {
-    C* place = memory_.get() + j % keep_ * stride_;
-    if (held_[j % keep_] != j) {
-      combine(j, place);
-      held_[j % keep_] = j;
+  static std::int64_t row_of(const Across<C>& across) { return across.blocks * kBlock; }
+
+  // Row j (counted from the tile's first) of source plane k.
+  const C* row(std::int64_t k, std::int64_t j) {
+    const std::int64_t slot = k % static_cast<std::int64_t>(held_.size());
+    if (held_[slot] != k) make(k, slot), held_[slot] = k;
+    return memory_.get() + (slot * height_ + j) * stride_;
+  }
+
+ private:
+  const char* source(std::int64_t k, std::int64_t j) const {
+    return in_ + (k * y_.in + j) * width_ * kSizes[from_];
+  }
+
+  const C* taken(std::int64_t k, std::int64_t j) {
+    const std::int64_t slot = j % y_.taps;
+    C* const place = taken_.get() + slot * room_;
+    if (kept_[slot] != j) {
+      rows_.load[from_](source(k, j), place, width_);
+      rows_.intake(place, fused_.intake, width_);
+      kept_[slot] = j;
     }
     return place;
   }
 
- private:
-  const void* source(std::int64_t plane, std::int64_t j) const {
-    return in_ + (plane * height_ + j) * width_ * kSizes[from_];
+  // Row `o` of the target's y axis in source plane k, before the x pass.
+  const C* combined(std::int64_t k, std::int64_t o) {
+    const std::int64_t first = y_.first[o];
+    C* const along = along_.get();
+    if (fused_.intake.on) {
+      if (y_.linear) {
+        const C w = y_.weight[o];
+        if (w == C(0)) return taken(k, first);
+        rows_.lerp(taken(k, first), taken(k, first + 1), w, along, width_);
+      } else {
+        for (int t = 0; t < y_.taps; ++t) own_[t] = taken(k, first + t), weights_[t] = y_.weight[t * y_.out + o];
+        rows_.sum(own_.data(), weights_.data(), y_.taps, along, width_);
+      }
+    } else if (y_.linear) {
+      const C w = y_.weight[o];
+      if (w == C(0))
+        rows_.load[from_](source(k, first), along, width_);
+      else
+        rows_.load_lerp[from_](source(k, first), source(k, first + 1), w, along, width_);
+    } else {
+      for (int t = 0; t < y_.taps; ++t) sources_[t] = source(k, first + t), weights_[t] = y_.weight[t * y_.out + o];
+      rows_.load_sum[from_](sources_.data(), weights_.data(), y_.taps, along, width_);
+    }
+    return along;
   }
 
-  void combine(std::int64_t j, C* place) {
-    const std::int64_t first = z_.first[k_];
-    if (z_.linear) {
-      const C w = z_.weight[k_];
-      if (w == C(0)) return rows_.load[from_](source(first, j), place, width_);
-      return rows_.load_lerp[from_](source(first, j), source(first + 1, j), w, place, width_);
+  void make(std::int64_t k, std::int64_t slot) {
+    std::fill(kept_.begin(), kept_.end(), -1);
+    for (std::int64_t j = 0; j < height_; ++j) {
+      const std::int64_t o = begin_ + j;
+      if (o < y_.low || o >= y_.high) continue;
+      rows_.across(combined(k, o), across_, memory_.get() + (slot * height_ + j) * stride_);
     }
-    for (int t = 0; t < z_.taps; ++t) sources_[t] = source(first + t, j);
-    rows_.load_sum[from_](sources_.data(), weights_.data(), z_.taps, place, width_);
   }
 
   const RowTable<C>& rows_;
   const char* in_;
   int from_;
-  const Axis<C>& z_;
-  std::int64_t height_, width_, keep_, stride_, k_ = -1;
-  cpu::Aligned<C> memory_;
-  std::vector<std::int64_t> held_;
+  const Axis<C>& y_;
+  const Across<C>& across_;
+  const Fused<C>& fused_;
+  std::int64_t begin_, height_, width_, stride_, room_;
+  cpu::Aligned<C> memory_, along_, taken_;
+  std::vector<std::int64_t> held_, kept_;
   std::vector<const void*> sources_;
+  std::vector<const C*> own_;
   std::vector<C> weights_;
 };
 
@@ -103,51 +148,52 @@ Across<C>::Across(const Axis<C>& axis)
 
 template <class C>
 void separable(const void* in, Kind from, void* out, Kind to, const Axis<C>& z, const Axis<C>& y,
-               const Across<C>& across, const Axis<C>& x, bool truncate, const void* outside, int threads) {
+               const Across<C>& across, const Axis<C>& x, const Fused<C>& fused, bool truncate, const void* outside,
+               int threads) {
   const RowTable<C>& rows = rows_of(static_cast<const C*>(nullptr));
   const auto store = rows.store[truncate][static_cast<int>(to)];
-  const auto finish = truncate || !across.narrow ? nullptr : rows.finish[static_cast<int>(to)];
-  const std::int64_t size = kSizes[static_cast<int>(to)], pieces = (y.out + kRows - 1) / kRows;
+  const auto lerp_store = rows.lerp_store[truncate][static_cast<int>(to)];
+  const std::int64_t size = kSizes[static_cast<int>(to)], wide = std::max<std::int64_t>(0, x.high - x.low);
+  const std::int64_t row_bytes = Tile<C>::row_of(across) * static_cast<std::int64_t>(sizeof(C));
+  const std::int64_t height = std::clamp<std::int64_t>(kTileBytes / (z.taps * row_bytes), 4, 64);
+  const std::int64_t depth = std::max<std::int64_t>(kPlanes, 8 * z.taps);
+  const std::int64_t tiles = (y.out + height - 1) / height, slabs = (z.out + depth - 1) / depth;
   char* const target = static_cast<char*>(out);
   const auto fill = [&](char* place, std::int64_t count) { fill_with(place, outside, size, count); };
-  const std::int64_t grain = z.out >= 16 ? pieces : 1;
-  cpu::parallel_for(z.out * pieces, grain, threads, [&](std::int64_t begin, std::int64_t end) {
-    Plane<C> plane(rows, static_cast<const char*>(in), from, z, y, x.in);
-    const auto along = cpu::aligned<C>(x.in + kSlack), done = cpu::aligned<C>(across.blocks * kBlock + kSlack);
-    std::fill(along.get() + x.in, along.get() + x.in + kSlack, C(0));
-    std::vector<const C*> sources(y.taps);
-    std::vector<C> weights(y.taps);
-    for (std::int64_t piece = begin; piece < end; ++piece) {
-      const std::int64_t k = piece / pieces, j0 = piece % pieces * kRows, j1 = std::min(j0 + kRows, y.out);
-      if (piece == begin || j0 == 0) plane.start(k);
+  cpu::parallel_for(tiles * slabs, 1, threads, [&](std::int64_t piece, std::int64_t) {
+    const std::int64_t j0 = piece % tiles * height, j1 = std::min(j0 + height, y.out);
+    const std::int64_t k0 = piece / tiles * depth, k1 = std::min(k0 + depth, z.out);
+    Tile<C> tile(rows, static_cast<const char*>(in), from, y, across, x, fused, j0, j1, z.taps);
+    const auto sum = cpu::aligned<C>(across.blocks * kBlock);
+    std::vector<const C*> sources(z.taps);
+    std::vector<C> weights(z.taps);
+    for (std::int64_t k = k0; k < k1; ++k) {
+      const bool between = k >= z.low && k < z.high;
+      for (int t = 0; t < z.taps && !z.linear; ++t) weights[t] = z.weight[t * z.out + k];
       for (std::int64_t j = j0; j < j1; ++j) {
         char* const row = target + (k * y.out + j) * x.out * size;
-        if (k < z.low || k >= z.high || j < y.low || j >= y.high || x.low >= x.high) {
+        if (!between || j < y.low || j >= y.high || wide == 0) {
           fill(row, x.out);
           continue;
         }
-        const std::int64_t first = y.first[j];
-        const C* source = along.get();
-        if (y.linear) {
-          const C w = y.weight[j];
-          if (w == C(0))
-            source = plane.row(first);
-          else
-            rows.lerp(plane.row(first), plane.row(first + 1), w, along.get(), x.in);
-        } else {
-          for (int t = 0; t < y.taps; ++t) {
-            sources[t] = plane.row(first + t);
-            weights[t] = y.weight[t * y.out + j];
+        char* const place = row + x.low * size;
+        const std::int64_t first = z.first[k];
+        if (z.linear) {
+          const C w = z.weight[k];
+          const C* const a = tile.row(first, j - j0) + x.low;
+          const C* const b = w == C(0) ? a : tile.row(first + 1, j - j0) + x.low;
+          if (!fused.finish.on) {
+            w == C(0) ? store(a, place, wide) : lerp_store(a, b, w, place, wide);
+          } else {
+            rows.lerp(a, b, w, sum.get(), wide);
           }
-          rows.sum(sources.data(), weights.data(), y.taps, along.get(), x.in);
-        }
-        fill(row, x.low);
-        if (finish) {
-          finish(source, across, x.low, x.high, row);
         } else {
-          rows.across(source, across, done.get());
-          store(done.get() + x.low, row + x.low * size, x.high - x.low);
+          for (int t = 0; t < z.taps; ++t) sources[t] = tile.row(first + t, j - j0) + x.low;
+          rows.sum(sources.data(), weights.data(), z.taps, sum.get(), wide);
         }
+        if (fused.finish.on) rows.finish(sum.get(), fused.finish, wide);
+        if (fused.finish.on || !z.linear) store(sum.get(), place, wide);
+        fill(row, x.low);
         fill(row + x.high * size, x.out - x.high);
       }
     }
@@ -157,8 +203,8 @@ void separable(const void* in, Kind from, void* out, Kind to, const Axis<C>& z, 
 template struct Across<float>;
 template struct Across<double>;
 template void separable(const void*, Kind, void*, Kind, const Axis<float>&, const Axis<float>&, const Across<float>&,
-                        const Axis<float>&, bool, const void*, int);
+                        const Axis<float>&, const Fused<float>&, bool, const void*, int);
 template void separable(const void*, Kind, void*, Kind, const Axis<double>&, const Axis<double>&, const Across<double>&,
-                        const Axis<double>&, bool, const void*, int);
+                        const Axis<double>&, const Fused<double>&, bool, const void*, int);
 
 }  // namespace fastimg::resampling

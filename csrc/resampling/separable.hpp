@@ -1,4 +1,5 @@
-// Separable interpolation on an axis-aligned grid: rows are combined along z, then y, then within the row along x.
+// Separable interpolation on an axis-aligned grid: rows of a source plane are combined along y, then within the row
+// along x; the planes so made are combined along z.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +7,7 @@
 
 #include "cpu/aligned.hpp"
 #include "cpu/pool.hpp"
+#include "fastimg/interpolate.cuh"
 
 namespace fastimg::resampling {
 
@@ -23,6 +25,13 @@ struct Axis {
   bool linear = true;
   std::vector<std::int32_t> first;
   std::vector<C> weight;
+};
+
+// What a fused plan does with samples and results.
+template <class C>
+struct Fused {
+  Intake<C> intake{0, C(1), C(0), C(0), C(0)};
+  Finish<C> finish{0, C(0), C(1)};
 };
 
 constexpr std::int64_t kBlock = 16;  // outputs a block of the x pass
@@ -49,14 +58,14 @@ struct RowTable {
   void (*load_lerp[kKinds])(const void* a, const void* b, C w, C* out, std::int64_t n);
   void (*load_sum[kKinds])(const void* const* rows, const C* weights, int taps, C* out, std::int64_t n);
   // within the arithmetic's type
+  void (*intake)(C* row, const Intake<C>& intake, std::int64_t n);
+  void (*finish)(C* row, const Finish<C>& finish, std::int64_t n);
   void (*lerp)(const C* a, const C* b, C w, C* out, std::int64_t n);
   void (*sum)(const C* const* rows, const C* weights, int taps, C* out, std::int64_t n);
   void (*across)(const C* row, const Across<C>& x, C* out);
-  // along x and to the voxels' type at once (outputs [low, high), rounded to nearest), where a level has it for narrow
-  // x
-  void (*finish[kKinds])(const C* row, const Across<C>& x, std::int64_t low, std::int64_t high, void* out);
-  // to the voxels' type; the second for rounding towards zero
+  // to the voxels' type; the second of each pair for rounding towards zero
   void (*store[2][kKinds])(const C* row, void* out, std::int64_t n);
+  void (*lerp_store[2][kKinds])(const C* a, const C* b, C w, void* out, std::int64_t n);
 };
 FASTIMG_DECLARE_TABLE(RowTable<float>, float_rows)
 FASTIMG_DECLARE_TABLE(RowTable<double>, double_rows)
@@ -65,6 +74,7 @@ FASTIMG_DECLARE_TABLE(RowTable<double>, double_rows)
 // of kind `to`, written where the grid leaves the volume.
 template <class C>
 void separable(const void* in, Kind from, void* out, Kind to, const Axis<C>& z, const Axis<C>& y,
-               const Across<C>& across, const Axis<C>& x, bool truncate, const void* outside, int threads);
+               const Across<C>& across, const Axis<C>& x, const Fused<C>& fused, bool truncate, const void* outside,
+               int threads);
 
 }  // namespace fastimg::resampling

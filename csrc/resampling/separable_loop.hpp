@@ -93,55 +93,22 @@ void across_narrow(const float* row, const Across<float>& x, float* out) {
     blocks_narrow<false>(row, x, 0, x.blocks, put);
 }
 
-// As Store<false, T>, 16 at once.
-template <class T>
-FASTIMG_ATOM __m512i whole_16(__m512 v) {
-  v = _mm512_max_ps(_mm512_set1_ps(static_cast<float>(fastimg::Range<T>::low)), v);
-  v = _mm512_min_ps(_mm512_set1_ps(static_cast<float>(fastimg::Range<T>::high)), v);
-  const __m512 big = _mm512_set1_ps(12582912.0f);
-  return _mm512_cvttps_epi32(_mm512_sub_ps(_mm512_add_ps(v, big), big));
-}
+// As Store<false, T>, 16 at once: sums of voxels of 16 bits stay below 2^31, so rounding may come before saturation.
 FASTIMG_ATOM void put_16(float* to, __m512 v) { _mm512_storeu_ps(to, v); }
 FASTIMG_ATOM void put_16(i16* to, __m512 v) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(whole_16<i16>(v)));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(v)));
 }
 FASTIMG_ATOM void put_16(u16* to, __m512 v) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(whole_16<u16>(v)));
+  const __m512i whole = _mm512_max_epi32(_mm512_cvtps_epi32(v), _mm512_setzero_si512());
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtusepi32_epi16(whole));
 }
 FASTIMG_ATOM void put_16(i8* to, __m512 v) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(whole_16<i8>(v)));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(v)));
 }
 FASTIMG_ATOM void put_16(u8* to, __m512 v) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(whole_16<u8>(v)));
+  const __m512i whole = _mm512_max_epi32(_mm512_cvtps_epi32(v), _mm512_setzero_si512());
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtusepi32_epi8(whole));
 }
-
-template <bool linear, class T>
-FASTIMG_ATOM void finish_as(const float* row, const Across<float>& x, std::int64_t low, std::int64_t high, T* to) {
-  const std::int64_t from = (low + kBlock - 1) / kBlock, until = high / kBlock;
-  blocks_narrow<linear>(row, x, from, until, [to](std::int64_t o, __m512 v) { put_16(to + o, v); });
-  T part[kBlock];  // the blocks at the ends belong to the row in part
-  const auto put = [&](std::int64_t o, __m512 v) {
-    put_16(part, v);
-    for (std::int64_t i = 0; i < kBlock; ++i)
-      if (o + i >= low && o + i < high) to[o + i] = part[i];
-  };
-  if (low % kBlock) blocks_narrow<linear>(row, x, from - 1, from, put);
-  if (high % kBlock && until >= from) blocks_narrow<linear>(row, x, until, until + 1, put);
-}
-
-template <class T>
-void finish(const float* row, const Across<float>& x, std::int64_t low, std::int64_t high, void* out) {
-  if (x.linear)
-    finish_as<true>(row, x, low, high, static_cast<T*>(out));
-  else
-    finish_as<false>(row, x, low, high, static_cast<T*>(out));
-}
-#define FASTIMG_FINISH \
-  {finish<i8>, finish<u8>, finish<i16>, finish<u16>, nullptr, nullptr, nullptr, nullptr, finish<float>, nullptr}
-#else
-#define FASTIMG_FINISH \
-  {                    \
-  }
 #endif
 
 void across_float(const float* row, const Across<float>& x, float* out) {
@@ -156,6 +123,34 @@ template <bool truncate, class T, class C>
 void store(const C* __restrict row, void* to, std::int64_t n) {
   T* __restrict out = static_cast<T*>(to);
   for (std::int64_t i = 0; i < n; ++i) out[i] = fastimg::Store<truncate, T>::from(row[i]);
+}
+
+// w is not 0.
+template <bool truncate, class T, class C>
+void lerp_store(const C* __restrict a, const C* __restrict b, C w, void* to, std::int64_t n) {
+  T* __restrict out = static_cast<T*>(to);
+  std::int64_t i = 0;
+#ifdef FASTIMG_AVX512
+  if constexpr (!truncate && sizeof(C) == 4 && sizeof(T) <= 4) {
+    const __m512 ws = _mm512_set1_ps(w);
+    for (; i + kBlock <= n; i += kBlock) {
+      const __m512 v = _mm512_loadu_ps(a + i);
+      put_16(out + i, _mm512_add_ps(v, _mm512_mul_ps(ws, _mm512_sub_ps(_mm512_loadu_ps(b + i), v))));
+    }
+  }
+#endif
+  for (; i < n; ++i) out[i] = fastimg::Store<truncate, T>::from(fastimg::lerp(a[i], b[i], w));
+}
+
+template <class C>
+void intake_row(C* row, const fastimg::Intake<C>& intake, std::int64_t n) {
+  const fastimg::Intake<C> t = intake;
+  for (std::int64_t i = 0; i < n; ++i) row[i] = fastimg::taken(row[i], t);
+}
+template <class C>
+void finish_row(C* row, const fastimg::Finish<C>& finish, std::int64_t n) {
+  const fastimg::Finish<C> f = finish;
+  for (std::int64_t i = 0; i < n; ++i) row[i] = fastimg::finished(row[i], f);
 }
 
 }  // namespace
@@ -180,20 +175,28 @@ extern const RowTable<double> double_rows;
    f<__VA_ARGS__ i32, double>,   f<__VA_ARGS__ u32, double>,   f<__VA_ARGS__ i64, double>, f<__VA_ARGS__ u64, double>, \
    f<__VA_ARGS__ float, double>, f<__VA_ARGS__ double, double>}
 const RowTable<float> float_rows = {
-    FASTIMG_SMALL(load),     FASTIMG_SMALL(load_lerp),
-    FASTIMG_SMALL(load_sum), lerp_rows<float>,
-    sum_rows<float, float>,  across_float,
-    FASTIMG_FINISH,          {FASTIMG_SMALL(store, false, ), FASTIMG_SMALL(store, true, )}};
-const RowTable<double> double_rows = {FASTIMG_ALL(load),
-                                      FASTIMG_ALL(load_lerp),
-                                      FASTIMG_ALL(load_sum),
-                                      lerp_rows<double>,
-                                      sum_rows<double, double>,
-                                      across_double,
-                                      {},
-                                      {FASTIMG_ALL(store, false, ), FASTIMG_ALL(store, true, )}};
+    FASTIMG_SMALL(load),
+    FASTIMG_SMALL(load_lerp),
+    FASTIMG_SMALL(load_sum),
+    intake_row<float>,
+    finish_row<float>,
+    lerp_rows<float>,
+    sum_rows<float, float>,
+    across_float,
+    {FASTIMG_SMALL(store, false, ), FASTIMG_SMALL(store, true, )},
+    {FASTIMG_SMALL(lerp_store, false, ), FASTIMG_SMALL(lerp_store, true, )}};
+const RowTable<double> double_rows = {
+    FASTIMG_ALL(load),
+    FASTIMG_ALL(load_lerp),
+    FASTIMG_ALL(load_sum),
+    intake_row<double>,
+    finish_row<double>,
+    lerp_rows<double>,
+    sum_rows<double, double>,
+    across_double,
+    {FASTIMG_ALL(store, false, ), FASTIMG_ALL(store, true, )},
+    {FASTIMG_ALL(lerp_store, false, ), FASTIMG_ALL(lerp_store, true, )}};
 #undef FASTIMG_SMALL
 #undef FASTIMG_ALL
-#undef FASTIMG_FINISH
 
 }  // namespace fastimg::resampling::FASTIMG_LEVEL

@@ -1,8 +1,9 @@
 // Interpolation between samples, and the conversion of its result to the voxel's type.
 //
-// Every path combines along z, then y, then x, in the order written here; so the CPU's row loops and the GPU's loop
-// over voxels do the same operations and give the same bits. C is the type of the arithmetic: float for voxels of 8 or
-// 16 bits and float32, double for the others.
+// On an axis-aligned grid samples are combined along y, then x, then z (a source plane is interpolated once and serves
+// all output planes beside it); on a turned one along z, then y, then x. The order of operations is the one written
+// here on CPU and GPU, so the bits agree. C is the type of the arithmetic: float for voxels of 8 or 16 bits and
+// float32, double for the others.
 #pragma once
 #include "fastimg/atom.cuh"
 
@@ -19,6 +20,30 @@ FASTIMG_ATOM C lerp(C a, C b, C w) {
 template <class C>
 FASTIMG_ATOM C weigh(C sum, C weight, C value) {
   return sum + weight * value;
+}
+
+// What a fused plan does with a sample before it is combined: stored value to units, then a window's limits (NaN stays).
+template <class C>
+struct Intake {
+  int on;
+  C slope, intercept, low, high;
+};
+template <class C>
+FASTIMG_ATOM C taken(C v, const Intake<C>& t) {
+  v = v * t.slope + t.intercept;
+  v = v < t.low ? t.low : v;
+  return v > t.high ? t.high : v;
+}
+
+// And with the result: (v - shift) * scale, as fastimg/affine.cuh.
+template <class C>
+struct Finish {
+  int on;
+  C shift, scale;
+};
+template <class C>
+FASTIMG_ATOM C finished(C v, const Finish<C>& f) {
+  return (v - f.shift) * f.scale;
 }
 
 // The range of a type, in values that float or double hold exactly.

@@ -16,7 +16,7 @@ def separable(
     """out = weighted sums of array along z, y, x; see csrc/resampling/separable.hpp."""
     kind = _native.SeparableFloat if compute == "float32" else _native.SeparableDouble
     plan = tables.keep(compute, lambda: kind(tables.z.native(), tables.y.native(), tables.x.native()))
-    plan.run(array, out, truncate, outside.tobytes(), threads)
+    plan.run(array, out, truncate, outside.tobytes(), None, threads)
 
 
 def nearest(array: Any, out: Any, tables: Tables, *, outside: Any, threads: int) -> None:

@@ -42,8 +42,8 @@ def linear(
     kind: Any = arithmetic(array.dtype, truncate=truncate)
     values = array.astype(kind)
     inside = np.ones((), bool)
-    for axis, line in enumerate(positions):
-        size = array.shape[axis]
+    for axis in (1, 2, 0):
+        line, size = positions[axis], array.shape[axis]
         clamped = np.clip(line, 0, size - 1)
         first = np.floor(clamped).astype(int)
         weight = (clamped - first).astype(kind)
