@@ -20,7 +20,7 @@ template <class C>
 class Tile {
  public:
   Tile(const RowTable<C>& rows, const char* in, Kind from, const Axis<C>& y, const Across<C>& across, const Axis<C>& x,
-       const Fused<C>& fused, std::int64_t begin, std::int64_t end, int planes)
+       const Fused<C>& fused, std::int64_t begin, std::int64_t end, const Axis<C>& z)
       : rows_(rows),
         in_(in),
         from_(static_cast<int>(from)),
@@ -32,9 +32,11 @@ class Tile {
         width_(x.in),
         stride_(row_of(across)),
         room_(width_ + kSlack),
-        memory_(cpu::aligned<C>(stride_ * height_ * planes)),
+        depth_(z.in),
+        ahead_(z.first.back() < z.first.front() ? -1 : 1),
+        memory_(cpu::aligned<C>(stride_ * height_ * z.taps)),
         along_(cpu::aligned<C>(room_)),
-        held_(planes, -1),
+        held_(z.taps, -1),
         sources_(y.taps),
         own_(y.taps),
         weights_(y.taps) {
@@ -96,11 +98,20 @@ class Tile {
     return along;
   }
 
+  // The hardware follows rows, but not from a plane's tile to the next plane's.
+  void fetch(std::int64_t k, std::int64_t j) {
+    if (j == fetched_) return;
+    fetched_ = j;
+    const char* const from = source(k, j);
+    for (std::int64_t i = 0; i < width_ * kSizes[from_] * 3 / 2; i += 64) __builtin_prefetch(from + i, 0, 2);
+  }
+
   void make(std::int64_t k, std::int64_t slot) {
     std::fill(kept_.begin(), kept_.end(), -1);
     for (std::int64_t j = 0; j < height_; ++j) {
       const std::int64_t o = begin_ + j;
       if (o < y_.low || o >= y_.high) continue;
+      if (k + ahead_ >= 0 && k + ahead_ < depth_) fetch(k + ahead_, y_.first[o]);
       rows_.across(combined(k, o), across_, memory_.get() + (slot * height_ + j) * stride_);
     }
   }
@@ -111,7 +122,7 @@ class Tile {
   const Axis<C>& y_;
   const Across<C>& across_;
   const Fused<C>& fused_;
-  std::int64_t begin_, height_, width_, stride_, room_;
+  std::int64_t begin_, height_, width_, stride_, room_, depth_, ahead_, fetched_ = -1;
   cpu::Aligned<C> memory_, along_, taken_;
   std::vector<std::int64_t> held_, kept_;
   std::vector<const void*> sources_;
@@ -163,7 +174,7 @@ void separable(const void* in, Kind from, void* out, Kind to, const Axis<C>& z, 
   cpu::parallel_for(tiles * slabs, 1, threads, [&](std::int64_t piece, std::int64_t) {
     const std::int64_t j0 = piece % tiles * height, j1 = std::min(j0 + height, y.out);
     const std::int64_t k0 = piece / tiles * depth, k1 = std::min(k0 + depth, z.out);
-    Tile<C> tile(rows, static_cast<const char*>(in), from, y, across, x, fused, j0, j1, z.taps);
+    Tile<C> tile(rows, static_cast<const char*>(in), from, y, across, x, fused, j0, j1, z);
     const auto sum = cpu::aligned<C>(across.blocks * kBlock);
     std::vector<const C*> sources(z.taps);
     std::vector<C> weights(z.taps);
