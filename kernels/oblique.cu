@@ -37,7 +37,7 @@ __device__ void oblique_each(const T* in, U* out, i64 volumes, const i64* size, 
     const T* volume = in + v / plane / size[3] * n.z * n.y * n.x;
     out[v] = outside;
     if (s.inside)
-      out[v] = fastimg::Store<truncate, U>::from(fastimg::sample_at<D, C>(volume, n, s.z, s.y, s.x, s.wz, s.wy, s.wx));
+      out[v] = fastimg::Store<truncate, U>::from(fastimg::sample_at<D, C>(volume, fastimg::Intake<C>{}, n, s.z, s.y, s.x, s.wz, s.wy, s.wx));
   }
 }
 

@@ -207,7 +207,9 @@ class Oblique {
   }
 
   void run(const py::array& in, py::array out, const std::string& compute, int degree, bool truncate,
-           const py::bytes& outside, int threads) const {
+           const py::bytes& outside, const py::object& values, int threads) const {
+    const rs::Fused<float> narrow = fused_of<float>(values);
+    const rs::Fused<double> wide = fused_of<double>(values);
     const rs::Affine& a = affine_;
     const Run run = run_of(in, out, a.in, a.out);
     const rs::Kind from = kind_of(in), to = kind_of(out);
@@ -227,8 +229,8 @@ class Oblique {
       if (degree == 0)
         rs::oblique_nearest(here, there, size, a, voxel.data(), threads);
       else
-        (single ? rs::oblique<float> : rs::oblique<double>)(here, from, there, to, a, degree, truncate, voxel.data(),
-                                                            threads);
+        single ? rs::oblique<float>(here, from, there, to, a, degree, narrow, truncate, voxel.data(), threads)
+               : rs::oblique<double>(here, from, there, to, a, degree, wide, truncate, voxel.data(), threads);
     }
   }
 

@@ -17,18 +17,18 @@ struct Affine {
 // voxels that are moved as they are (nearest), `place` is the index of the sample, -1 outside.
 template <class C>
 struct ObliqueTable {
-  void (*linear[kKinds])(const void* in, const Affine& a, std::int64_t k, std::int64_t j, C* out,
-                         unsigned char* inside);
+  void (*linear[kKinds])(const void* in, const Affine& a, const Fused<C>& fused, std::int64_t k, std::int64_t j,
+                         C* out, unsigned char* inside);
   void (*spline[6])(const C* in, const Affine& a, std::int64_t k, std::int64_t j, C* out, unsigned char* inside);
   void (*nearest)(const Affine& a, std::int64_t k, std::int64_t j, std::int64_t* place);
 };
 FASTIMG_DECLARE_TABLE(ObliqueTable<float>, float_oblique)
 FASTIMG_DECLARE_TABLE(ObliqueTable<double>, double_oblique)
 
-// degree 1: `in` of kind `from`; 2 to 5: coefficients of kind C.
+// degree 1: `in` of kind `from`; 2 to 5: coefficients of kind C, whose intake came before the prefilter.
 template <class C>
-void oblique(const void* in, Kind from, void* out, Kind to, const Affine& affine, int degree, bool truncate,
-             const void* outside, int threads);
+void oblique(const void* in, Kind from, void* out, Kind to, const Affine& affine, int degree,
+             const Fused<C>& fused, bool truncate, const void* outside, int threads);
 
 void oblique_nearest(const void* in, void* out, std::int64_t size, const Affine& affine, const void* outside,
                      int threads);

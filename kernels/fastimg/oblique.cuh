@@ -53,17 +53,18 @@ struct Box {
 };
 
 // Interpolation at one point; D: degree (0 nearest, 1 linear, else B-spline coefficients). Any position is allowed:
-// linear and nearest take the outermost sample outside, splines the mirrored one.
+// linear and nearest take the outermost sample outside, splines the mirrored one (of coefficients: no intake).
 template <int D, class C, class T>
-FASTIMG_ATOM C sample_at(const T* v, const Box& n, int iz, int iy, int ix, C wz, C wy, C wx) {
+FASTIMG_ATOM C sample_at(const T* v, const Intake<C>& intake, const Box& n, int iz, int iy, int ix, C wz, C wy, C wx) {
   if (D == 1) {
     const i64 z0 = clamped(iz, (int)n.z) * n.y, z1 = clamped(iz + 1, (int)n.z) * n.y;
     const i64 y0 = clamped(iy, (int)n.y), y1 = clamped(iy + 1, (int)n.y);
     const i64 x0 = clamped(ix, (int)n.x), x1 = clamped(ix + 1, (int)n.x);
-    const C a = lerp((C)v[(z0 + y0) * n.x + x0], (C)v[(z1 + y0) * n.x + x0], wz);
-    const C b = lerp((C)v[(z0 + y1) * n.x + x0], (C)v[(z1 + y1) * n.x + x0], wz);
-    const C c = lerp((C)v[(z0 + y0) * n.x + x1], (C)v[(z1 + y0) * n.x + x1], wz);
-    const C d = lerp((C)v[(z0 + y1) * n.x + x1], (C)v[(z1 + y1) * n.x + x1], wz);
+    const auto at = [&](i64 place) { return intake.on ? taken((C)v[place], intake) : (C)v[place]; };
+    const C a = lerp(at((z0 + y0) * n.x + x0), at((z1 + y0) * n.x + x0), wz);
+    const C b = lerp(at((z0 + y1) * n.x + x0), at((z1 + y1) * n.x + x0), wz);
+    const C c = lerp(at((z0 + y0) * n.x + x1), at((z1 + y0) * n.x + x1), wz);
+    const C d = lerp(at((z0 + y1) * n.x + x1), at((z1 + y1) * n.x + x1), wz);
     return lerp(lerp(a, b, wy), lerp(c, d, wy), wx);
   }
   // even degrees centre their taps on the nearest sample

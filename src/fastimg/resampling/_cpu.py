@@ -44,4 +44,4 @@ def oblique(
     if degree == 0:
         size = np.dtype(f"u{array.dtype.itemsize}")
         array, out = array.view(size), out.view(size)
-    plan.run(array, out, compute, degree, truncate, outside.tobytes(), threads)
+    plan.run(array, out, compute, degree, truncate, outside.tobytes(), None, threads)
