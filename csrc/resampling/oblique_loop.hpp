@@ -56,16 +56,22 @@ void interpolate_row(const void* in, const Affine& a, const Fused<C>& fused, std
 }
 
 #ifdef FASTIMG_AVX512
-struct BlockStart {
-  int index[3];
-  float offset[3];
+// fastimg::block_start of the three axes at once.
+struct RowStart {
+  __m256d row, step, rest;
 
-  __attribute__((always_inline)) void set(const double* m, std::int64_t k, std::int64_t j, std::int64_t i) {
-    for (int axis = 0; axis < 3; ++axis) {
-      const auto start = fastimg::block_start<float>(m + 4 * axis, static_cast<double>(k), static_cast<double>(j),
-                                                     static_cast<double>(i));
-      index[axis] = start.index, offset[axis] = start.offset;
-    }
+  __attribute__((always_inline)) RowStart(const double* m, std::int64_t k, std::int64_t j)
+      : row(_mm256_add_pd(_mm256_mul_pd(_mm256_setr_pd(m[0], m[4], m[8], 0), _mm256_set1_pd(static_cast<double>(k))),
+                          _mm256_mul_pd(_mm256_setr_pd(m[1], m[5], m[9], 0), _mm256_set1_pd(static_cast<double>(j))))),
+        step(_mm256_setr_pd(m[2], m[6], m[10], 0)),
+        rest(_mm256_setr_pd(m[3], m[7], m[11], 0)) {}
+  __attribute__((always_inline)) void at(std::int64_t i, __m128i& index, __m128& offset) const {
+    __m256d p = _mm256_mul_pd(step, _mm256_set1_pd(static_cast<double>(i)));
+    p = _mm256_add_pd(_mm256_add_pd(row, p), rest);
+    p = _mm256_min_pd(_mm256_max_pd(p, _mm256_set1_pd(-1e9)), _mm256_set1_pd(1e9));
+    const __m256d whole = _mm256_floor_pd(p);
+    index = _mm256_cvttpd_epi32(whole);
+    offset = _mm256_cvtpd_ps(_mm256_sub_pd(p, whole));
   }
 };
 
@@ -76,10 +82,13 @@ struct Line16 {
 };
 
 // kLanes positions along one axis from a block's start.
-FASTIMG_ATOM Line16 line_16(const BlockStart& start, int axis, __m512 way) {
-  const __m512 q = _mm512_add_ps(_mm512_set1_ps(start.offset[axis]), way);
+template <int axis>
+FASTIMG_ATOM Line16 line_16(__m128i index, __m128 offset, __m512 way) {
+  const __m128 from = _mm_permute_ps(offset, axis * 0x55);
+  const __m512 q = _mm512_add_ps(_mm512_broadcastss_ps(from), way);
   const __m512 whole = _mm512_roundscale_ps(q, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-  return {_mm512_add_epi32(_mm512_set1_epi32(start.index[axis]), _mm512_cvttps_epi32(whole)), _mm512_sub_ps(q, whole)};
+  const __m512i at = _mm512_broadcastd_epi32(_mm_shuffle_epi32(index, axis * 0x55));
+  return {_mm512_add_epi32(at, _mm512_cvttps_epi32(whole)), _mm512_sub_ps(q, whole)};
 }
 
 FASTIMG_ATOM __m512 way_16(double step) {
@@ -131,64 +140,51 @@ struct Corners {  // z, y; v at x, w at x + 1
   __m512 v00, w00, v01, w01, v10, w10, v11, w11;
 };
 
-// Runs of lanes that stay in one cell of (z, y): each of the four rows beside it comes with one load, and its lanes are
-// permuted out of it. A gather costs as much as four such runs. Whole blocks inside the volume only.
+// Runs: neighbours of a row that stay in one cell of (z, y), 3 to 5 of them at 10 degrees. Each of the four source rows
+// beside it comes with one load, out of which a permutation takes its samples; a gather costs as much as four runs.
+// Stores are whole: the next run overwrites what lies behind this one. kChunk outputs are prepared at a time, so that no
+// branch waits for a position.
+constexpr std::int64_t kChunk = 256;
+constexpr int kAhead = 8;  // rows of the target whose samples are fetched beforehand
+
 template <class T>
 struct Runs {
-  static constexpr int kSpan = sizeof(T) == 4 ? 16 : 32;  // samples a load
+  static constexpr int kSpan = sizeof(T) == 4 ? 16 : 32;     // samples a load
+  static constexpr int kArrays = sizeof(T) == 4 ? 8 : 4;     // v00 w00 v01 ...; or both in one word of 32 bits
+  static constexpr std::int64_t kRoom = kChunk + kLanes;
+  alignas(64) std::int32_t x[kRoom], cell[kRoom], starts[kRoom];
+  alignas(64) float rest[3][kRoom];
+  alignas(64) std::int32_t corner[kArrays][kRoom];
+  std::int64_t count = 0;  // of runs
 
-  // Lanes where a run must end so that its samples fit a load; 0xffff: runs are not worth it.
-  static int splits(double step_x, double step_y, double step_z) {
-    const double x = step_x < 0 ? -step_x : step_x, yz = (step_y < 0 ? -step_y : step_y) + (step_z < 0 ? -step_z : step_z);
-    const int every = 15 * x + 2 <= kSpan ? 16 : 7 * x + 2 <= kSpan ? 8 : 3 * x + 2 <= kSpan ? 4 : 1;
-    if (every == 1 || 16 / every + 15 * yz > 12) return 0xffff;
-    return every == 16 ? 0 : every == 8 ? 0x0100 : 0x1110;
+  // Lanes where a run must end so that its samples fit a load; 0: runs are not worth it.
+  static int splits(const double* m) {
+    const auto size = [](double v) { return v < 0 ? -v : v; };
+    const double step = size(m[10]);
+    const int every = 7 * step + 2 <= kSpan ? 8 : 3 * step + 2 <= kSpan ? 4 : 1;
+    if (every == 1 || 16 / every + 15 * (size(m[6]) + size(m[2])) > 14) return 0;
+    return every == 8 ? 0x0101 : 0x1111;
   }
+
+  // Block at `o` of the chunk.
+  __attribute__((always_inline)) void add(std::int64_t o, const Line16& z, const Line16& y, const Line16& xs,
+                                          __m512i cells, int splits) {
+    _mm512_store_si512(x + o, xs.index);
+    _mm512_store_si512(cell + o, cells);
+    _mm512_store_ps(rest[0] + o, z.rest);
+    _mm512_store_ps(rest[1] + o, y.rest);
+    _mm512_store_ps(rest[2] + o, xs.rest);
+    const __m512i before = _mm512_alignr_epi32(cells, cells, 15);
+    const auto first = static_cast<__mmask16>(_mm512_cmpneq_epi32_mask(cells, before) | splits);
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i places = _mm512_add_epi32(lanes, _mm512_set1_epi32(static_cast<int>(o)));
+    _mm512_storeu_si512(starts + count, _mm512_maskz_compress_epi32(first, places));
+    count += __builtin_popcount(first);
+  }
+
+  __attribute__((always_inline)) void fetch(const T* v, std::int64_t ny, std::int64_t nx, std::int64_t ahead);
+  __attribute__((always_inline)) Corners get(std::int64_t o) const;
 };
-
-// The end of run `s`, its lanes and its place: f(first lane, last lane, lanes' mask).
-template <class F>
-FASTIMG_ATOM void each_run(__m512i cell, int splits, F f) {
-  const __m512i before = _mm512_alignr_epi32(cell, cell, 15);
-  unsigned starts = (_mm512_cmpneq_epi32_mask(cell, before) | static_cast<unsigned>(splits)) & 0xfffeu;
-  unsigned first = 0;
-  for (;;) {
-    const unsigned last = starts ? _tzcnt_u32(starts) : 16;
-    f(first, last - 1, static_cast<__mmask16>((0xffffu >> (16 - last)) & (0xffffu << first)));
-    if (last == 16) break;
-    first = last;
-    starts &= starts - 1;
-  }
-}
-
-FASTIMG_ATOM Corners corners_runs(const float* v, __m512i x, __m512i cell, std::int64_t ny, std::int64_t nx, int splits) {
-  alignas(64) std::int32_t xs[kLanes], cells[kLanes];
-  _mm512_store_si512(xs, x);
-  _mm512_store_si512(cells, cell);
-  Corners c;
-  c.v00 = c.w00 = c.v01 = c.w01 = c.v10 = c.w10 = c.v11 = c.w11 = _mm512_setzero_ps();
-  const std::int64_t plane = ny * nx;
-  each_run(cell, splits, [&](unsigned first, unsigned last, __mmask16 lanes) __attribute__((always_inline)) {
-    const std::int32_t a = xs[first], b = xs[last], low = a < b ? a : b;
-    const std::int32_t base = low < nx - 16 ? low : static_cast<std::int32_t>(nx - 16);
-    const float* const at = v + cells[first] * nx + base;
-    const __m512i rel = _mm512_sub_epi32(x, _mm512_set1_epi32(base));
-    const __m512i next = _mm512_add_epi32(rel, _mm512_set1_epi32(1));
-    __m512 row = _mm512_loadu_ps(at);
-    c.v00 = _mm512_mask_permutexvar_ps(c.v00, lanes, rel, row);
-    c.w00 = _mm512_mask_permutexvar_ps(c.w00, lanes, next, row);
-    row = _mm512_loadu_ps(at + nx);
-    c.v01 = _mm512_mask_permutexvar_ps(c.v01, lanes, rel, row);
-    c.w01 = _mm512_mask_permutexvar_ps(c.w01, lanes, next, row);
-    row = _mm512_loadu_ps(at + plane);
-    c.v10 = _mm512_mask_permutexvar_ps(c.v10, lanes, rel, row);
-    c.w10 = _mm512_mask_permutexvar_ps(c.w10, lanes, next, row);
-    row = _mm512_loadu_ps(at + plane + nx);
-    c.v11 = _mm512_mask_permutexvar_ps(c.v11, lanes, rel, row);
-    c.w11 = _mm512_mask_permutexvar_ps(c.w11, lanes, next, row);
-  });
-  return c;
-}
 
 FASTIMG_ATOM __m512i words_32(const i16* v) { return _mm512_loadu_si512(v); }
 FASTIMG_ATOM __m512i words_32(const u16* v) { return _mm512_loadu_si512(v); }
@@ -209,34 +205,60 @@ FASTIMG_ATOM void unpack_16(__m512i both, __m512& a, __m512& b) {
   }
 }
 
-// As above; both neighbours along x come with one permutation of 16-bit words.
+FASTIMG_ATOM void put_8(std::int32_t* to, __m512i v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(v));
+}
+
 template <class T>
-FASTIMG_ATOM Corners corners_runs(const T* v, __m512i x, __m512i cell, std::int64_t ny, std::int64_t nx, int splits) {
-  alignas(64) std::int32_t xs[kLanes], cells[kLanes];
-  _mm512_store_si512(xs, x);
-  _mm512_store_si512(cells, cell);
-  const std::int64_t plane = ny * nx;
-  __m512i p00, p01, p10, p11;
-  p00 = p01 = p10 = p11 = _mm512_setzero_si512();
-  // the words x and x + 1 of each lane
-  const __m512i pair =
-      _mm512_add_epi32(_mm512_add_epi32(x, _mm512_slli_epi32(x, 16)), _mm512_set1_epi32(0x10000));
-  each_run(cell, splits, [&](unsigned first, unsigned last, __mmask16 lanes) __attribute__((always_inline)) {
-    const std::int32_t a = xs[first], b = xs[last], low = a < b ? a : b;
-    const std::int32_t base = low < nx - 32 ? low : static_cast<std::int32_t>(nx - 32);
-    const T* const at = v + cells[first] * nx + base;
-    // words are taken modulo 32, so that a borrow between the halves does not matter where both are in range
-    const __m512i rel = _mm512_sub_epi16(pair, _mm512_set1_epi16(static_cast<short>(base)));
-    p00 = _mm512_mask_mov_epi32(p00, lanes, _mm512_permutexvar_epi16(rel, words_32(at)));
-    p01 = _mm512_mask_mov_epi32(p01, lanes, _mm512_permutexvar_epi16(rel, words_32(at + nx)));
-    p10 = _mm512_mask_mov_epi32(p10, lanes, _mm512_permutexvar_epi16(rel, words_32(at + plane)));
-    p11 = _mm512_mask_mov_epi32(p11, lanes, _mm512_permutexvar_epi16(rel, words_32(at + plane + nx)));
-  });
+void Runs<T>::fetch(const T* v, std::int64_t ny, std::int64_t nx, std::int64_t ahead) {
+  const std::int64_t plane = ny * nx, last = nx - kSpan;
+  const auto soon = [](const T* at, std::int64_t bytes) {
+    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(at) + bytes));
+  };
+  starts[count] = static_cast<std::int32_t>(kChunk);
+  for (std::int64_t r = 0; r < count; ++r) {
+    const std::int64_t s = starts[r], half = s | 7, next = starts[r + 1] - 1, e = next < half ? next : half;
+    std::int64_t base = x[s] < x[e] ? x[s] : x[e];
+    base = base < last ? base : last;
+    const T* const at = v + cell[s] * nx + base;
+    soon(at, ahead);
+    soon(at + plane, ahead);
+    const __m512i places = _mm512_loadu_si512(x + s);
+    if constexpr (sizeof(T) == 4) {
+      const __m512i rel = _mm512_sub_epi32(places, _mm512_set1_epi32(static_cast<int>(base)));
+      const __m512i then = _mm512_add_epi32(rel, _mm512_set1_epi32(1));
+      const T* const rows[4] = {at, at + nx, at + plane, at + plane + nx};
+      for (int n = 0; n < 4; ++n) {
+        const __m512 row = _mm512_loadu_ps(rows[n]);
+        put_8(corner[2 * n] + s, _mm512_castps_si512(_mm512_permutexvar_ps(rel, row)));
+        put_8(corner[2 * n + 1] + s, _mm512_castps_si512(_mm512_permutexvar_ps(then, row)));
+      }
+    } else {
+      // the words x and x + 1 of each lane, modulo 32
+      const __m512i rel = _mm512_sub_epi32(places, _mm512_set1_epi32(static_cast<int>(base)));
+      const __m512i pair = _mm512_add_epi32(_mm512_or_si512(rel, _mm512_slli_epi32(rel, 16)), _mm512_set1_epi32(1 << 16));
+      put_8(corner[0] + s, _mm512_permutexvar_epi16(pair, words_32(at)));
+      put_8(corner[1] + s, _mm512_permutexvar_epi16(pair, words_32(at + nx)));
+      put_8(corner[2] + s, _mm512_permutexvar_epi16(pair, words_32(at + plane)));
+      put_8(corner[3] + s, _mm512_permutexvar_epi16(pair, words_32(at + plane + nx)));
+    }
+  }
+}
+
+template <class T>
+Corners Runs<T>::get(std::int64_t o) const {
   Corners c;
-  unpack_16<T>(p00, c.v00, c.w00);
-  unpack_16<T>(p01, c.v01, c.w01);
-  unpack_16<T>(p10, c.v10, c.w10);
-  unpack_16<T>(p11, c.v11, c.w11);
+  if constexpr (sizeof(T) == 4) {
+    c.v00 = _mm512_load_ps(corner[0] + o), c.w00 = _mm512_load_ps(corner[1] + o);
+    c.v01 = _mm512_load_ps(corner[2] + o), c.w01 = _mm512_load_ps(corner[3] + o);
+    c.v10 = _mm512_load_ps(corner[4] + o), c.w10 = _mm512_load_ps(corner[5] + o);
+    c.v11 = _mm512_load_ps(corner[6] + o), c.w11 = _mm512_load_ps(corner[7] + o);
+  } else {
+    unpack_16<T>(_mm512_load_si512(corner[0] + o), c.v00, c.w00);
+    unpack_16<T>(_mm512_load_si512(corner[1] + o), c.v01, c.w01);
+    unpack_16<T>(_mm512_load_si512(corner[2] + o), c.v10, c.w10);
+    unpack_16<T>(_mm512_load_si512(corner[3] + o), c.v11, c.w11);
+  }
   return c;
 }
 
@@ -247,67 +269,96 @@ FASTIMG_ATOM __m512 taken_16(__m512 v, const fastimg::Intake<float>& t) {
   return _mm512_min_ps(_mm512_set1_ps(t.high), v);
 }
 
+FASTIMG_ATOM __m512 combined_16(Corners c, const Fused<float>& fused, __m512 wz, __m512 wy, __m512 wx, __mmask16 below,
+                                __mmask16 above) {
+  if (fused.intake.on) {
+    c.v00 = taken_16(c.v00, fused.intake), c.w00 = taken_16(c.w00, fused.intake);
+    c.v01 = taken_16(c.v01, fused.intake), c.w01 = taken_16(c.w01, fused.intake);
+    c.v10 = taken_16(c.v10, fused.intake), c.w10 = taken_16(c.w10, fused.intake);
+    c.v11 = taken_16(c.v11, fused.intake), c.w11 = taken_16(c.w11, fused.intake);
+  }
+  const __mmask16 mz = _mm512_cmp_ps_mask(wz, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+  const __mmask16 my = _mm512_cmp_ps_mask(wy, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+  const __mmask16 mx = _mm512_cmp_ps_mask(wx, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+  const __m512 left = lerp_16(lerp_16(c.v00, c.v10, wz, mz), lerp_16(c.v01, c.v11, wz, mz), wy, my);
+  const __m512 right = lerp_16(lerp_16(c.w00, c.w10, wz, mz), lerp_16(c.w01, c.w11, wz, mz), wy, my);
+  const __m512 first = _mm512_mask_mov_ps(left, above, right), second = _mm512_mask_mov_ps(right, below, left);
+  return lerp_16(first, second, wx, mx);
+}
+
+// A block at the volume's border, or where runs would be short: gathers with clamped indices.
+template <class T>
+FASTIMG_ATOM __m512 border_16(const T* v, const Affine& a, const Fused<float>& fused, const Line16& z, const Line16& y,
+                              const Line16& x) {
+  const std::int64_t nz = a.in[0], ny = a.in[1], nx = a.in[2];
+  const __m512i one = _mm512_set1_epi32(1), row = _mm512_set1_epi32(static_cast<int>(nx)),
+                high = _mm512_set1_epi32(static_cast<int>(ny)), last = _mm512_set1_epi32(static_cast<int>(nx - 2));
+  const __m512i z0 = _mm512_mullo_epi32(clamped_16(z.index, nz - 1), high);
+  const __m512i z1 = _mm512_mullo_epi32(clamped_16(_mm512_add_epi32(z.index, one), nz - 1), high);
+  const __m512i y0 = clamped_16(y.index, ny - 1), y1 = clamped_16(_mm512_add_epi32(y.index, one), ny - 1);
+  const __m512i x0 = clamped_16(x.index, nx - 2);
+  const auto at = [&](__m512i zs, __m512i ys) {
+    return _mm512_add_epi32(_mm512_mullo_epi32(_mm512_add_epi32(zs, ys), row), x0);
+  };
+  Corners c;
+  pair_16(v, at(z0, y0), c.v00, c.w00);
+  pair_16(v, at(z0, y1), c.v01, c.w01);
+  pair_16(v, at(z1, y0), c.v10, c.w10);
+  pair_16(v, at(z1, y1), c.v11, c.w11);
+  return combined_16(c, fused, z.rest, y.rest, x.rest, _mm512_cmplt_epi32_mask(x.index, _mm512_setzero_si512()),
+                     _mm512_cmpgt_epi32_mask(x.index, last));
+}
+
 template <class T>
 void linear_row_16(const void* in, const Affine& a, const Fused<float>& fused, std::int64_t k, std::int64_t j,
                    float* out, unsigned char* inside) {
   const std::int64_t nz = a.in[0], ny = a.in[1], nx = a.in[2];
-  if (nx < 32 || nx >= 1 << 16 || nz * ny * nx >= std::int64_t{1} << 31)
+  if (nx < 32 || nz * ny * nx >= std::int64_t{1} << 31)
     return interpolate_row<1, T, float>(in, a, fused, k, j, out, inside);
   const T* const v = static_cast<const T*>(in);
-  const __m512i one = _mm512_set1_epi32(1), zero = _mm512_setzero_si512(),
-                row = _mm512_set1_epi32(static_cast<int>(nx));
-  const __m512i high = _mm512_set1_epi32(static_cast<int>(ny)), last = _mm512_set1_epi32(static_cast<int>(nx - 2));
+  const __m512i high = _mm512_set1_epi32(static_cast<int>(ny));
   const __m512 way_z = way_16(a.m[2]), way_y = way_16(a.m[6]), way_x = way_16(a.m[10]);
-  const int splits = Runs<T>::splits(a.m[10], a.m[6], a.m[2]);
+  const int splits = Runs<T>::splits(a.m);
+  const auto rows_on = [&](int column) { return static_cast<std::int64_t>(a.m[column] * kAhead); };
+  const std::int64_t ahead = ((rows_on(1) * ny + rows_on(5)) * nx + rows_on(9)) * static_cast<std::int64_t>(sizeof(T));
   // a block whose first and last lane lie this far inside has all samples and their neighbours in the volume
-  const auto deep = [](int first, int last_, std::int64_t n) {
-    return first >= 0 && last_ >= 0 && first < n - 1 && last_ < n - 1;
+  const auto deep = [](__m512i index, std::int64_t n) __attribute__((always_inline)) {
+    const auto first = static_cast<unsigned>(_mm_cvtsi128_si32(_mm512_castsi512_si128(index)));
+    const auto last = static_cast<unsigned>(_mm_extract_epi32(_mm512_extracti32x4_epi32(index, 3), 3));
+    const auto until = static_cast<unsigned>(n - 1);
+    return first < until && last < until;
   };
-  const auto ends = [](__m512i index, int& first, int& last_) __attribute__((always_inline)) {
-    first = _mm_cvtsi128_si32(_mm512_castsi512_si128(index));
-    last_ = _mm_extract_epi32(_mm512_extracti32x4_epi32(index, 3), 3);
-  };
-  for (std::int64_t i = 0; i < a.out[2]; i += kLanes) {
-    BlockStart start;
-    start.set(a.m, k, j, i);
-    const Line16 z = line_16(start, 0, way_z), y = line_16(start, 1, way_y), x = line_16(start, 2, way_x);
-    const __mmask16 mz = _mm512_cmp_ps_mask(z.rest, _mm512_setzero_ps(), _CMP_NEQ_UQ);
-    const __mmask16 my = _mm512_cmp_ps_mask(y.rest, _mm512_setzero_ps(), _CMP_NEQ_UQ);
-    const __mmask16 mx = _mm512_cmp_ps_mask(x.rest, _mm512_setzero_ps(), _CMP_NEQ_UQ);
-    int z_first, z_last, y_first, y_last, x_first, x_last;
-    ends(z.index, z_first, z_last);
-    ends(y.index, y_first, y_last);
-    ends(x.index, x_first, x_last);
-    Corners c;
-    __mmask16 below = 0, above = 0;
-    if (splits != 0xffff && deep(z_first, z_last, nz) && deep(y_first, y_last, ny) && deep(x_first, x_last, nx)) {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(inside + i), _mm_set1_epi8(1));
-      c = corners_runs(v, x.index, _mm512_add_epi32(_mm512_mullo_epi32(z.index, high), y.index), ny, nx, splits);
-    } else {
+  const RowStart start(a.m, k, j);
+  Runs<T> runs;
+  for (std::int64_t chunk = 0; chunk < a.out[2]; chunk += kChunk) {
+    const std::int64_t left = a.out[2] - chunk, until = left < kChunk ? left : kChunk;
+    std::uint32_t inner = 0;  // blocks that are made of runs
+    runs.count = 0;
+    for (std::int64_t o = 0; o < until; o += kLanes) {
+      const std::int64_t i = chunk + o;
+      __m128i index;
+      __m128 offset;
+      start.at(i, index, offset);
+      const Line16 z = line_16<0>(index, offset, way_z), y = line_16<1>(index, offset, way_y),
+                   x = line_16<2>(index, offset, way_x);
+      if (splits && deep(z.index, nz) && deep(y.index, ny) && deep(x.index, nx)) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(inside + i), _mm_set1_epi8(1));
+        runs.add(o, z, y, x, _mm512_add_epi32(_mm512_mullo_epi32(z.index, high), y.index), splits);
+        inner |= 1u << (o / kLanes);
+        continue;
+      }
       const __mmask16 hit = a.edge ? static_cast<__mmask16>(0xffff)
                                    : static_cast<__mmask16>(inside_16(z, nz) & inside_16(y, ny) & inside_16(x, nx));
       _mm_storeu_si128(reinterpret_cast<__m128i*>(inside + i), _mm_maskz_set1_epi8(hit, 1));
-      if (!hit) continue;
-      const __m512i z0 = _mm512_mullo_epi32(clamped_16(z.index, nz - 1), high);
-      const __m512i z1 = _mm512_mullo_epi32(clamped_16(_mm512_add_epi32(z.index, one), nz - 1), high);
-      const __m512i y0 = clamped_16(y.index, ny - 1), y1 = clamped_16(_mm512_add_epi32(y.index, one), ny - 1);
-      const __m512i x0 = clamped_16(x.index, nx - 2);
-      const auto at = [&](__m512i zs, __m512i ys) {
-        return _mm512_add_epi32(_mm512_mullo_epi32(_mm512_add_epi32(zs, ys), row), x0);
-      };
-      pair_16(v, at(z0, y0), c.v00, c.w00);
-      pair_16(v, at(z0, y1), c.v01, c.w01);
-      pair_16(v, at(z1, y0), c.v10, c.w10);
-      pair_16(v, at(z1, y1), c.v11, c.w11);
-      below = _mm512_cmplt_epi32_mask(x.index, zero), above = _mm512_cmpgt_epi32_mask(x.index, last);
+      if (hit) _mm512_storeu_ps(out + i, border_16(v, a, fused, z, y, x));
     }
-    if (fused.intake.on)
-      for (__m512* corner : {&c.v00, &c.w00, &c.v01, &c.w01, &c.v10, &c.w10, &c.v11, &c.w11})
-        *corner = taken_16(*corner, fused.intake);
-    const __m512 left = lerp_16(lerp_16(c.v00, c.v10, z.rest, mz), lerp_16(c.v01, c.v11, z.rest, mz), y.rest, my);
-    const __m512 right = lerp_16(lerp_16(c.w00, c.w10, z.rest, mz), lerp_16(c.w01, c.w11, z.rest, mz), y.rest, my);
-    const __m512 first = _mm512_mask_mov_ps(left, above, right), second = _mm512_mask_mov_ps(right, below, left);
-    _mm512_storeu_ps(out + i, lerp_16(first, second, x.rest, mx));
+    runs.fetch(v, ny, nx, ahead);
+    for (; inner; inner &= inner - 1) {
+      const std::int64_t o = __builtin_ctz(inner) * kLanes;
+      _mm512_storeu_ps(out + chunk + o,
+                       combined_16(runs.get(o), fused, _mm512_load_ps(runs.rest[0] + o),
+                                   _mm512_load_ps(runs.rest[1] + o), _mm512_load_ps(runs.rest[2] + o), 0, 0));
+    }
   }
 }
 #else
