@@ -172,7 +172,7 @@ class Nearest {
 
  private:
   rs::Picks z_, y_, x_;
-  rs::PickBlocks blocks_;
+  rs::PickRow blocks_;
 };
 
 // in (..., z, y, x) of any kind that the arithmetic holds; out of its own kind.

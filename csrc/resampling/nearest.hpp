@@ -13,23 +13,29 @@ struct Picks {  // along one axis: output o takes input index[o]; outputs [low, 
   std::vector<std::int32_t> index;
 };
 
-// The x axis in blocks of 32 outputs, where a block's samples lie within 64 of its first one.
-constexpr std::int64_t kPicks = 32;
+// The x axis in blocks of `picks` outputs, where a block's samples lie within 2 picks of its first one.
+template <class Rel>
 struct PickBlocks {
+  static constexpr std::int64_t picks = 64 / sizeof(Rel);
   bool narrow = false;
   std::int64_t blocks = 0;
-  std::vector<std::int32_t> base;  // at most in - 64: a block reads 64 samples
-  std::vector<std::uint16_t> rel;
+  std::vector<std::int32_t> base;  // at most in - 2 picks: a block reads that many samples
+  std::vector<Rel> rel;
   explicit PickBlocks(const Picks& x);
+};
+struct PickRow {
+  PickBlocks<std::uint16_t> words;
+  PickBlocks<std::uint8_t> bytes;
+  explicit PickRow(const Picks& x) : words(x), bytes(x) {}
 };
 
 struct PickTable {
   // row[i] = from[x.index[i]] for i in [x.low, x.high); one function for each size of voxel: 1, 2, 4, 8
-  void (*row[4])(const void* from, const Picks& x, const PickBlocks& blocks, void* row);
+  void (*row[4])(const void* from, const Picks& x, const PickRow& blocks, void* row);
 };
 FASTIMG_DECLARE_TABLE(PickTable, pick_table)
 
 void nearest(const void* in, void* out, std::int64_t size, const Picks& z, const Picks& y, const Picks& x,
-             const PickBlocks& blocks, const void* outside, int threads);
+             const PickRow& blocks, const void* outside, int threads);
 
 }  // namespace fastimg::resampling
