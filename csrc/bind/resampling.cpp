@@ -9,6 +9,7 @@
 #include <string>
 
 #include "bind/capi.hpp"
+#include "resampling/label.hpp"
 #include "resampling/nearest.hpp"
 #include "resampling/oblique.hpp"
 #include "resampling/prefilter.hpp"
@@ -20,6 +21,8 @@ namespace rs = fastimg::resampling;
 namespace {
 
 using Ints = py::array_t<std::int32_t, py::array::c_style | py::array::forcecast>;
+constexpr int kLabel = -1;  // as a degree: votes
+
 using Reals = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
 rs::Kind kind_of(const py::array& array) {
@@ -178,7 +181,7 @@ class Nearest {
 // in (..., z, y, x) of any kind that the arithmetic holds; out of its own kind.
 template <class C>
 void prefilter(const py::array& in, py::array_t<C, py::array::c_style> out, double pole, int horizon, double gain,
-               int threads) {
+               const py::object& values, int threads) {
   const auto axes = in.ndim();
   if (axes < 3) throw std::invalid_argument("resampling: expected three axes");
   const std::int64_t z = in.shape(axes - 3), y = in.shape(axes - 2), x = in.shape(axes - 1);
@@ -187,7 +190,7 @@ void prefilter(const py::array& in, py::array_t<C, py::array::c_style> out, doub
     throw std::invalid_argument("resampling: the arrays differ");
   const rs::Kind from = kind_of(in);
   check_small<C>(from);
-  const rs::Pole<C> p{C(pole), C(1 / (1 - pole)), C(-pole / (1 - pole)), C(gain), horizon};
+  const rs::Pole<C> p{C(pole), C(1 / (1 - pole)), C(-pole / (1 - pole)), C(gain), horizon, fused_of<C>(values).intake};
   const char* const source = static_cast<const char*>(in.data());
   C* const target = out.mutable_data();
   const std::int64_t voxels = z * y * x, size = in.itemsize();
@@ -198,26 +201,30 @@ void prefilter(const py::array& in, py::array_t<C, py::array::c_style> out, doub
 
 class Oblique {
  public:
-  Oblique(const Reals& matrix, std::array<std::int64_t, 3> in, std::array<std::int64_t, 3> out, bool edge) {
+  Oblique(const Reals& matrix, std::array<std::int64_t, 3> in, std::array<std::int64_t, 3> out, bool edge,
+          std::array<std::int64_t, 3> from, std::array<std::int64_t, 3> to) {
     if (matrix.size() != 12) throw std::invalid_argument("resampling: expected a 3 x 4 matrix");
     std::copy_n(matrix.data(), 12, affine_.m);
     std::copy_n(in.begin(), 3, affine_.in);
     std::copy_n(out.begin(), 3, affine_.out);
+    std::copy_n(from.begin(), 3, affine_.from);
+    std::copy_n(to.begin(), 3, affine_.to);
     affine_.edge = edge;
   }
 
   void run(const py::array& in, py::array out, const std::string& compute, int degree, bool truncate,
-           const py::bytes& outside, const py::object& values, int threads) const {
+           const py::bytes& outside, const py::object& values, const py::object& displacement, int threads) const {
     const rs::Fused<float> narrow = fused_of<float>(values);
     const rs::Fused<double> wide = fused_of<double>(values);
-    const rs::Affine& a = affine_;
+    const rs::Affine a = displaced(displacement);
     const Run run = run_of(in, out, a.in, a.out);
     const rs::Kind from = kind_of(in), to = kind_of(out);
     const bool single = compute == "float32";
-    if (single && degree > 0) check_small<float>(from), check_small<float>(to);
+    if (single && degree != 0 && degree != kLabel) check_small<float>(from), check_small<float>(to);
     const std::string voxel = outside;
     const bool own = from == (single ? rs::Kind::f32 : rs::Kind::f64);
-    if (degree < 0 || degree > 5 || (degree > 1 && !own) || (degree == 0 && in.itemsize() != out.itemsize()) ||
+    const bool moved = degree == 0 || degree == kLabel;
+    if (degree < kLabel || degree > 5 || (degree > 1 && !own) || (moved && in.itemsize() != out.itemsize()) ||
         voxel.size() != static_cast<std::size_t>(out.itemsize()))
       throw std::invalid_argument("resampling: the arrays do not fit the degree");
     const std::int64_t source = a.in[0] * a.in[1] * a.in[2] * in.itemsize();
@@ -228,6 +235,8 @@ class Oblique {
       char* const there = run.out + v * target;
       if (degree == 0)
         rs::oblique_nearest(here, there, size, a, voxel.data(), threads);
+      else if (degree == kLabel)
+        rs::oblique_label(here, there, size, a, voxel.data(), threads);
       else
         single ? rs::oblique<float>(here, from, there, to, a, degree, narrow, truncate, voxel.data(), threads)
                : rs::oblique<double>(here, from, there, to, a, degree, wide, truncate, voxel.data(), threads);
@@ -235,7 +244,44 @@ class Oblique {
   }
 
  private:
+  // None, or (field (z, y, x, 3), inverse (3, 3)).
+  rs::Affine displaced(const py::object& displacement) const {
+    rs::Affine a = affine_;
+    if (displacement.is_none()) return a;
+    const auto [field, inverse] = displacement.cast<std::pair<py::array, Reals>>();
+    const auto size = field.itemsize();
+    if (field.ndim() != 4 || field.shape(0) != a.out[0] || field.shape(1) != a.out[1] || field.shape(2) != a.out[2] ||
+        field.shape(3) != 3 || !(field.flags() & py::array::c_style) || field.dtype().kind() != 'f' || size < 4 ||
+        inverse.size() != 9)
+      throw std::invalid_argument("resampling: the displacements do not fit the plan");
+    a.field = field.data();
+    a.field_double = size == 8;
+    std::copy_n(inverse.data(), 9, a.n);
+    return a;
+  }
+
   rs::Affine affine_;
+};
+
+class Label {
+ public:
+  Label(const py::tuple& z, const py::tuple& y, const py::tuple& x)
+      : z_(axis_of<double>(z)), y_(axis_of<double>(y)), x_(axis_of<double>(x)) {}
+
+  void run(const py::array& in, py::array out, const py::bytes& outside, int threads) const {
+    const Run run = run_of(in, out, {z_.in, y_.in, x_.in}, {z_.out, y_.out, x_.out});
+    const std::int64_t size = in.itemsize();
+    const std::string voxel = outside;
+    if (out.itemsize() != size || voxel.size() != static_cast<std::size_t>(size))
+      throw std::invalid_argument("resampling: dtypes differ");
+    const std::int64_t source = z_.in * y_.in * x_.in * size, target = z_.out * y_.out * x_.out * size;
+    py::gil_scoped_release release;
+    for (std::int64_t v = 0; v < run.volumes; ++v)
+      rs::label(run.in + v * source, run.out + v * target, size, z_, y_, x_, voxel.data(), threads);
+  }
+
+ private:
+  rs::Axis<double> z_, y_, x_;
 };
 
 template <class C>
@@ -255,9 +301,13 @@ PYBIND11_MODULE(_native, module) {
   py::class_<Nearest>(module, "Nearest")
       .def(py::init<const py::tuple&, const py::tuple&, const py::tuple&>())
       .def("run", &Nearest::run);
+  py::class_<Label>(module, "Label")
+      .def(py::init<const py::tuple&, const py::tuple&, const py::tuple&>())
+      .def("run", &Label::run);
   module.def("prefilter_float", &prefilter<float>);
   module.def("prefilter_double", &prefilter<double>);
   py::class_<Oblique>(module, "Oblique")
-      .def(py::init<const Reals&, std::array<std::int64_t, 3>, std::array<std::int64_t, 3>, bool>())
+      .def(py::init<const Reals&, std::array<std::int64_t, 3>, std::array<std::int64_t, 3>, bool,
+                    std::array<std::int64_t, 3>, std::array<std::int64_t, 3>>())
       .def("run", &Oblique::run);
 }

@@ -28,4 +28,19 @@ inline void fill_with(char* place, const void* voxel, std::int64_t size, std::in
   }
 }
 
+// f(voxel): with an unsigned type of that many bytes.
+template <class F>
+inline void with_size(std::int64_t size, F f) {
+  switch (size) {
+    case 1:
+      return f(std::uint8_t{});
+    case 2:
+      return f(std::uint16_t{});
+    case 4:
+      return f(std::uint32_t{});
+    default:
+      return f(std::uint64_t{});
+  }
+}
+
 }  // namespace fastimg::resampling

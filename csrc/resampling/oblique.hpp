@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "fastimg/oblique.cuh"
 #include "resampling/separable.hpp"
 
 namespace fastimg::resampling {
@@ -11,16 +12,22 @@ struct Affine {
   double m[12];                // rows z, y, x: source index = m @ (k, j, i, 1)
   std::int64_t in[3], out[3];  // z, y, x
   bool edge;                   // outside: the nearest sample instead of the voxel given
+  // A piece of a larger pair of grids: its first indices in them. Positions are those of the whole.
+  std::int64_t from[3] = {0, 0, 0}, to[3] = {0, 0, 0};
+  // Displacements (x, y, z) mm of each output, float or double; n: the source's inverse affine, rows z, y, x.
+  const void* field = nullptr;
+  bool field_double = false;
+  double n[9] = {};
 };
 
-// One row of outputs in the arithmetic's type, `count` of them from target index (k, j, 0); inside[i]: 0 or 1. For
-// voxels that are moved as they are (nearest), `place` is the index of the sample, -1 outside.
+// One row of outputs in the arithmetic's type, from target index (k, j, 0); inside[i]: 0 or 1. For voxels that are moved
+// as they are (nearest, labels), `where` gives their places.
 template <class C>
 struct ObliqueTable {
   void (*linear[kKinds])(const void* in, const Affine& a, const Fused<C>& fused, std::int64_t k, std::int64_t j,
                          C* out, unsigned char* inside);
   void (*spline[6])(const C* in, const Affine& a, std::int64_t k, std::int64_t j, C* out, unsigned char* inside);
-  void (*nearest)(const Affine& a, std::int64_t k, std::int64_t j, std::int64_t* place);
+  void (*where)(const Affine& a, std::int64_t k, std::int64_t j, fastimg::Point* points);
 };
 FASTIMG_DECLARE_TABLE(ObliqueTable<float>, float_oblique)
 FASTIMG_DECLARE_TABLE(ObliqueTable<double>, double_oblique)

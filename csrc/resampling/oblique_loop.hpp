@@ -9,15 +9,15 @@ using fastimg::kLanes;
 // Whole part and rest of kLanes positions along one axis.
 template <class C>
 struct Line {
-  int index[kLanes];
-  C rest[kLanes];
+  alignas(64) int index[kLanes];
+  alignas(64) C rest[kLanes];
 
-  __attribute__((always_inline)) void set(const double* m, std::int64_t k, std::int64_t j, std::int64_t i) {
-    const auto start =
-        fastimg::block_start<C>(m, static_cast<double>(k), static_cast<double>(j), static_cast<double>(i));
+  __attribute__((always_inline)) void set(const double* m, std::int64_t from, double k, double j, double i) {
+    const auto start = fastimg::block_start<C>(m, k, j, i);
     const C step = static_cast<C>(m[2]);
     for (int lane = 0; lane < kLanes; ++lane)
       fastimg::lane_position(start, static_cast<C>(lane), step, index[lane], rest[lane]);
+    for (int lane = 0; lane < kLanes; ++lane) index[lane] -= static_cast<int>(from);
   }
 };
 
@@ -26,9 +26,24 @@ struct Block {
   Line<C> z, y, x;
 
   __attribute__((always_inline)) void set(const Affine& a, std::int64_t k, std::int64_t j, std::int64_t i) {
-    z.set(a.m, k, j, i);
-    y.set(a.m + 4, k, j, i);
-    x.set(a.m + 8, k, j, i);
+    const double dk = static_cast<double>(k + a.to[0]), dj = static_cast<double>(j + a.to[1]),
+                 di = static_cast<double>(i + a.to[2]);
+    if (a.field) return displaced(a, (k * a.out[1] + j) * a.out[2] + i, a.out[2] - i, dk, dj, di);
+    z.set(a.m, a.from[0], dk, dj, di);
+    y.set(a.m + 4, a.from[1], dk, dj, di);
+    x.set(a.m + 8, a.from[2], dk, dj, di);
+  }
+  void displaced(const Affine& a, std::int64_t place, std::int64_t left, double k, double j, double i) {
+    const float* const narrow = static_cast<const float*>(a.field);
+    const double* const wide = static_cast<const double*>(a.field);
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const std::int64_t at = 3 * (place + (lane < left ? lane : left - 1));
+      const double dx = a.field_double ? wide[at] : narrow[at], dy = a.field_double ? wide[at + 1] : narrow[at + 1],
+                   dz = a.field_double ? wide[at + 2] : narrow[at + 2], o = i + lane;
+      fastimg::displaced_position(a.m, a.n, k, j, o, dx, dy, dz, z.index[lane], z.rest[lane]);
+      fastimg::displaced_position(a.m + 4, a.n + 3, k, j, o, dx, dy, dz, y.index[lane], y.rest[lane]);
+      fastimg::displaced_position(a.m + 8, a.n + 6, k, j, o, dx, dy, dz, x.index[lane], x.rest[lane]);
+    }
   }
   __attribute__((always_inline)) bool inside(const Affine& a, int lane) const {
     return a.edge || (fastimg::inside(z.index[lane], z.rest[lane], static_cast<int>(a.in[0])) &&
@@ -60,17 +75,20 @@ void interpolate_row(const void* in, const Affine& a, const Fused<C>& fused, std
 struct RowStart {
   __m256d row, step, rest;
 
-  __attribute__((always_inline)) RowStart(const double* m, std::int64_t k, std::int64_t j)
+  __m128i from;
+
+  __attribute__((always_inline)) RowStart(const Affine& a, const double* m, std::int64_t k, std::int64_t j)
       : row(_mm256_add_pd(_mm256_mul_pd(_mm256_setr_pd(m[0], m[4], m[8], 0), _mm256_set1_pd(static_cast<double>(k))),
                           _mm256_mul_pd(_mm256_setr_pd(m[1], m[5], m[9], 0), _mm256_set1_pd(static_cast<double>(j))))),
         step(_mm256_setr_pd(m[2], m[6], m[10], 0)),
-        rest(_mm256_setr_pd(m[3], m[7], m[11], 0)) {}
+        rest(_mm256_setr_pd(m[3], m[7], m[11], 0)),
+        from(_mm_setr_epi32(static_cast<int>(a.from[0]), static_cast<int>(a.from[1]), static_cast<int>(a.from[2]), 0)) {}
   __attribute__((always_inline)) void at(std::int64_t i, __m128i& index, __m128& offset) const {
     __m256d p = _mm256_mul_pd(step, _mm256_set1_pd(static_cast<double>(i)));
     p = _mm256_add_pd(_mm256_add_pd(row, p), rest);
     p = _mm256_min_pd(_mm256_max_pd(p, _mm256_set1_pd(-1e9)), _mm256_set1_pd(1e9));
     const __m256d whole = _mm256_floor_pd(p);
-    index = _mm256_cvttpd_epi32(whole);
+    index = _mm_sub_epi32(_mm256_cvttpd_epi32(whole), from);
     offset = _mm256_cvtpd_ps(_mm256_sub_pd(p, whole));
   }
 };
@@ -318,7 +336,7 @@ void linear_row_16(const void* in, const Affine& a, const Fused<float>& fused, s
   const T* const v = static_cast<const T*>(in);
   const __m512i high = _mm512_set1_epi32(static_cast<int>(ny));
   const __m512 way_z = way_16(a.m[2]), way_y = way_16(a.m[6]), way_x = way_16(a.m[10]);
-  const int splits = Runs<T>::splits(a.m);
+  const int splits = a.field ? 0 : Runs<T>::splits(a.m);
   const auto rows_on = [&](int column) { return static_cast<std::int64_t>(a.m[column] * kAhead); };
   const std::int64_t ahead = ((rows_on(1) * ny + rows_on(5)) * nx + rows_on(9)) * static_cast<std::int64_t>(sizeof(T));
   // a block whose first and last lane lie this far inside has all samples and their neighbours in the volume
@@ -328,7 +346,7 @@ void linear_row_16(const void* in, const Affine& a, const Fused<float>& fused, s
     const auto until = static_cast<unsigned>(n - 1);
     return first < until && last < until;
   };
-  const RowStart start(a.m, k, j);
+  const RowStart start(a, a.m, k + a.to[0], j + a.to[1]);
   Runs<T> runs;
   for (std::int64_t chunk = 0; chunk < a.out[2]; chunk += kChunk) {
     const std::int64_t left = a.out[2] - chunk, until = left < kChunk ? left : kChunk;
@@ -338,9 +356,16 @@ void linear_row_16(const void* in, const Affine& a, const Fused<float>& fused, s
       const std::int64_t i = chunk + o;
       __m128i index;
       __m128 offset;
-      start.at(i, index, offset);
-      const Line16 z = line_16<0>(index, offset, way_z), y = line_16<1>(index, offset, way_y),
-                   x = line_16<2>(index, offset, way_x);
+      start.at(i + a.to[2], index, offset);
+      Line16 z = line_16<0>(index, offset, way_z), y = line_16<1>(index, offset, way_y),
+             x = line_16<2>(index, offset, way_x);
+      if (a.field) {
+        Block<float> block;
+        block.set(a, k, j, i);
+        z = {_mm512_load_si512(block.z.index), _mm512_load_ps(block.z.rest)};
+        y = {_mm512_load_si512(block.y.index), _mm512_load_ps(block.y.rest)};
+        x = {_mm512_load_si512(block.x.index), _mm512_load_ps(block.x.rest)};
+      }
       if (splits && deep(z.index, nz) && deep(y.index, ny) && deep(x.index, nx)) {
         _mm_storeu_si128(reinterpret_cast<__m128i*>(inside + i), _mm_set1_epi8(1));
         runs.add(o, z, y, x, _mm512_add_epi32(_mm512_mullo_epi32(z.index, high), y.index), splits);
@@ -374,21 +399,15 @@ void spline_row(const C* in, const Affine& a, std::int64_t k, std::int64_t j, C*
   interpolate_row<D, C, C>(in, a, Fused<C>(), k, j, out, inside);
 }
 
-template <class C>
-void nearest_row(const Affine& a, std::int64_t k, std::int64_t j, std::int64_t* place) {
-  Block<C> b;
-  const auto near = [](const Line<C>& line, int l, std::int64_t n) {
-    return fastimg::clamped(line.index[l] + (line.rest[l] >= C(0.5) ? 1 : 0), static_cast<int>(n));
-  };
+// Places are computed in double whatever the voxels: all dtypes pick the same ones.
+void where_row(const Affine& a, std::int64_t k, std::int64_t j, fastimg::Point* points) {
+  Block<double> b;
   for (std::int64_t i = 0; i < a.out[2]; i += kLanes) {
     b.set(a, k, j, i);
     const int lanes = a.out[2] - i < kLanes ? static_cast<int>(a.out[2] - i) : kLanes;
     for (int l = 0; l < lanes; ++l)
-      place[i + l] =
-          !b.inside(a, l)
-              ? -1
-              : (static_cast<std::int64_t>(near(b.z, l, a.in[0])) * a.in[1] + near(b.y, l, a.in[1])) * a.in[2] +
-                    near(b.x, l, a.in[2]);
+      points[i + l] = {b.z.index[l], b.y.index[l], b.x.index[l], b.z.rest[l], b.y.rest[l], b.x.rest[l],
+                       b.inside(a, l)};
   }
 }
 
@@ -401,14 +420,14 @@ const ObliqueTable<float> float_oblique = {
     {linear_row_16<i8>, linear_row_16<u8>, linear_row_16<i16>, linear_row_16<u16>, nullptr,
      nullptr, nullptr, nullptr, linear_row_16<float>, nullptr},
     FASTIMG_SPLINES(float),
-    nearest_row<double>};  // places are computed in double whatever the voxels: all dtypes pick the same ones
+    where_row};
 const ObliqueTable<double> double_oblique = {
     {interpolate_row<1, i8, double>, interpolate_row<1, u8, double>, interpolate_row<1, i16, double>,
      interpolate_row<1, u16, double>, interpolate_row<1, i32, double>, interpolate_row<1, u32, double>,
      interpolate_row<1, i64, double>, interpolate_row<1, u64, double>, interpolate_row<1, float, double>,
      interpolate_row<1, double, double>},
     FASTIMG_SPLINES(double),
-    nearest_row<double>};
+    where_row};
 #undef FASTIMG_SPLINES
 
 }  // namespace fastimg::resampling::FASTIMG_LEVEL

@@ -10,8 +10,8 @@ namespace {
 
 const PrefilterTable<float>& table_of(const float*) { return FASTIMG_PICK(float_prefilter); }
 const PrefilterTable<double>& table_of(const double*) { return FASTIMG_PICK(double_prefilter); }
-Pole<float> unscaled(Pole<float> pole) { return pole.gain = 1, pole; }
-Pole<double> unscaled(Pole<double> pole) { return pole.gain = 1, pole; }
+Pole<float> unscaled(Pole<float> pole) { return pole.gain = 1, pole.intake.on = 0, pole; }
+Pole<double> unscaled(Pole<double> pole) { return pole.gain = 1, pole.intake.on = 0, pole; }
 
 // Lines of n samples `stride` values apart, `count` of them side by side; block after block, so that in place works:
 // the samples before a block that its run-in needs are kept aside.

@@ -11,6 +11,7 @@ template <class C>
 struct Pole {
   C pole, start, end, gain;  // gain multiplies the samples
   int horizon;
+  Intake<C> intake{0, C(1), C(0), C(0), C(0)};  // before the gain, along the first axis
 };
 
 constexpr std::int64_t kWide = 64;  // lines that are filtered side by side

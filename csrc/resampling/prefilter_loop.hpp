@@ -5,19 +5,21 @@ namespace fastimg::resampling::FASTIMG_LEVEL {
 namespace {
 
 // Both recursions over `rows`, `count` lines side by side; scratch holds the forward one.
-template <class T, class C, class Row, class Out>
+template <class T, bool take = false, class C, class Row, class Out>
 FASTIMG_ATOM void recursions(Row row, Out out, std::int64_t length, std::int64_t count, const Pole<C>& p, C* scratch) {
   const std::int64_t total = length + 2 * p.horizon;
   const C pole = p.pole, gain = p.gain;
+  const fastimg::Intake<C> t = p.intake;
+  const auto value = [&](T v) { return take ? fastimg::taken(static_cast<C>(v), t) : static_cast<C>(v); };
   {
     const T* __restrict s = row(0);
-    for (std::int64_t i = 0; i < count; ++i) scratch[i] = fastimg::forward_start(static_cast<C>(s[i]) * gain, p.start);
+    for (std::int64_t i = 0; i < count; ++i) scratch[i] = fastimg::forward_start(value(s[i]) * gain, p.start);
   }
   for (std::int64_t r = 1; r < total; ++r) {
     const T* __restrict s = row(r);
     const C* __restrict before = scratch + (r - 1) * kWide;
     C* __restrict here = scratch + r * kWide;
-    for (std::int64_t i = 0; i < count; ++i) here[i] = fastimg::forward(static_cast<C>(s[i]) * gain, before[i], pole);
+    for (std::int64_t i = 0; i < count; ++i) here[i] = fastimg::forward(value(s[i]) * gain, before[i], pole);
   }
   C* const last = scratch + (total - 1) * kWide;
   for (std::int64_t i = 0; i < count; ++i) last[i] = fastimg::backward_start(last[i], p.end);
@@ -37,7 +39,9 @@ void down(const void* const* rows, C* const* out, std::int64_t length, std::int6
     C* __restrict to = out[r];
     for (std::int64_t i = 0; i < count; ++i) to[i] = from[i];
   };
-  if (count == kWide)
+  if (pole.intake.on)
+    recursions<T, true>(row, put, length, count, pole, scratch);
+  else if (count == kWide)
     recursions<T>(row, put, length, kWide, pole, scratch);
   else
     recursions<T>(row, put, length, count, pole, scratch);

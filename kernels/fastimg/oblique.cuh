@@ -4,6 +4,7 @@
 #pragma once
 #include "fastimg/bspline.cuh"
 #include "fastimg/interpolate.cuh"
+#include "fastimg/vote.cuh"
 
 namespace fastimg {
 
@@ -36,6 +37,21 @@ FASTIMG_ATOM void lane_position(const Start<C>& start, C lane, C step, int& inde
   rest = q - (C)whole_part;
 }
 
+// Where row `m` puts index (k, j, i) that is displaced by (x, y, z) mm; `n`: the row of the source's inverse affine.
+template <class C>
+FASTIMG_ATOM void displaced_position(const double* m, const double* n, double k, double j, double i, double x, double y,
+                                     double z, int& index, C& rest) {
+  double p = (((m[0] * k + m[1] * j) + m[2] * i) + m[3]) + ((n[0] * x + n[1] * y) + n[2] * z);
+  p = p < -1e9 ? -1e9 : p;
+  p = p > 1e9 ? 1e9 : p;
+  p = p == p ? p : -1e9;  // NaN is outside
+  index = (int)p;
+  index = (double)index > p ? index - 1 : index;
+  rest = (C)(p - (double)index);
+  index = rest == C(1) ? index + 1 : index;  // float rounds up to the next sample
+  rest = rest == C(1) ? C(0) : rest;
+}
+
 // From half a voxel before the first sample to half a voxel after the last one, as in ITK.
 template <class C>
 FASTIMG_ATOM bool inside(int index, C rest, int n) {
@@ -51,6 +67,31 @@ FASTIMG_ATOM int clamped(int i, int n) {
 struct Box {
   i64 z, y, x;
 };
+
+struct Point {
+  int z, y, x;
+  double wz, wy, wx;
+  bool inside;
+};
+
+template <class T>
+FASTIMG_ATOM T nearest_at(const T* v, const Box& n, const Point& p) {
+  const i64 z = clamped(p.z + (p.wz >= 0.5 ? 1 : 0), (int)n.z), y = clamped(p.y + (p.wy >= 0.5 ? 1 : 0), (int)n.y);
+  return v[(z * n.y + y) * n.x + clamped(p.x + (p.wx >= 0.5 ? 1 : 0), (int)n.x)];
+}
+
+// The vote of the eight samples around a point.
+template <class T>
+FASTIMG_ATOM T vote_8(const T* v, const Box& n, const Point& p) {
+  const auto at = [&](int t, int u, int s) {
+    const i64 z = clamped(p.z + t, (int)n.z), y = clamped(p.y + u, (int)n.y);
+    return v[(z * n.y + y) * n.x + clamped(p.x + s, (int)n.x)];
+  };
+  const auto weight = [&](int t, int u, int s) {
+    return (t ? p.wz : 1.0 - p.wz) * (u ? p.wy : 1.0 - p.wy) * (s ? p.wx : 1.0 - p.wx);
+  };
+  return vote<T>(2, 2, 2, at, weight);
+}
 
 // Interpolation at one point; D: degree (0 nearest, 1 linear, else B-spline coefficients). Any position is allowed:
 // linear and nearest take the outermost sample outside, splines the mirrored one (of coefficients: no intake).

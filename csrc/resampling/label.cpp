@@ -1,0 +1,106 @@
+#include "resampling/label.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "fastimg/vote.cuh"
+#include "resampling/fill.hpp"
+#include "resampling/tiles.hpp"
+
+namespace fastimg::resampling {
+namespace {
+
+constexpr std::int64_t kRows = 16;  // rows a piece of work
+
+int taps_of(const Axis<double>& axis, std::int64_t o) {
+  return axis.linear ? (axis.weight[o] == 0.0 ? 1 : 2) : axis.taps;
+}
+double weight_of(const Axis<double>& axis, std::int64_t o, int t) {
+  if (!axis.linear) return axis.weight[t * axis.out + o];
+  return t ? axis.weight[o] : 1.0 - axis.weight[o];
+}
+
+template <class T>
+void label_as(const T* in, T* out, const Axis<double>& z, const Axis<double>& y, const Axis<double>& x,
+              const void* outside, int threads) {
+  T other;
+  std::memcpy(&other, outside, sizeof other);
+  const auto inside = [](const Axis<double>& axis, std::int64_t o) { return o >= axis.low && o < axis.high; };
+  cpu::parallel_for(z.out * y.out, kRows, threads, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<unsigned char> agree(x.in);  // all rows hold one label here
+    std::vector<std::int32_t> until(x.in);   // and from here to there it is the same
+    std::vector<const T*> rows(z.taps * y.taps);
+    for (std::int64_t n = begin; n < end; ++n) {
+      const std::int64_t k = n / y.out, j = n % y.out;
+      T* const row = out + n * x.out;
+      std::fill_n(row, x.out, other);
+      if (!inside(z, k) || !inside(y, j)) continue;
+      const int tz = taps_of(z, k), ty = taps_of(y, j);
+      for (int t = 0; t < tz; ++t)
+        for (int u = 0; u < ty; ++u) rows[t * ty + u] = in + ((z.first[k] + t) * y.in + y.first[j] + u) * x.in;
+      std::fill(agree.begin(), agree.end(), 1);
+      const T* const first = rows[0];
+      for (int r = 1; r < tz * ty; ++r) {
+        const T* const next = rows[r];
+        unsigned char* const same = agree.data();
+        for (std::int64_t i = 0; i < x.in; ++i) same[i] = same[i] & (first[i] == next[i] ? 1 : 0);
+      }
+      std::int32_t stop = static_cast<std::int32_t>(x.in);
+      for (std::int64_t i = x.in; i-- > 0;) {
+        if (!agree[i])
+          stop = static_cast<std::int32_t>(i);
+        else if (i + 1 < x.in && first[i] != first[i + 1])
+          stop = static_cast<std::int32_t>(i + 1);
+        until[i] = stop;
+      }
+      for (std::int64_t i = x.low; i < x.high; ++i) {
+        const std::int32_t from = x.first[i];
+        const int tx = taps_of(x, i);
+        if (from + tx <= until[from]) {
+          row[i] = first[from];
+          continue;
+        }
+        row[i] = fastimg::vote<T>(
+            tz, ty, tx, [&](int t, int u, int v) { return rows[t * ty + u][from + v]; },
+            [&](int t, int u, int v) { return weight_of(z, k, t) * weight_of(y, j, u) * weight_of(x, i, v); });
+      }
+    }
+  });
+}
+
+template <class T>
+void oblique_as(const T* in, T* out, const Affine& a, const void* outside, int threads) {
+  T other;
+  std::memcpy(&other, outside, sizeof other);
+  const auto find = FASTIMG_PICK(double_oblique).where;
+  const std::int64_t width = a.out[2];
+  each_tile(a, threads, [&](const Tiles& tile) {
+    std::vector<Point> points(width);
+    tile.each([&](std::int64_t k, std::int64_t j) {
+      find(a, k, j, points.data());
+      T* const row = out + (k * a.out[1] + j) * width;
+      for (std::int64_t i = 0; i < width; ++i)
+        row[i] = points[i].inside ? fastimg::vote_8(in, fastimg::Box{a.in[0], a.in[1], a.in[2]}, points[i]) : other;
+    });
+  });
+}
+
+}  // namespace
+
+void label(const void* in, void* out, std::int64_t size, const Axis<double>& z, const Axis<double>& y,
+           const Axis<double>& x, const void* outside, int threads) {
+  with_size(size, [&](auto voxel) {
+    using T = decltype(voxel);
+    label_as(static_cast<const T*>(in), static_cast<T*>(out), z, y, x, outside, threads);
+  });
+}
+
+void oblique_label(const void* in, void* out, std::int64_t size, const Affine& a, const void* outside, int threads) {
+  with_size(size, [&](auto voxel) {
+    using T = decltype(voxel);
+    oblique_as(static_cast<const T*>(in), static_cast<T*>(out), a, outside, threads);
+  });
+}
+
+}  // namespace fastimg::resampling
