@@ -17,6 +17,10 @@ LINEAR = "resampling: linear int16 to 1 mm, 57.5 M voxels"
 LINEAR_FLOAT = "resampling: linear float32 to 1 mm"
 NEAREST = "resampling: nearest uint8 to 1 mm"
 CUBIC = "resampling: cubic B-spline float32 to 1 mm"
+LABELS = "resampling: label votes uint8 to 1 mm"
+WARP = "resampling: linear int16 through a dense displacement field, to 1 mm"
+FUSED = "resampling: int16 to normalised float32 at 1 mm (rescale, clip, resample, scale)"
+THREADS = "resampling: linear int16 to 1 mm, threads"
 ALIAS = "resampling: antialiased linear float32 to 2 mm"
 
 
@@ -162,3 +166,156 @@ def bench_antialias_scipy(case, images):
         return ndimage.affine_transform(blurred, factor, output_shape=plan.shape, order=1, mode="nearest")
 
     case(work, tool="scipy gaussian_filter + affine_transform", items=np.prod(plan.shape), unit="voxel", rounds=2)
+
+
+@pytest.mark.benchmark(group=LABELS)
+def bench_labels(case, one_thread, images):
+    ours(case, images["uint8"], spacing=1, order="label")
+
+
+@pytest.mark.benchmark(group=LABELS)
+def bench_labels_simpleitk(case, images):
+    simpleitk(case, images["uint8"], straight_grid(images["uint8"], 1), "sitkLabelGaussian", rounds=1)
+
+
+@pytest.mark.benchmark(group=FUSED)
+def bench_fused(case, one_thread, images):
+    steps = {"rescale": (1, -24), "clip": (-160, 240), "normalise": (-160, 1 / 400), "dtype": "float32"}
+    ours(case, images["int16"], nbytes=images["int16"].array.nbytes + 4 * 57_500_000, spacing=1, **steps)
+
+
+@pytest.mark.benchmark(group=FUSED)
+def bench_fused_steps(case, one_thread, images):
+    image = images["int16"]
+    plan = fi.resampling.Plan(image, spacing=1)
+
+    def work():
+        values = image.array.astype(np.float32)
+        values -= np.float32(24)
+        np.clip(values, -160, 240, out=values)
+        made = plan(image.with_array(values)).array
+        made += np.float32(160)
+        made *= np.float32(1 / 400)
+        return made
+
+    case(work, tool="numpy and fastimg, step by step", items=np.prod(plan.shape), unit="voxel", rounds=3)
+
+
+@pytest.fixture(scope="module")
+def warp(images):
+    grid = straight_grid(images["int16"], 1)
+    z, y, x = np.ogrid[-3 : 3 : grid.shape[0] * 1j, -3 : 3 : grid.shape[1] * 1j, -3 : 3 : grid.shape[2] * 1j]
+    field = np.empty((*grid.shape, 3), np.float32)
+    for axis in range(3):
+        field[..., axis] = 6 * np.sin(z + axis) * np.cos(y) * np.sin(x)
+    return grid, field
+
+
+@pytest.mark.benchmark(group=WARP)
+def bench_displacement(case, one_thread, images, warp):
+    image, (grid, field) = images["int16"], warp
+    plan = fi.resampling.Plan(image, like=grid)
+    moved = image.array.nbytes + field.nbytes + field.nbytes // 6
+    case(lambda: plan(image, displacement=field), nbytes=moved, items=field.size // 3, unit="voxel", rounds=3)
+
+
+@pytest.mark.benchmark(group=WARP)
+def bench_displacement_simpleitk(case, images, warp):
+    sitk = pytest.importorskip("SimpleITK", reason="peer SimpleITK is not installed")
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    grid, field = warp
+    vectors = sitk.GetImageFromArray(field.astype(np.float64), isVector=True)
+    vectors.SetSpacing(grid.spacing[::-1])
+    vectors.SetOrigin(grid.origin)
+    transform, source = sitk.DisplacementFieldTransform(vectors), images["int16"].to_sitk()
+    size, spacing = grid.shape[::-1], grid.spacing[::-1]
+    direction = grid.direction.ravel().tolist()
+    case(
+        lambda: sitk.Resample(source, size, transform, sitk.sitkLinear, grid.origin, spacing, direction, 0.0),
+        tool="SimpleITK",
+        items=np.prod(size),
+        unit="voxel",
+        rounds=1,
+    )
+
+
+@pytest.mark.benchmark(group=THREADS)
+@pytest.mark.parametrize("threads", [1, 2])
+def bench_threads(case, images, threads):
+    image = images["int16"]
+    plan = fi.resampling.Plan(image, spacing=1)
+    case(
+        lambda: plan(image, threads=threads),
+        tool=f"fastimg, {threads} threads",
+        items=int(np.prod(plan.shape)),
+        unit="voxel",
+        rounds=5,
+    )
+
+
+# On a GPU: inputs and outputs lie there; `out=` as in a user's loop over a series. Peers: cupyx.scipy.ndimage, which has
+# no grid of its own, so it is handed the same matrix.
+
+GPU = {
+    "nearest uint8": ("uint8", {"order": "nearest"}),
+    "linear int16": ("int16", {}),
+    "linear float32": ("float32", {}),
+    "cubic float32": ("float32", {"order": "cubic"}),
+    "label uint8": ("uint8", {"order": "label"}),
+    "linear int16, turned about (1, 1, 1)": ("int16", {"turned": (1, 1, 1)}),
+    "linear float32, turned about (1, 1, 1)": ("float32", {"turned": (1, 1, 1)}),
+}
+
+
+def gpu_image(gpu, kind):
+    """The CT case's shape, made on the device."""
+    shape = (gpu.size(300, 12), gpu.size(512, 40), gpu.size(512, 48))
+    rng = np.random.default_rng(0)
+    plane = rng.integers(-1000, 1500, shape[1:]).astype(np.int16)
+    values = plane[np.newaxis] + np.arange(shape[0], dtype=np.int16)[:, None, None]
+    values = (values > 0).astype(np.uint8) if kind == "uint8" else values.astype(kind)
+    return fi.Image(gpu(values), spacing=(1.5, 0.7, 0.7))
+
+
+def gpu_plan(image, options):
+    options = dict(options)
+    axis = options.pop("turned", None)
+    grid = {"spacing": 1} if axis is None else {"like": turned_grid(image, axis)}
+    return fi.resampling.Plan(image, **grid, **options)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", list(GPU))
+def bench_gpu(gpu_case, benchmark, gpu, name):
+    benchmark.group = f"resampling: GPU {name} to 1 mm"
+    kind, options = GPU[name]
+    image = gpu_image(gpu, kind)
+    plan = gpu_plan(image, options)
+    out = plan(image).array
+    voxels, moved = int(np.prod(plan.shape)), image.array.nbytes + out.nbytes
+    gpu_case(lambda: plan(image, out=out), nbytes=moved, items=voxels, unit="voxel")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", [name for name in GPU if "label" not in name])
+def bench_gpu_cupyx(gpu_case, benchmark, gpu, name):
+    benchmark.group = f"resampling: GPU {name} to 1 mm"
+    if gpu.xp.__name__ != "cupy":
+        pytest.skip("cupyx needs a real device")
+    ndimage = pytest.importorskip("cupyx.scipy.ndimage")
+    kind, options = GPU[name]
+    image = gpu_image(gpu, kind)
+    plan = gpu_plan(image, options)
+    matrix = gpu.xp.asarray(plan._mapping.matrix)
+    out = gpu.xp.empty(plan.shape, image.dtype)
+    order = {"nearest": 0, "cubic": 3}.get(options.get("order"), 1)
+
+    def work():
+        source = image.array
+        if order == 3:
+            source = ndimage.spline_filter(source, 3, output=np.float32, mode="mirror")
+        ndimage.affine_transform(
+            source, matrix, output_shape=plan.shape, output=out, order=order, mode="constant", prefilter=False
+        )
+
+    gpu_case(work, tool="cupyx.scipy.ndimage", items=int(np.prod(plan.shape)), unit="voxel", batches=5)

@@ -1,13 +1,17 @@
-// Separable interpolation and nearest neighbour on an axis-aligned grid: one thread a voxel, tables made on the host.
+// Separable interpolation, nearest neighbour and votes on an axis-aligned grid; tables made on the host.
 //
-// A volume's neighbours come from the caches; the order of operations is that of the CPU's row loops, so the bits are
-// the same. Geometry, for each axis z, y, x: in, out, low, high, linear, taps (csrc/resampling/separable.hpp).
+// separable: a thread owns one column (j, i) of a slab of output planes and keeps what its source planes gave along y
+// and x, so each is interpolated once a slab (2.7 cached loads an output for CT to 1 mm, not 8). The order of
+// operations is that of the CPU's row loops, so the bits are the same. nearest: a warp a row. Geometry, for each axis
+// z, y, x: in, out, low, high, linear, taps (csrc/resampling/separable.hpp).
 #include "fastimg/entries.cuh"
 #include "fastimg/interpolate.cuh"
+#include "fastimg/vote.cuh"
 
 namespace {
 
 using fastimg::i64;
+constexpr int kTileX = 32, kTileY = 8, kHeld = 6;
 
 struct Axis {
   i64 in, out, low, high, linear, taps;
@@ -17,6 +21,8 @@ __device__ Axis axis_of(const i64* geometry, int axis) {
   const i64* g = geometry + 6 * axis;
   return {g[0], g[1], g[2], g[3], g[4], g[5]};
 }
+
+__device__ bool within(const Axis& axis, i64 o) { return o >= axis.low && o < axis.high; }
 
 // One axis: `at(i)` is the value at input index i.
 template <class C, class At>
@@ -33,52 +39,127 @@ __device__ C along(const Axis& axis, const int* first, const C* weight, i64 o, A
 }
 
 template <class T, class U, class C, bool truncate>
-__device__ void separable_each(const T* in, U* out, i64 volumes, const i64* geometry, const int* first_z,
+__device__ void separable_each(const T* in, U* out, i64 volumes, i64 depth, const i64* geometry, const int* first_z,
                                const int* first_y, const int* first_x, const C* weight_z, const C* weight_y,
-                               const C* weight_x, U outside) {
+                               const C* weight_x, U outside, fastimg::Intake<C> intake, fastimg::Finish<C> finish) {
   const Axis z = axis_of(geometry, 0), y = axis_of(geometry, 1), x = axis_of(geometry, 2);
-  const i64 plane = y.out * x.out, count = volumes * z.out * plane, step = (i64)gridDim.x * blockDim.x;
-  for (i64 n = (i64)blockIdx.x * blockDim.x + threadIdx.x; n < count; n += step) {
-    const i64 i = n % x.out, j = n / x.out % y.out, k = n / plane % z.out;
-    if (k < z.low || k >= z.high || j < y.low || j >= y.high || i < x.low || i >= x.high) {
-      out[n] = outside;
-      continue;
-    }
-    const T* volume = in + n / plane / z.out * z.in * y.in * x.in;
-    const auto at_z = [&](i64 zi) {
+  const i64 across = (x.out + kTileX - 1) / kTileX, down = (y.out + kTileY - 1) / kTileY;
+  const i64 slabs = (z.out + depth - 1) / depth, pieces = volumes * slabs * down * across;
+  const bool march = z.taps <= kHeld;
+  for (i64 piece = blockIdx.x; piece < pieces; piece += gridDim.x) {
+    const i64 i = piece % across * kTileX + threadIdx.x % kTileX;
+    const i64 j = piece / across % down * kTileY + threadIdx.x / kTileX;
+    const i64 slab = piece / across / down % slabs, volume = piece / across / down / slabs;
+    if (i >= x.out || j >= y.out) continue;
+    const T* const source = in + volume * z.in * y.in * x.in;
+    const bool inside = within(y, j) && within(x, i);
+    const auto plane = [&](i64 zi) {
+      const T* const from = source + zi * y.in * x.in;
       const auto at_x = [&](i64 xi) {
-        return along<C>(y, first_y, weight_y, j, [&](i64 yi) { return (C)volume[(zi * y.in + yi) * x.in + xi]; });
+        return along<C>(y, first_y, weight_y, j, [&](i64 yi) {
+          const C v = (C)from[yi * x.in + xi];
+          return intake.on ? fastimg::taken(v, intake) : v;
+        });
       };
       return along<C>(x, first_x, weight_x, i, at_x);
     };
-    out[n] = fastimg::Store<truncate, U>::from(along<C>(z, first_z, weight_z, k, at_z));
+    C held[kHeld];  // planes from `bottom` on, `count` of them
+    i64 bottom = 0, count = 0;
+    const i64 until = (slab + 1) * depth < z.out ? (slab + 1) * depth : z.out;
+    for (i64 k = slab * depth; k < until; ++k) {
+      U* const place = out + ((volume * z.out + k) * y.out + j) * x.out + i;
+      if (!inside || !within(z, k)) {
+        *place = outside;
+        continue;
+      }
+      C v;
+      if (march) {
+        const i64 f = first_z[k], taps = z.linear ? (weight_z[k] == C(0) ? 1 : 2) : z.taps;
+        if (f < bottom || f >= bottom + count) bottom = f, count = 0;
+        for (; bottom < f; ++bottom, --count) {
+#pragma unroll
+          for (int s = 0; s + 1 < kHeld; ++s) held[s] = held[s + 1];
+        }
+#pragma unroll
+        for (int s = 0; s < kHeld; ++s)
+          if (s >= count && s < taps) held[s] = plane(f + s);
+        if (count < taps) count = taps;
+        v = held[0];
+        if (z.linear) {
+          if (taps == 2) v = fastimg::lerp(v, held[1], weight_z[k]);
+        } else {
+          v = weight_z[k] * v;
+#pragma unroll
+          for (int t = 1; t < kHeld; ++t)
+            if (t < taps) v = fastimg::weigh(v, weight_z[t * z.out + k], held[t]);
+        }
+      } else {
+        v = along<C>(z, first_z, weight_z, k, plane);
+      }
+      if (finish.on) v = fastimg::finished(v, finish);
+      *place = fastimg::Store<truncate, U>::from(v);
+    }
   }
+}
+
+// f(n, row, i) for each voxel n = row * width + i, neighbours of a row by neighbours of a warp.
+template <class F>
+__device__ void each_in_rows(i64 rows, i64 width, F f) {
+  const i64 lanes = 32, warps = (i64)gridDim.x * (blockDim.x / lanes);
+  for (i64 row = (i64)blockIdx.x * (blockDim.x / lanes) + threadIdx.x / lanes; row < rows; row += warps)
+    for (i64 i = threadIdx.x % lanes; i < width; i += lanes) f(row * width + i, row, i);
 }
 
 // Voxels are moved as unsigned numbers of their size.
 template <class T>
-__device__ void nearest_each(const T* in, T* out, i64 volumes, const i64* geometry, const int* index_z,
-                             const int* index_y, const int* index_x, T outside) {
+__device__ void pick_each(const T* in, T* out, i64 volumes, const i64* geometry, const int* index_z, const int* index_y,
+                          const int* index_x, T outside) {
   const Axis z = axis_of(geometry, 0), y = axis_of(geometry, 1), x = axis_of(geometry, 2);
-  const i64 plane = y.out * x.out, count = volumes * z.out * plane, step = (i64)gridDim.x * blockDim.x;
-  for (i64 n = (i64)blockIdx.x * blockDim.x + threadIdx.x; n < count; n += step) {
-    const i64 i = n % x.out, j = n / x.out % y.out, k = n / plane % z.out;
-    const bool inside = k >= z.low && k < z.high && j >= y.low && j < y.high && i >= x.low && i < x.high;
-    const T* volume = in + n / plane / z.out * z.in * y.in * x.in;
-    out[n] = inside ? volume[((i64)index_z[k] * y.in + index_y[j]) * x.in + index_x[i]] : outside;
-  }
+  each_in_rows(volumes * z.out * y.out, x.out, [&](i64 n, i64 row, i64 i) {
+    const i64 j = row % y.out, k = row / y.out % z.out, volume = row / y.out / z.out;
+    const bool inside = within(z, k) && within(y, j) && within(x, i);
+    const T* const from = in + ((volume * z.in + index_z[k]) * y.in + index_y[j]) * x.in;
+    out[n] = inside ? from[index_x[i]] : outside;
+  });
+}
+
+template <class T>
+__device__ void label_each(const T* in, T* out, i64 volumes, const i64* geometry, const int* first_z,
+                           const int* first_y, const int* first_x, const double* weight_z, const double* weight_y,
+                           const double* weight_x, T outside) {
+  const Axis z = axis_of(geometry, 0), y = axis_of(geometry, 1), x = axis_of(geometry, 2);
+  const auto taps = [](const Axis& axis, const double* weight, i64 o) {
+    return axis.linear ? (weight[o] == 0.0 ? 1 : 2) : (int)axis.taps;
+  };
+  const auto share = [](const Axis& axis, const double* weight, i64 o, int t) {
+    return !axis.linear ? weight[t * axis.out + o] : t ? weight[o] : 1.0 - weight[o];
+  };
+  each_in_rows(volumes * z.out * y.out, x.out, [&](i64 n, i64 row, i64 i) {
+    const i64 j = row % y.out, k = row / y.out % z.out, volume = row / y.out / z.out;
+    out[n] = outside;
+    if (!within(z, k) || !within(y, j) || !within(x, i)) return;
+    const T* const from = in + ((volume * z.in + first_z[k]) * y.in + first_y[j]) * x.in + first_x[i];
+    out[n] = fastimg::vote<T>(
+        taps(z, weight_z, k), taps(y, weight_y, j), taps(x, weight_x, i),
+        [&](int t, int u, int v) { return from[(t * y.in + u) * x.in + v]; },
+        [&](int t, int u, int v) {
+          return share(z, weight_z, k, t) * share(y, weight_y, j, u) * share(x, weight_x, i, v);
+        });
+  });
 }
 
 }  // namespace
 
-#define FASTIMG_SEPARABLE(name, T, U, C, truncate)                                                                   \
-  FASTIMG_WANTED(                                                                                                    \
-      separable_##name,                                                                                              \
-      extern "C" __global__ void separable_##name(                                                                   \
-          const T* in, U* out, long long volumes, const long long* geometry, const int* first_z, const int* first_y, \
-          const int* first_x, const C* weight_z, const C* weight_y, const C* weight_x, U outside) {                  \
-        separable_each<T, U, C, truncate>(in, out, volumes, geometry, first_z, first_y, first_x, weight_z, weight_y, \
-                                          weight_x, outside);                                                        \
+#define FASTIMG_SEPARABLE(name, T, U, C, truncate)                                                                    \
+  FASTIMG_WANTED(                                                                                                     \
+      separable_##name,                                                                                               \
+      extern "C" __global__ void separable_##name(                                                                    \
+          const T* in, U* out, long long volumes, long long depth, const long long* geometry, const int* first_z,     \
+          const int* first_y, const int* first_x, const C* weight_z, const C* weight_y, const C* weight_x, U outside, \
+          int take, C slope, C intercept, C low, C high, int end, C shift, C scale) {                                 \
+        separable_each<T, U, C, truncate>(in, out, volumes, depth, geometry, first_z, first_y, first_x, weight_z,     \
+                                          weight_y, weight_x, outside, {take, slope, intercept, low, high},           \
+                                          {end, shift, scale});                                                       \
       })
 // Names: input, output, arithmetic; _truncate rounds towards zero.
 #define FASTIMG_SMALL(name, T)                                        \
@@ -101,14 +182,24 @@ FASTIMG_WIDE(uint32, unsigned int)
 FASTIMG_WIDE(int64, long long)
 FASTIMG_WIDE(uint64, unsigned long long)
 FASTIMG_SEPARABLE(float32_float32_float32, float, float, float, false)
+FASTIMG_SEPARABLE(float32_float64_float64, float, double, double, false)
 FASTIMG_SEPARABLE(float64_float64_float64, double, double, double, false)
 
-#define FASTIMG_NEAREST(name, T)                                                                                     \
-  extern "C" __global__ void nearest_##name(const T* in, T* out, long long volumes, const long long* geometry,       \
-                                            const int* index_z, const int* index_y, const int* index_x, T outside) { \
-    nearest_each(in, out, volumes, geometry, index_z, index_y, index_x, outside);                                    \
-  }
-FASTIMG_NEAREST(uint8, unsigned char)
-FASTIMG_NEAREST(uint16, unsigned short)
-FASTIMG_NEAREST(uint32, unsigned int)
-FASTIMG_NEAREST(uint64, unsigned long long)
+#define FASTIMG_MOVED(name, T)                                                                                       \
+  FASTIMG_WANTED(                                                                                                    \
+      nearest_##name, extern "C" __global__ void nearest_##name(const T* in, T* out, long long volumes,              \
+                                                                const long long* geometry, const int* index_z,       \
+                                                                const int* index_y, const int* index_x, T outside) { \
+        pick_each(in, out, volumes, geometry, index_z, index_y, index_x, outside);                                   \
+      })                                                                                                             \
+  FASTIMG_WANTED(                                                                                                    \
+      label_##name,                                                                                                  \
+      extern "C" __global__ void label_##name(                                                                       \
+          const T* in, T* out, long long volumes, const long long* geometry, const int* first_z, const int* first_y, \
+          const int* first_x, const double* weight_z, const double* weight_y, const double* weight_x, T outside) {   \
+        label_each(in, out, volumes, geometry, first_z, first_y, first_x, weight_z, weight_y, weight_x, outside);    \
+      })
+FASTIMG_MOVED(uint8, unsigned char)
+FASTIMG_MOVED(uint16, unsigned short)
+FASTIMG_MOVED(uint32, unsigned int)
+FASTIMG_MOVED(uint64, unsigned long long)

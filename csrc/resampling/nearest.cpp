@@ -9,7 +9,7 @@ namespace fastimg::resampling {
 namespace {
 constexpr std::int64_t kAhead = 6;   // rows that are fetched beforehand
 constexpr std::int64_t kPlanes = 8;  // output planes a piece of work: repeated planes are copied within one
-}
+}  // namespace
 
 template <class Rel>
 PickBlocks<Rel>::PickBlocks(const Picks& x) {
@@ -57,7 +57,8 @@ void nearest(const void* in, void* out, std::int64_t size, const Picks& z, const
         } else {
           const std::int64_t from = static_cast<std::int64_t>(z.index[k]) * y.in + y.index[j];
           // the hardware follows rows, but not from those that are skipped to the next
-          const std::int64_t soon = static_cast<std::int64_t>(z.index[k]) * y.in + y.index[std::min(j + kAhead, y.out - 1)];
+          const std::int64_t soon =
+              static_cast<std::int64_t>(z.index[k]) * y.in + y.index[std::min(j + kAhead, y.out - 1)];
           for (std::int64_t i = 0; i < x.in * size; i += 64) __builtin_prefetch(source + soon * x.in * size + i);
           fill_with(row, outside, size, std::min(x.low, x.out));
           if (x.high > x.low) pick(source + from * x.in * size, x, blocks, row);

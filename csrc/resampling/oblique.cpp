@@ -18,8 +18,8 @@ const ObliqueTable<double>& table_of(const double*) { return FASTIMG_PICK(double
 }  // namespace
 
 template <class C>
-void oblique(const void* in, Kind from, void* out, Kind to, const Affine& a, int degree,
-             const Fused<C>& fused, bool truncate, const void* outside, int threads) {
+void oblique(const void* in, Kind from, void* out, Kind to, const Affine& a, int degree, const Fused<C>& fused,
+             bool truncate, const void* outside, int threads) {
   const auto& table = table_of(static_cast<const C*>(nullptr));
   const RowTable<C>& rows = rows_of(static_cast<const C*>(nullptr));
   const auto store = rows.store[truncate][static_cast<int>(to)];
@@ -69,7 +69,9 @@ void oblique_nearest(const void* in, void* out, std::int64_t size, const Affine&
   });
 }
 
-template void oblique<float>(const void*, Kind, void*, Kind, const Affine&, int, const Fused<float>&, bool, const void*, int);
-template void oblique<double>(const void*, Kind, void*, Kind, const Affine&, int, const Fused<double>&, bool, const void*, int);
+template void oblique<float>(const void*, Kind, void*, Kind, const Affine&, int, const Fused<float>&, bool, const void*,
+                             int);
+template void oblique<double>(const void*, Kind, void*, Kind, const Affine&, int, const Fused<double>&, bool,
+                              const void*, int);
 
 }  // namespace fastimg::resampling

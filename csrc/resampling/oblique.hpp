@@ -20,12 +20,12 @@ struct Affine {
   double n[9] = {};
 };
 
-// One row of outputs in the arithmetic's type, from target index (k, j, 0); inside[i]: 0 or 1. For voxels that are moved
-// as they are (nearest, labels), `where` gives their places.
+// One row of outputs in the arithmetic's type, from target index (k, j, 0); inside[i]: 0 or 1. For voxels that are
+// moved as they are (nearest, labels), `where` gives their places.
 template <class C>
 struct ObliqueTable {
-  void (*linear[kKinds])(const void* in, const Affine& a, const Fused<C>& fused, std::int64_t k, std::int64_t j,
-                         C* out, unsigned char* inside);
+  void (*linear[kKinds])(const void* in, const Affine& a, const Fused<C>& fused, std::int64_t k, std::int64_t j, C* out,
+                         unsigned char* inside);
   void (*spline[6])(const C* in, const Affine& a, std::int64_t k, std::int64_t j, C* out, unsigned char* inside);
   void (*where)(const Affine& a, std::int64_t k, std::int64_t j, fastimg::Point* points);
 };
@@ -34,8 +34,8 @@ FASTIMG_DECLARE_TABLE(ObliqueTable<double>, double_oblique)
 
 // degree 1: `in` of kind `from`; 2 to 5: coefficients of kind C, whose intake came before the prefilter.
 template <class C>
-void oblique(const void* in, Kind from, void* out, Kind to, const Affine& affine, int degree,
-             const Fused<C>& fused, bool truncate, const void* outside, int threads);
+void oblique(const void* in, Kind from, void* out, Kind to, const Affine& affine, int degree, const Fused<C>& fused,
+             bool truncate, const void* outside, int threads);
 
 void oblique_nearest(const void* in, void* out, std::int64_t size, const Affine& affine, const void* outside,
                      int threads);

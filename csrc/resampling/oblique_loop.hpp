@@ -64,8 +64,8 @@ void interpolate_row(const void* in, const Affine& a, const Fused<C>& fused, std
     for (int l = 0; l < lanes; ++l) {
       inside[i + l] = b.inside(a, l);
       if (inside[i + l])
-        out[i + l] = fastimg::sample_at<D, C>(v, fused.intake, n, b.z.index[l], b.y.index[l], b.x.index[l], b.z.rest[l], b.y.rest[l],
-                                              b.x.rest[l]);
+        out[i + l] = fastimg::sample_at<D, C>(v, fused.intake, n, b.z.index[l], b.y.index[l], b.x.index[l], b.z.rest[l],
+                                              b.y.rest[l], b.x.rest[l]);
     }
   }
 }
@@ -82,7 +82,8 @@ struct RowStart {
                           _mm256_mul_pd(_mm256_setr_pd(m[1], m[5], m[9], 0), _mm256_set1_pd(static_cast<double>(j))))),
         step(_mm256_setr_pd(m[2], m[6], m[10], 0)),
         rest(_mm256_setr_pd(m[3], m[7], m[11], 0)),
-        from(_mm_setr_epi32(static_cast<int>(a.from[0]), static_cast<int>(a.from[1]), static_cast<int>(a.from[2]), 0)) {}
+        from(_mm_setr_epi32(static_cast<int>(a.from[0]), static_cast<int>(a.from[1]), static_cast<int>(a.from[2]), 0)) {
+  }
   __attribute__((always_inline)) void at(std::int64_t i, __m128i& index, __m128& offset) const {
     __m256d p = _mm256_mul_pd(step, _mm256_set1_pd(static_cast<double>(i)));
     p = _mm256_add_pd(_mm256_add_pd(row, p), rest);
@@ -160,15 +161,15 @@ struct Corners {  // z, y; v at x, w at x + 1
 
 // Runs: neighbours of a row that stay in one cell of (z, y), 3 to 5 of them at 10 degrees. Each of the four source rows
 // beside it comes with one load, out of which a permutation takes its samples; a gather costs as much as four runs.
-// Stores are whole: the next run overwrites what lies behind this one. kChunk outputs are prepared at a time, so that no
-// branch waits for a position.
+// Stores are whole: the next run overwrites what lies behind this one. kChunk outputs are prepared at a time, so that
+// no branch waits for a position.
 constexpr std::int64_t kChunk = 256;
 constexpr int kAhead = 8;  // rows of the target whose samples are fetched beforehand
 
 template <class T>
 struct Runs {
-  static constexpr int kSpan = sizeof(T) == 4 ? 16 : 32;     // samples a load
-  static constexpr int kArrays = sizeof(T) == 4 ? 8 : 4;     // v00 w00 v01 ...; or both in one word of 32 bits
+  static constexpr int kSpan = sizeof(T) == 4 ? 16 : 32;  // samples a load
+  static constexpr int kArrays = sizeof(T) == 4 ? 8 : 4;  // v00 w00 v01 ...; or both in one word of 32 bits
   static constexpr std::int64_t kRoom = kChunk + kLanes;
   alignas(64) std::int32_t x[kRoom], cell[kRoom], starts[kRoom];
   alignas(64) float rest[3][kRoom];
@@ -254,7 +255,8 @@ void Runs<T>::fetch(const T* v, std::int64_t ny, std::int64_t nx, std::int64_t a
     } else {
       // the words x and x + 1 of each lane, modulo 32
       const __m512i rel = _mm512_sub_epi32(places, _mm512_set1_epi32(static_cast<int>(base)));
-      const __m512i pair = _mm512_add_epi32(_mm512_or_si512(rel, _mm512_slli_epi32(rel, 16)), _mm512_set1_epi32(1 << 16));
+      const __m512i pair =
+          _mm512_add_epi32(_mm512_or_si512(rel, _mm512_slli_epi32(rel, 16)), _mm512_set1_epi32(1 << 16));
       put_8(corner[0] + s, _mm512_permutexvar_epi16(pair, words_32(at)));
       put_8(corner[1] + s, _mm512_permutexvar_epi16(pair, words_32(at + nx)));
       put_8(corner[2] + s, _mm512_permutexvar_epi16(pair, words_32(at + plane)));
@@ -406,8 +408,7 @@ void where_row(const Affine& a, std::int64_t k, std::int64_t j, fastimg::Point* 
     b.set(a, k, j, i);
     const int lanes = a.out[2] - i < kLanes ? static_cast<int>(a.out[2] - i) : kLanes;
     for (int l = 0; l < lanes; ++l)
-      points[i + l] = {b.z.index[l], b.y.index[l], b.x.index[l], b.z.rest[l], b.y.rest[l], b.x.rest[l],
-                       b.inside(a, l)};
+      points[i + l] = {b.z.index[l], b.y.index[l], b.x.index[l], b.z.rest[l], b.y.rest[l], b.x.rest[l], b.inside(a, l)};
   }
 }
 
@@ -417,8 +418,8 @@ extern const ObliqueTable<float> float_oblique;
 extern const ObliqueTable<double> double_oblique;
 #define FASTIMG_SPLINES(C) {nullptr, nullptr, spline_row<2, C>, spline_row<3, C>, spline_row<4, C>, spline_row<5, C>}
 const ObliqueTable<float> float_oblique = {
-    {linear_row_16<i8>, linear_row_16<u8>, linear_row_16<i16>, linear_row_16<u16>, nullptr,
-     nullptr, nullptr, nullptr, linear_row_16<float>, nullptr},
+    {linear_row_16<i8>, linear_row_16<u8>, linear_row_16<i16>, linear_row_16<u16>, nullptr, nullptr, nullptr, nullptr,
+     linear_row_16<float>, nullptr},
     FASTIMG_SPLINES(float),
     where_row};
 const ObliqueTable<double> double_oblique = {

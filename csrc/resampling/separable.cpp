@@ -9,7 +9,7 @@
 namespace fastimg::resampling {
 namespace {
 
-constexpr std::int64_t kPlanes = 64;           // output planes a piece of work, at least
+constexpr std::int64_t kPlanes = 64;            // output planes a piece of work, at least
 constexpr std::int64_t kTileBytes = 192 << 10;  // of interpolated source planes a piece keeps: within L2
 
 const RowTable<float>& rows_of(const float*) { return FASTIMG_PICK(float_rows); }
@@ -57,9 +57,7 @@ class Tile {
   }
 
  private:
-  const char* source(std::int64_t k, std::int64_t j) const {
-    return in_ + (k * y_.in + j) * width_ * kSizes[from_];
-  }
+  const char* source(std::int64_t k, std::int64_t j) const { return in_ + (k * y_.in + j) * width_ * kSizes[from_]; }
 
   const C* taken(std::int64_t k, std::int64_t j) {
     const std::int64_t slot = j % y_.taps;

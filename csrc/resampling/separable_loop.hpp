@@ -174,28 +174,26 @@ extern const RowTable<double> double_rows;
   {f<__VA_ARGS__ i8, double>,    f<__VA_ARGS__ u8, double>,    f<__VA_ARGS__ i16, double>, f<__VA_ARGS__ u16, double>, \
    f<__VA_ARGS__ i32, double>,   f<__VA_ARGS__ u32, double>,   f<__VA_ARGS__ i64, double>, f<__VA_ARGS__ u64, double>, \
    f<__VA_ARGS__ float, double>, f<__VA_ARGS__ double, double>}
-const RowTable<float> float_rows = {
-    FASTIMG_SMALL(load),
-    FASTIMG_SMALL(load_lerp),
-    FASTIMG_SMALL(load_sum),
-    intake_row<float>,
-    finish_row<float>,
-    lerp_rows<float>,
-    sum_rows<float, float>,
-    across_float,
-    {FASTIMG_SMALL(store, false, ), FASTIMG_SMALL(store, true, )},
-    {FASTIMG_SMALL(lerp_store, false, ), FASTIMG_SMALL(lerp_store, true, )}};
-const RowTable<double> double_rows = {
-    FASTIMG_ALL(load),
-    FASTIMG_ALL(load_lerp),
-    FASTIMG_ALL(load_sum),
-    intake_row<double>,
-    finish_row<double>,
-    lerp_rows<double>,
-    sum_rows<double, double>,
-    across_double,
-    {FASTIMG_ALL(store, false, ), FASTIMG_ALL(store, true, )},
-    {FASTIMG_ALL(lerp_store, false, ), FASTIMG_ALL(lerp_store, true, )}};
+const RowTable<float> float_rows = {FASTIMG_SMALL(load),
+                                    FASTIMG_SMALL(load_lerp),
+                                    FASTIMG_SMALL(load_sum),
+                                    intake_row<float>,
+                                    finish_row<float>,
+                                    lerp_rows<float>,
+                                    sum_rows<float, float>,
+                                    across_float,
+                                    {FASTIMG_SMALL(store, false, ), FASTIMG_SMALL(store, true, )},
+                                    {FASTIMG_SMALL(lerp_store, false, ), FASTIMG_SMALL(lerp_store, true, )}};
+const RowTable<double> double_rows = {FASTIMG_ALL(load),
+                                      FASTIMG_ALL(load_lerp),
+                                      FASTIMG_ALL(load_sum),
+                                      intake_row<double>,
+                                      finish_row<double>,
+                                      lerp_rows<double>,
+                                      sum_rows<double, double>,
+                                      across_double,
+                                      {FASTIMG_ALL(store, false, ), FASTIMG_ALL(store, true, )},
+                                      {FASTIMG_ALL(lerp_store, false, ), FASTIMG_ALL(lerp_store, true, )}};
 #undef FASTIMG_SMALL
 #undef FASTIMG_ALL
 

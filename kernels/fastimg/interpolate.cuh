@@ -22,7 +22,8 @@ FASTIMG_ATOM C weigh(C sum, C weight, C value) {
   return sum + weight * value;
 }
 
-// What a fused plan does with a sample before it is combined: stored value to units, then a window's limits (NaN stays).
+// What a fused plan does with a sample before it is combined: stored value to units, then a window's limits (NaN
+// stays).
 template <class C>
 struct Intake {
   int on;

@@ -129,6 +129,7 @@ def resampled(put: Put) -> None:
             fi.resample(volume(put, dtype), spacing=(2, 2, 0.7), order=order)
         if np.dtype(dtype).kind in "iu":
             fi.resample(volume(put, dtype), spacing=(2, 2, 0.7), order="cubic", rounding="truncate")
+            fi.resample(volume(put, dtype), spacing=(2, 2, 0.7), order="label")
 
 
 def turned(put: Put) -> None:
@@ -138,6 +139,9 @@ def turned(put: Put) -> None:
     for dtype in (np.uint8, np.int16, np.uint32, np.float32, np.float64):
         for order in ("nearest", "linear", 2, "cubic", 4, 5):
             fi.resample(volume(put, dtype), affine=affine, shape=(6, 7, 8), order=order)
+    field = put(np.random.default_rng(1).normal(0, 2, (6, 7, 8, 3)))
+    for order in ("nearest", "label", "linear"):
+        fi.resample(volume(put, np.int16), affine=affine, shape=(6, 7, 8), order=order, displacement=field)
 
 
 def rescaled(put: Put) -> None:

@@ -2,7 +2,7 @@ from typing import Any
 
 class SeparableFloat:
     def __init__(self, z: tuple[Any, ...], y: tuple[Any, ...], x: tuple[Any, ...]) -> None: ...
-    def run(self, array: Any, out: Any, truncate: bool, outside: bytes, threads: int) -> None: ...
+    def run(self, array: Any, out: Any, truncate: bool, outside: bytes, values: Any, threads: int) -> None: ...
 
 class SeparableDouble(SeparableFloat): ...
 
@@ -10,11 +10,34 @@ class Nearest:
     def __init__(self, z: tuple[Any, ...], y: tuple[Any, ...], x: tuple[Any, ...]) -> None: ...
     def run(self, array: Any, out: Any, outside: bytes, threads: int) -> None: ...
 
-def prefilter_float(array: Any, out: Any, pole: float, horizon: int, gain: float, threads: int) -> None: ...
-def prefilter_double(array: Any, out: Any, pole: float, horizon: int, gain: float, threads: int) -> None: ...
+class Label(Nearest): ...
+
+def prefilter_float(
+    array: Any, out: Any, pole: float, horizon: int, gain: float, values: Any, threads: int
+) -> None: ...
+def prefilter_double(
+    array: Any, out: Any, pole: float, horizon: int, gain: float, values: Any, threads: int
+) -> None: ...
 
 class Oblique:
-    def __init__(self, matrix: Any, source: tuple[int, ...], target: tuple[int, ...], edge: bool) -> None: ...
+    def __init__(
+        self,
+        matrix: Any,
+        source: tuple[int, ...],
+        target: tuple[int, ...],
+        edge: bool,
+        first_source: tuple[int, ...],
+        first_target: tuple[int, ...],
+    ) -> None: ...
     def run(
-        self, array: Any, out: Any, compute: str, degree: int, truncate: bool, outside: bytes, threads: int
+        self,
+        array: Any,
+        out: Any,
+        compute: str,
+        degree: int,
+        truncate: bool,
+        outside: bytes,
+        values: Any,
+        displacement: Any,
+        threads: int,
     ) -> None: ...

@@ -25,6 +25,7 @@ def resample(
     rounding: str = "nearest",
     cval: float | str = 0.0,
     half_pixel: bool = False,
+    displacement: Any = None,
     out: Any = None,
     threads: int | None = None,
 ) -> Image:
@@ -41,8 +42,10 @@ def resample(
         The target grid is this image's.
     affine, shape : (4, 4) array_like and (z, y, x), optional
         The target grid itself; (k, j, i, 1) to LPS mm.
-    order : "nearest" | "linear" | "cubic" | 2 | 3 | 4 | 5
-        Nearest sample (halves go up), linear, or B-spline of that degree ("cubic" is 3) through all samples. B-splines
+    order : "nearest" | "label" | "linear" | "cubic" | 2 | 3 | 4 | 5
+        Nearest sample (halves go up, as SimpleITK's), the label with the most linear weight (the argmax of the linearly
+        resampled one-hot volumes; ties: the first along z, y, x; with `antialias` all samples under the Gaussian vote),
+        linear, or B-spline of that degree ("cubic" is 3) through all samples. B-splines
         take samples outside the volume as mirrored at the outermost centres, as SimpleITK's and SciPy's mode="mirror".
     antialias : bool
         Along source axes where the target's samples are further apart (by the factor f), first smooth with a Gaussian of
@@ -55,7 +58,10 @@ def resample(
         centres, as in ITK: in that rim "linear" gives the outermost voxel's value, B-splines go on.
     half_pixel : bool
         With spacing= or shape=: keep the volume's outer border instead of voxel 0's centre, floor(n * old / new)
-        voxels: torch's interpolate(align_corners=False).
+        voxels: torch's interpolate(align_corners=False) with cval="edge", scipy.ndimage.zoom(grid_mode=True).
+    displacement : array (z, y, x, 3), mm, optional
+        For each voxel of the target a vector (x, y, z) in LPS that is added to its world point before the image is
+        looked up there: SimpleITK's DisplacementFieldTransform on the target's grid. NaN is outside.
     out : Image or array, optional
         Of the image's dtype and the target's shape; must not overlap the image.
     threads : int, optional
@@ -77,11 +83,17 @@ def resample(
         No or more than one target grid, an unknown option, labels that would be averaged, a cval the dtype cannot hold.
     GeometryError
         A singular affine, a volume without voxels.
+    FastimgError
+        A result above `config.memory_limit()`.
+
+    See Also
+    --------
+    fastimg.resampling.Plan : the same prepared once for many volumes; fused rescaling; volumes larger than memory.
 
     Notes
     -----
     Arithmetic is float32 for voxels of 8 or 16 bits and float32, float64 for others and for rounding="truncate"; sums
-    run along z, then y, then x. The bits are the same on any number of threads, at any instruction-set level and on the
+    run along y, then x, then z (turned grids: z, y, x). The bits are the same on any number of threads, at any instruction-set level and on the
     GPU.
 
     Examples
@@ -103,4 +115,4 @@ def resample(
         cval=cval,
         half_pixel=half_pixel,
     )
-    return plan(image, out=out, threads=threads)
+    return plan(image, displacement=displacement, out=out, threads=threads)

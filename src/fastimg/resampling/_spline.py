@@ -30,16 +30,15 @@ def horizon(pole: float, compute: str) -> int:
     return math.ceil(math.log(np.finfo(compute).eps) / math.log(abs(pole)))
 
 
-def coefficients(leaf: Any, array: Any, empty: Any, degree: int, compute: str, threads: int) -> Any:
+def coefficients(leaf: Any, array: Any, empty: Any, degree: int, compute: str, threads: int, values: Any = None) -> Any:
     """The volume's B-spline coefficients in the arithmetic's type; `empty(shape, dtype)` makes the memory."""
     out = empty(array.shape, np.dtype(compute))
     source = array
     for pole in poles(degree):
         gain = ((1 - pole) * (1 - 1 / pole)) ** 3  # of the three axes
-        leaf.prefilter(
-            source, out, pole=pole, horizon=horizon(pole, compute), gain=gain, compute=compute, threads=threads
-        )
-        source = out
+        settings = {"pole": pole, "horizon": horizon(pole, compute), "gain": gain, "compute": compute}
+        leaf.prefilter(source, out, **settings, threads=threads, values=values)
+        source, values = out, None
     return out
 
 

@@ -9,9 +9,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AxisTable", "Oblique", "Tables", "bspline_weights", "linear_axis", "nearest_axis", "weighted_axis"]
+__all__ = [
+    "LABEL",
+    "AxisTable",
+    "Displacement",
+    "Oblique",
+    "Tables",
+    "Values",
+    "bspline_weights",
+    "linear_axis",
+    "nearest_axis",
+    "weighted_axis",
+]
 
 Floats = npt.NDArray[np.float64]
+
+# What a fused plan does with samples, (slope, intercept, low, high), and with results, (shift, scale).
+Values = tuple[tuple[float, float, float, float] | None, tuple[float, float] | None] | None
+
+# The field (z, y, x, 3) and the inverse of the source's affine (3, 3).
+Displacement = tuple[Any, Floats] | None
+
+LABEL = -1  # as a degree: samples vote
 
 
 @dataclass(frozen=True)
@@ -33,6 +52,21 @@ class AxisTable:
     def native(self) -> tuple[Any, ...]:
         """As the compiled plans take it."""
         return self.size, self.low, self.high, self.linear, self.first, self.weight
+
+    def part(self, begin: int, end: int, first: int, size: int) -> AxisTable:
+        """Outputs [begin, end) of it, from samples [first, first + size) alone."""
+        low, high = (min(max(edge - begin, 0), end - begin) for edge in (self.low, self.high))
+        index = np.clip(self.first[begin:end] - first, 0, size - 1).astype(np.int32)
+        return AxisTable(size, low, high, self.linear, index, np.ascontiguousarray(self.weight[:, begin:end]))
+
+    def reach(self, begin: int, end: int) -> tuple[int, int]:
+        """Samples [first, end) that its outputs [begin, end) take; empty where all of them lie outside."""
+        begin, end = max(begin, self.low), min(end, self.high)
+        if begin >= end:
+            return 0, 0
+        first = self.first[begin:end]
+        taps = np.where(self.weight[0, begin:end] != 0, 2, 1) if self.linear else self.weight.shape[0]
+        return int(first.min()), int((first + taps).max())
 
     def geometry(self) -> list[int]:
         """As the kernels take it: in, out, low, high, linear, taps."""
@@ -63,12 +97,14 @@ class Tables(_Kept):
 
 @dataclass(frozen=True)
 class Oblique(_Kept):
-    """Source index = matrix (3, 4) @ (k, j, i, 1); shapes (z, y, x) of both grids."""
+    """Source index = matrix (3, 4) @ (k, j, i, 1); shapes (z, y, x) of both grids, and where a piece of them begins."""
 
     matrix: Floats
     source: tuple[int, int, int]
     target: tuple[int, int, int]
     edge: bool
+    first_source: tuple[int, int, int] = (0, 0, 0)
+    first_target: tuple[int, int, int] = (0, 0, 0)
 
 
 def _inside(positions: Floats, size: int, edge: bool) -> tuple[int, int]:

@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["arithmetic", "coefficients", "interpolate_point", "linear", "nearest", "normalised", "to_voxels"]
+__all__ = [
+    "arithmetic",
+    "coefficients",
+    "interpolate_point",
+    "label_point",
+    "linear",
+    "nearest",
+    "normalised",
+    "to_voxels",
+]
 
 
 def arithmetic(dtype: npt.DTypeLike, *, truncate: bool = False) -> type:
@@ -89,6 +98,20 @@ def interpolate_point(array: npt.NDArray[Any], point: npt.NDArray[np.float64], *
         share = np.prod(np.where(corner, clamped - low, 1 - (clamped - low)))
         total += share * float(array[tuple(np.minimum(low + corner, size - 1))]) if share else 0.0
     return total
+
+
+def label_point(array: npt.NDArray[Any], point: npt.NDArray[np.float64]) -> tuple[set[int], bool]:
+    """The labels that may win at a point (several: a tie to rounding) by linear one-hot votes, and if it is inside."""
+    size = np.array(array.shape)
+    if ((point < -0.5) | (point >= size - 0.5)).any():
+        return set(), False
+    votes: dict[int, float] = {}
+    low = np.floor(point).astype(int)
+    for corner in np.ndindex(2, 2, 2):
+        share = np.prod(np.where(corner, point - low, 1 - (point - low)))
+        label = int(array[tuple(np.clip(low + corner, 0, size - 1))])
+        votes[label] = votes.get(label, 0.0) + float(share)
+    return {label for label, share in votes.items() if share > max(votes.values()) - 1e-9}, True
 
 
 def coefficients(
