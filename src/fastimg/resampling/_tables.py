@@ -103,8 +103,8 @@ class Oblique(_Kept):
     source: tuple[int, int, int]
     target: tuple[int, int, int]
     edge: bool
-    first_source: tuple[int, int, int] = (0, 0, 0)
-    first_target: tuple[int, int, int] = (0, 0, 0)
+    first_source: tuple[int, ...] = (0, 0, 0)
+    first_target: tuple[int, ...] = (0, 0, 0)
 
 
 def _inside(positions: Floats, size: int, edge: bool) -> tuple[int, int]:
