@@ -50,8 +50,8 @@ __device__ void prefilter_each(C* shared, const T* in, C* out, i64 lines, i64 n,
   extern "C" __global__ void prefilter_##name(const T* in, C* out, long long lines, long long n, long long inner, \
                                               int wide, C pole, C start, C end, C gain, int horizon, int take,    \
                                               C slope, C intercept, C low, C high) {                              \
-    FASTIMG_DYNAMIC_SHARED(C, shared);                                                                            \
-    prefilter_each(shared, in, out, lines, n, inner, wide, pole, start, end, gain, horizon,                       \
+    FASTIMG_DYNAMIC_SHARED(C, shared_##name);                                                                     \
+    prefilter_each(shared_##name, in, out, lines, n, inner, wide, pole, start, end, gain, horizon,                \
                    {take, slope, intercept, low, high});                                                          \
   }
 #define FASTIMG_BOTH(name, T)                 \
