@@ -35,6 +35,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _has_gpu() -> bool:
+    from fastimg import _gpu
+
     try:
         _gpu.backend()
     except (fi.errors.DeviceError, fi.errors.MissingError):
