@@ -155,6 +155,15 @@ def test_up_to_64_nodes_it_is_complete():
     assert clients[0]._terms.neighbours == 0
 
 
+def test_a_threshold_alone_is_of_the_complete_graph():
+    """Nodes needed to open the sum, as up to 64 nodes."""
+    clients, server = sparse(70, neighbours=None, threshold=46)
+    assert clients[0]._terms.neighbours == 0
+    assert clients[0]._terms.least(70) == 46
+    with pytest.raises(RefusedError, match="46 are needed"):
+        play(clients, server, dict.fromkeys(range(25), 2))
+
+
 def _until_survivors(clients, server):
     for client in clients.values():
         server.receive(client.start())

@@ -56,7 +56,8 @@ class Client:
         2 threshold > n + colluding. Default: a third, above 64 nodes a tenth; 0 where a threshold is given.
     neighbours : int, optional
         Nodes with which this one shares masks and secrets: n - 1 for the complete graph (the default up to 64 nodes),
-        else an even number. Default above 64 nodes: the fewest that hide enough, but for 2**-40.
+        else an even number. Default above 64 nodes, where no threshold is given: the fewest that hide enough, but for
+        2**-40.
     dropout : float
         Share of the nodes that may fall silent, for the sparse graph's default.
     request : bytes

@@ -58,18 +58,21 @@ def graph_of(
         raise ArgumentError("dropout: a share of the nodes, from 0 to below 1")
     if neighbours is not None:
         whole("neighbours", neighbours, 2, n - 1)
-    if (neighbours is None and n > _graph.COMPLETE) or (neighbours is not None and neighbours < n - 1):
+    usual = (
+        neighbours is None and threshold is None and n > _graph.COMPLETE
+    )  # a threshold alone is of the complete graph
+    if usual or (neighbours is not None and neighbours < n - 1):
         few = n // 10 if colluding is None else whole("colluding", colluding, 0, n - 1)
         if neighbours is not None:
             if threshold is None:
                 raise ArgumentError("threshold: goes with neighbours")
             return neighbours, threshold, few
         try:
-            degree, usual = _graph.parameters(n, few, float(dropout), active)
+            degree, shares = _graph.parameters(n, few, float(dropout), active)
         except ArgumentError:
             pass  # too few nodes for a sparse graph that hides enough: the complete one
         else:
-            return degree, usual if threshold is None else threshold, few
+            return degree, shares, few
     usual_threshold, usual_colluding = default_threshold(n)
     if threshold is not None:
         return 0, threshold, colluding or 0
