@@ -28,7 +28,12 @@ void piecewise_row(const T* __restrict in, float* __restrict out, std::int64_t c
         for (int i = 0; i < n; ++i) segment[i] += x[i] >= border ? 1 : 0;
       }
     } else {
-      for (int i = 0; i < n; ++i) segment[i] = fastimg::segment(x[i], knot, knots.count);
+      for (int i = 0; i < n; ++i) segment[i] = 0;
+      for (int step = knots.count / 2; step > 0; step /= 2)
+        for (int i = 0; i < n; ++i) {
+          const int next = segment[i] + step;
+          segment[i] = x[i] >= knot[next] ? next : segment[i];
+        }
     }
     float* const to = out + begin;
     for (int i = 0; i < n; ++i) {

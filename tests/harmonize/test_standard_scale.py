@@ -130,6 +130,17 @@ def test_matching_of_floats_by_quantiles():
     assert np.abs(again - seen).max() < 0.01 * np.ptp(wide)
 
 
+def test_quantiles_of_a_large_float_image_are_close_whatever_its_outliers():
+    from fastimg.harmonize._match import _spaced
+
+    values = np.random.default_rng(0).gamma(3, 50, 200_000).astype(np.float32)
+    values[7] = 1e30
+    seen = _spaced(values, None, 257, "raise", None)
+    expected = np.quantile(values.astype(np.float64), np.linspace(0, 1, 257))
+    np.testing.assert_allclose(seen[:-1], expected[:-1], rtol=0, atol=(expected[-2] - expected[1]) / 65536 * 3)
+    assert seen[-1] == expected[-1]
+
+
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
 def test_whitestripe_finds_white_matter(put, get, dtype):
     rng = np.random.default_rng(1)

@@ -5,7 +5,8 @@ Sizes are small and odd, so that partial blocks, rims and tails are all reached.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,26 @@ def window(put: Put) -> None:
         fi.harmonize.window(put(np.arange(1043).astype(dtype)), low=3, high=90)
 
 
+@contextmanager
+def narrow(module: Any) -> Iterator[None]:
+    """Blocks of 32 threads: a played device's threads are threads, and slow under a sanitizer."""
+    before, module._BLOCK = module._BLOCK, 32
+    try:
+        yield
+    finally:
+        module._BLOCK = before
+
+
 def histogram(put: Put) -> None:
+    from fastimg.histogram import _cuda
+
+    with narrow(_cuda):
+        counted(put)
+
+
+def counted(put: Put) -> None:
+    from fastimg.histogram import _cuda, _statistics
+
     values = np.arange(1043) % 251 - 100
     mask = put(values % 3 == 0)
     for dtype in (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64):
@@ -36,6 +56,7 @@ def histogram(put: Put) -> None:
         fi.histogram.quantile(image, [0, 0.3, 1], mask=mask)
         many = np.resize(values / 7, 40_001).astype(dtype) + (np.arange(40_001) / 7e4).astype(dtype)
         fi.histogram.quantile(put(many), [0, 0.3, 1])
+        _statistics._by_keys(_cuda, image, mask.view(np.uint8), np.array([0, 0.3, 1]), "raise", 1)
 
 
 def map_(put: Put) -> None:
@@ -50,9 +71,12 @@ def map_(put: Put) -> None:
 
 
 def clahe(put: Put) -> None:
+    from fastimg.harmonize import _cuda
+
     values = np.arange(7 * 11 * 13).reshape(7, 11, 13) ** 2 % 127
-    for dtype in (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64):
-        fi.harmonize.clahe(put(values.astype(dtype)), put(values % 3 > 0), tile=(4, 3, 5))
+    with narrow(_cuda):
+        for dtype in (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64):
+            fi.harmonize.clahe(put(values.astype(dtype)), put(values % 3 > 0), tile=(4, 3, 5))
 
 
 def combat(put: Put) -> None:
@@ -66,11 +90,14 @@ def combat(put: Put) -> None:
 
 
 def n4(put: Put) -> None:
+    from fastimg.harmonize._n4 import _cuda
+
     z, y, x = np.ogrid[-1:1:5j, -1:1:6j, -1:1:7j]
     image = (np.where(z * z + y * y + x * x < 1, 90, 40) * np.exp(0.2 * x + 0.1 * y)).astype(np.float32)
     weights = put(np.ones(image.shape, np.float32))
-    fi.harmonize.n4(put(image), shrink=1, iterations=(1, 1), threshold=0, bins=16)
-    fi.harmonize.n4(put(image), shrink=1, iterations=(1,), threshold=0, bins=16, weights=weights)
+    with narrow(_cuda):
+        fi.harmonize.n4(put(image), shrink=1, iterations=(1, 1), threshold=0, bins=16)
+        fi.harmonize.n4(put(image), shrink=1, iterations=(1,), threshold=0, bins=16, weights=weights)
 
 
 def chacha20(put: Put) -> None:
