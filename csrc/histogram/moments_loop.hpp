@@ -87,7 +87,7 @@ WholeMoments whole_row(const T* __restrict in, const std::uint8_t* __restrict ma
 constexpr int kWide = 32;
 #if defined(FASTIMG_AVX512)
 constexpr int kBytes = 64;
-#elif defined(__AVX2__)
+#elif defined(FASTIMG_AVX2)
 constexpr int kBytes = 32;
 #else
 constexpr int kBytes = 16;
