@@ -138,6 +138,55 @@ def verify_audit(log: Path, head: str | None, json_: bool) -> int:
     return 0 if found else 1
 
 
+@node.command()
+@click.argument("cohort", type=_FOLDER)
+@click.option("--policy", type=_HERE, required=True, help="The node's rules, TOML.")
+@click.option("--key", "key_file", type=_HERE, required=True, help="This node's key.")
+@click.option("--roster", type=_HERE, required=True, help="The signed roster.")
+@click.option("--authority", required=True, help="Public key of the roster's authority.")
+@click.option(
+    "--superlink", required=True, help="host:port of the SuperLink; the node dials out, nothing listens here."
+)
+@click.option("--root-certificates", type=_HERE, help="PEM file for TLS; without it only loopback is served.")
+@click.option("--supernode-key", type=_HERE, help="Private key (EC P-384) by which the SuperLink knows this node.")
+@click.option("--supernode-option", "options", multiple=True, help="One more option of flower-supernode.")
+@click.option("--log", type=_FILE, help="Default: federation-log.jsonl in the cohort's folder.")
+@exit_with
+def serve(
+    cohort: Path,
+    policy: Path,
+    key_file: Path,
+    roster: Path,
+    authority: str,
+    superlink: str,
+    root_certificates: Path | None,
+    supernode_key: Path | None,
+    options: tuple[str, ...],
+    log: Path | None,
+) -> int:
+    """Answer a federation's questions about COHORT through Flower, until stopped."""
+    import signal
+    import threading
+
+    from .. import federated
+
+    identity = federated.Identity.load(key_file)
+    members = federated.Roster.load(roster, authority=authority)
+    here = federated.Node(cohort, policy, identity=identity, roster=members, log=log)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    click.echo(f"node {here.name}: roster serial {members.serial}, policy {here.policy.digest[:19]}")
+    return federated.serve(
+        here,
+        superlink,
+        root_certificates=root_certificates,
+        supernode_key=supernode_key,
+        options=[part for option in options for part in option.split()],
+        stop=stop,
+    )
+
+
 @node.command("exec")
 @click.option("--data", type=_FOLDER, help="The cohort; it is only read.")
 @click.option("--sandbox", type=_FOLDER, help="Where results, messages and the log are written.")

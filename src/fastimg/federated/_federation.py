@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -108,6 +109,55 @@ class Federation:
                 node.name = f"{base}-{number}"
             seen.add(node.name)
         return cls(_Local(found), requester=requester)
+
+    @classmethod
+    def flower(
+        cls,
+        address: str,
+        *,
+        requester: Identity,
+        root_certificates: str | os.PathLike[str] | None,
+        nodes: Sequence[str] | None = None,
+        expect: int = 3,
+        timeout: float = 120.0,
+    ) -> Federation:
+        """Nodes that `fastimg node serve` connects to a Flower SuperLink of this machine (extra "federated").
+
+        Parameters
+        ----------
+        address : str
+            host:port of the SuperLink's Control API.
+        requester : Identity
+            Signs the requests; nodes answer no others.
+        root_certificates : path or None
+            PEM file for TLS; None on loopback only.
+        nodes : sequence of str, optional
+            Ask these alone; default: all that are connected.
+        expect : int
+            Wait until so many nodes are connected.
+        timeout : float
+            Seconds to wait for a node in each step.
+        """
+        from ._flower import FlowerTransport
+
+        if not isinstance(requester, Identity):
+            raise ArgumentError("requester: beyond one machine an Identity signs the requests")
+        transport = FlowerTransport(
+            address, root_certificates=root_certificates, nodes=nodes, expect=expect, timeout=timeout
+        )
+        return cls(transport, requester=requester)
+
+    def close(self) -> None:
+        """End what the engine runs for this federation."""
+        close = getattr(self._transport, "close", None)
+        if close is not None:
+            close()
+
+    def __enter__(self) -> Federation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def run(self, name: str, *, secure: bool = True, **parameters: Any) -> Result:
         """Ask all nodes.

@@ -57,6 +57,9 @@ def family(name: str, score: Score, train: Train | None = None, *, version: int 
 
 def families() -> dict[str, Family]:
     """All families by name."""
+    from ._registry import registered
+
+    registered()  # imports the packages that register some
     return dict(_FAMILIES)
 
 

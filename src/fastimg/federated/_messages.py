@@ -1,6 +1,6 @@
 """The envelope of everything between a hub and a node: one byte of kind, a key, a body of raw bytes.
 
-To a node: ASK with a query; GIVE with the key of an open round and a message of secure aggregation. Back: REPLY with the
+To a node: NAME, who it is; ASK with a query; GIVE with the key of an open round and a message of secure aggregation. Back: REPLY with the
 answer, or FAILURE with a short text: the rule that refused, or the kind of error, never its words.
 """
 
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from ..errors import FastimgError, FormatError, RefusedError
 
-__all__ = ["ASK", "GIVE", "LIMIT", "ask", "failure", "give", "opened", "reply", "result"]
+__all__ = ["ASK", "GIVE", "LIMIT", "NAME", "ask", "failure", "give", "opened", "reply", "result"]
 
-ASK, GIVE, REPLY, FAILURE = b"Q", b"G", b"R", b"F"
+ASK, GIVE, NAME, REPLY, FAILURE = b"Q", b"G", b"N", b"R", b"F"
 LIMIT = 1 << 30
 _KEY = 255
 
@@ -28,7 +28,7 @@ def give(key: str, message: bytes) -> bytes:
 
 def opened(message: bytes) -> tuple[bytes, str, bytes]:
     """(kind, key, body) at a node."""
-    if not 2 <= len(message) <= LIMIT or message[:1] not in (ASK, GIVE) or len(message) < 2 + message[1]:
+    if not 2 <= len(message) <= LIMIT or message[:1] not in (ASK, GIVE, NAME) or len(message) < 2 + message[1]:
         raise FormatError("federated: not a message of a hub")
     end = 2 + message[1]
     try:

@@ -148,6 +148,8 @@ class Node:
         """Any message of a hub, as it comes over a network; errors come back as bytes that tell no more than their rule."""
         try:
             kind, key, body = wire.opened(message)
+            if kind == wire.NAME:
+                return wire.reply(self.name.encode())
             if kind == wire.ASK:
                 return wire.reply(self.answer(body))
             return wire.reply(self.receive(key, body) or b"")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import entry_points
 from itertools import pairwise
 from typing import Any
@@ -21,6 +22,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 _COLUMN = re.compile(r"[^\x00-\x1f]{1,128}")
 _REGISTRY: dict[str, Computation] = {}
 _loaded = False
+_SHIPPED = ("_combat", "_learning", "_models", "_moments", "_quantiles", "_summaries", "_survival", "_tables", "_tools")
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +286,8 @@ def registered() -> dict[str, Computation]:
     global _loaded
     if not _loaded:
         _loaded = True
+        for module in _SHIPPED:
+            import_module(f".{module}", __package__)
         for entry in entry_points(group=GROUP):
             entry.load()
     return dict(_REGISTRY)

@@ -1,0 +1,210 @@
+"""Flower as the engine: `serve` at a provider, `FlowerTransport` at the hub. Nodes dial out; TLS; keys for every node."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..errors import ArgumentError, FastimgError, RefusedError
+from . import _messages as wire
+from . import _sockets
+from ._flower_app import PINNED, RELAY, SOCKET, app_files, app_hash, check_flower
+from ._node import Node
+
+__all__ = ["FlowerTransport", "serve"]
+
+_START = 120.0  # seconds for a run to begin
+
+
+def _command(name: str) -> str:
+    """Flower's program beside this Python's, else on the path."""
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise ArgumentError(f"{name} was not found; is Flower installed in this environment?")
+    return found
+
+
+def serve(
+    node: Node,
+    superlink: str,
+    *,
+    root_certificates: str | os.PathLike[str] | None,
+    supernode_key: str | os.PathLike[str] | None,
+    options: Sequence[str] = (),
+    stop: Any = None,
+) -> int:
+    """Take part in a federation until a signal ends it: a SuperNode that dials out to `superlink` and asks `node`.
+
+    Parameters
+    ----------
+    node : Node
+        With an identity and a roster: beyond one machine there is no other.
+    superlink : str
+        host:port of the SuperLink.
+    root_certificates : path or None
+        PEM file of the authority that signed the SuperLink's certificate. None: no TLS, on this machine's loopback only.
+    supernode_key : path or None
+        The SuperNode's private key (EC P-384), by which the SuperLink knows it.
+    options : sequence of str
+        More options of flower-supernode.
+    stop : threading.Event, optional
+        Ends it too.
+
+    Returns
+    -------
+    int
+        The SuperNode's exit status.
+    """
+    check_flower()
+    if node.roster is None:
+        raise ArgumentError("serve: a node beyond one machine needs an identity and a roster")
+    if root_certificates is None and superlink.rpartition(":")[0] not in ("127.0.0.1", "localhost", "[::1]"):
+        raise RefusedError("serve: without TLS a node serves this machine's loopback only")
+    with tempfile.TemporaryDirectory(prefix="fastimg-node-") as folder:
+        socket = Path(folder) / "node"
+        listener = _sockets.Listener(socket, lambda parts: [node.handle(parts[0])])
+        shim = Path(folder) / "flwr-clientapp"
+        shim.write_text(f'#!/bin/sh\nexec {_quoted(sys.executable)} -m fastimg.federated._flower_app "$@"\n')
+        shim.chmod(stat.S_IRWXU)
+        # Flower starts its client process by name: ours comes first
+        path = os.pathsep.join([folder, str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        command = [_command("flower-supernode"), "--superlink", superlink, *options]
+        command += (
+            ["--insecure"] if root_certificates is None else ["--root-certificates", os.fspath(root_certificates)]
+        )
+        if supernode_key is not None:
+            command += ["--auth-supernode-private-key", os.fspath(supernode_key)]
+        environment = os.environ | {
+            "PATH": path,
+            SOCKET: str(socket),
+            PINNED: app_hash(),
+            "FLWR_TELEMETRY_ENABLED": "0",
+        }
+        environment["FLWR_SUPEREXEC_TASK_POLL_INTERVAL"] = "0.1"
+        environment["FLWR_HOME"] = str(Path(folder) / "flower")
+        child = subprocess.Popen(command, env=environment, start_new_session=True)
+        try:
+            while child.poll() is None and not (stop is not None and stop.is_set()):
+                time.sleep(0.2)
+        finally:
+            listener.close()
+            _end(child)
+        return int(child.returncode or 0)
+
+
+def _quoted(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)
+
+
+def _end(child: subprocess.Popen[Any]) -> None:
+    """The process and all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+    try:
+        child.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+class FlowerTransport:
+    """A run of this library's Flower app: a relay inside the SuperLink, reached by a Unix socket of this machine.
+
+    Parameters
+    ----------
+    address : str
+        host:port of the SuperLink's Control API; the SuperLink runs on this machine.
+    root_certificates : path or None
+        PEM file of the authority that signed its certificate; None: without TLS, loopback only.
+    nodes : sequence of str, optional
+        Ask these alone.
+    expect : int
+        Wait until so many nodes are there.
+    timeout : float
+        Seconds to wait for a node's answer; one that is late is lost for the round.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        root_certificates: str | os.PathLike[str] | None,
+        nodes: Sequence[str] | None = None,
+        expect: int = 3,
+        timeout: float = 120.0,
+    ) -> None:
+        check_flower()
+        self._timeout, self._wanted = timeout, None if nodes is None else set(nodes)
+        self._folder = tempfile.TemporaryDirectory(prefix="fastimg-hub-")
+        home = Path(self._folder.name)
+        self._socket = home / "relay"
+        app = home / "app"
+        app.mkdir()
+        for name, data in app_files().items():
+            (app / name).write_bytes(data)
+        tls = (
+            "insecure = true"
+            if root_certificates is None
+            else f'root-certificates = "{Path(root_certificates).resolve()}"'
+        )
+        (home / "config.toml").write_text(
+            f'[superlink]\ndefault = "hub"\n\n[superlink.hub]\naddress = "{address}"\n{tls}\n'
+        )
+        environment = os.environ | {"FLWR_HOME": str(home), "FLWR_TELEMETRY_ENABLED": "0"}
+        command = [_command("flwr"), "run", str(app), "hub", "--run-config", f'{RELAY}="{self._socket}"']
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_START)
+        if done.returncode:
+            self._folder.cleanup()
+            raise FastimgError(
+                f"flower: the run was not accepted: {done.stderr.strip()[-300:] or done.stdout.strip()[-300:]}"
+            )
+        self._until(self._socket.exists, "the run did not begin")
+        self._until(lambda: len(self.names()) >= expect, f"fewer than {expect} nodes are there")
+
+    def _until(self, condition: Any, problem: str) -> None:
+        until = time.monotonic() + _START
+        while not condition():
+            if time.monotonic() > until:
+                self.close()
+                raise FastimgError(f"flower: {problem}")
+            time.sleep(0.2)
+
+    def names(self) -> list[str]:
+        """The nodes that answer now."""
+        found = [name.decode() for name in self._call([b"names", str(self._timeout).encode()])]
+        return [name for name in found if self._wanted is None or name in self._wanted]
+
+    def _call(self, parts: list[bytes]) -> list[bytes]:
+        try:
+            return _sockets.call(self._socket, parts, timeout=3 * self._timeout)
+        except OSError as error:
+            raise FastimgError(f"flower: the relay is gone ({type(error).__name__})") from error
+
+    def exchange(self, kind: str, key: str, messages: Mapping[str, bytes]) -> dict[str, bytes | Exception]:
+        """As `Transport.exchange`."""
+        if not messages:
+            return {}
+        parts = [b"exchange", str(self._timeout).encode()]
+        for name, message in messages.items():
+            parts += [name.encode(), wire.ask(message) if kind == "ask" else wire.give(key, message)]
+        return {name: wire.result(answer) for name, answer in zip(messages, self._call(parts), strict=True)}
+
+    def close(self) -> None:
+        """End the run."""
+        with suppress(FastimgError, OSError):
+            _sockets.call(self._socket, [b"stop", b"1"], timeout=5)
+        self._folder.cleanup()

@@ -1,0 +1,194 @@
+"""A real Flower federation on loopback: certificates, keys, a SuperLink and nodes, each a process."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import serialization as form
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from fastimg.federated import Identity, Roster
+
+
+def certificates(folder):
+    """(CA, certificate, key) as PEM files, for 127.0.0.1 and localhost."""
+
+    def name(text):
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+    now = datetime.datetime.now(datetime.UTC)
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+
+    def built(subject, public, extensions):
+        builder = x509.CertificateBuilder().subject_name(name(subject)).issuer_name(name("test authority"))
+        builder = builder.public_key(public).serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now - datetime.timedelta(hours=1)).not_valid_after(
+            now + datetime.timedelta(days=2)
+        )
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical)
+        return builder.sign(ca_key, hashes.SHA256())
+
+    usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
+    ca = built(
+        "test authority",
+        ca_key.public_key(),
+        [
+            (x509.BasicConstraints(True, None), True),
+            (usage, True),
+            (x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), False),
+        ],
+    )
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    own = built(
+        "hub",
+        key.public_key(),
+        [
+            (names, False),
+            (x509.BasicConstraints(False, None), True),
+            (x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), False),
+        ],
+    )
+    paths = [folder / n for n in ("ca.pem", "hub.pem", "hub.key")]
+    paths[0].write_bytes(ca.public_bytes(form.Encoding.PEM))
+    paths[1].write_bytes(own.public_bytes(form.Encoding.PEM))
+    paths[2].write_bytes(key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()))
+    return paths
+
+
+def supernode_keys(folder, name):
+    """(private, public) files of a P-384 key in OpenSSH's form."""
+    key = ec.generate_private_key(ec.SECP384R1())
+    private, public = folder / name, folder / f"{name}.pub"
+    private.write_bytes(key.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH))
+    private.chmod(0o600)
+    return private, public
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Hub:
+    """A SuperLink with TLS and keys for its nodes; `node(...)` starts `fastimg node serve`."""
+
+    def __init__(self, folder: Path, cohorts, policy: str) -> None:
+        self.folder, self.cohorts = folder, cohorts
+        self.ca, self._certificate, self._key = certificates(folder)
+        self.port = free_port()
+        self.processes: dict[str, subprocess.Popen] = {}
+        self.requester = Identity.new("statistician")
+        authority = Identity.new("authority")
+        self.authority = authority.public
+        roster = Roster().trust("statistician", "requester", self.requester.public)
+        self.names = [f"node-{k}" for k in range(len(cohorts))]
+        for name in self.names:
+            identity = Identity.new(name)
+            identity.save(folder / f"{name}.key")
+            roster = roster.trust(name, "node", identity.public)
+        (folder / "roster.json").write_bytes(roster.signed(authority).to_bytes())
+        (folder / "policy.toml").write_text(policy)
+        self._database = folder / "superlink.db"
+        self.bin = Path(sys.executable).parent
+        self.environment = os.environ | {
+            "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_HOME": str(folder / "home"),
+            "FASTIMG_THREADS": "1",
+            "PATH": os.pathsep.join([str(self.bin), os.environ["PATH"]]),
+        }
+
+    def program(self, name):
+        found = self.bin / name
+        return [str(found)] if found.exists() else [name]
+
+    def start(self, name, command):
+        log = (self.folder / f"{name}.log").open("ab")
+        self.processes[name] = subprocess.Popen(
+            command, stdout=log, stderr=log, env=self.environment, start_new_session=True
+        )
+
+    def superlink(self):
+        command = [*self.program("flower-superlink"), "--ssl-ca-certfile", self.ca, "--ssl-certfile", self._certificate]
+        command += ["--ssl-keyfile", self._key, "--enable-supernode-auth", "--disable-runtime-dependency-installation"]
+        command += ["--host", "127.0.0.1", "--port", str(self.port), "--database", self._database]
+        self.start("superlink", list(map(str, command)))
+        self.wait_for_port()
+
+    def wait_for_port(self):
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return
+            time.sleep(0.2)
+        raise AssertionError("the SuperLink did not start: " + self.log("superlink"))
+
+    def register(self, name):
+        private, public = supernode_keys(self.folder, f"{name}.ssh")
+        home = Path(self.environment["FLWR_HOME"])
+        home.mkdir(exist_ok=True)
+        (home / "config.toml").write_text(
+            f'[superlink]\ndefault = "hub"\n\n[superlink.hub]\naddress = "127.0.0.1:{self.port}"\nroot-certificates = "{self.ca}"\n'
+        )
+        command = [*self.program("flwr"), "supernode", "register", str(public), "hub", "--name", name]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return private
+
+    def node(self, k, *, key=None, ca=None):
+        name = self.names[k]
+        private = key or self.folder / f"{name}.ssh"
+        command = [
+            sys.executable,
+            "-m",
+            "fastimg",
+            "node",
+            "serve",
+            self.cohorts[k],
+            "--policy",
+            self.folder / "policy.toml",
+        ]
+        command += [
+            "--key",
+            self.folder / f"{name}.key",
+            "--roster",
+            self.folder / "roster.json",
+            "--authority",
+            self.authority,
+        ]
+        command += [
+            "--superlink",
+            f"127.0.0.1:{self.port}",
+            "--root-certificates",
+            ca or self.ca,
+            "--supernode-key",
+            private,
+        ]
+        command += ["--log", self.folder / f"{name}.jsonl", "--supernode-option", f"--port {free_port()}"]
+        self.start(name, list(map(str, command)))
+
+    def kill(self, name, number=9):
+        process = self.processes.pop(name)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        process.wait(timeout=30)
+
+    def log(self, name):
+        return (self.folder / f"{name}.log").read_text(errors="replace")[-3000:]
+
+    def close(self):
+        for name in list(self.processes):
+            self.kill(name, 15)
