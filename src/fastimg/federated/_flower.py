@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArgumentError, FastimgError, RefusedError
+from ..errors import ArgumentError, FastimgError, FormatError, RefusedError
 from . import _messages as wire
 from . import _sockets
 from ._flower_app import PINNED, RELAY, SOCKET, app_files, app_hash, check_flower
@@ -191,7 +191,7 @@ class FlowerTransport:
     def _call(self, parts: list[bytes]) -> list[bytes]:
         try:
             return _sockets.call(self._socket, parts, timeout=3 * self._timeout)
-        except OSError as error:
+        except (OSError, FormatError) as error:
             raise FastimgError(f"flower: the relay is gone ({type(error).__name__})") from error
 
     def exchange(self, kind: str, key: str, messages: Mapping[str, bytes]) -> dict[str, bytes | Exception]:
