@@ -17,6 +17,8 @@ from fastimg.federated._flower_app import relay
 
 from .conftest import FEATURES
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Flower's own
+
 POLICY = 'format = "fastimg-policy"\nversion = 1\nmin_cases = 4\nrequesters = ["statistician"]\n'
 
 
