@@ -12,24 +12,23 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastimg as fi
-from fastimg.harmonize import ComBat
+from fastimg.harmonize import ComBat, CovBat, NestedComBat
 
 
-class OneTable(ComBat):
-    """ComBat with the signature that the checks call: the batch follows from a row's first value."""
+class OneTable:
+    """The signature that the checks call: the batch follows from a row's first value."""
 
     def _batch(self, X):
         try:
             with np.errstate(invalid="ignore"):
-                return np.nan_to_num(np.floor(np.asarray(X, float)[:, 0] * 2) % 2, posinf=0, neginf=0).astype(int)
+                found = np.floor(np.asarray(X, float)[:, 0] * 2) % 2
+            found = np.nan_to_num(found, posinf=0, neginf=0).astype(int)
         except (TypeError, ValueError, IndexError, np.exceptions.ComplexWarning):
-            return np.zeros(X.shape[0] if hasattr(X, "shape") else len(X), int)  # what ComBat itself must refuse
+            found = np.zeros(X.shape[0] if hasattr(X, "shape") else len(X), int)  # what ComBat itself must refuse
+        return {"b": found} if isinstance(self, NestedComBat) else found
 
     def fit(self, X, y=None):
         return super().fit(X, batch=self._batch(X))
-
-    def partial_fit(self, X, y=None):
-        return super().partial_fit(X, batch=self._batch(X))
 
     def transform(self, X):
         return super().transform(X, batch=self._batch(X))
@@ -38,8 +37,32 @@ class OneTable(ComBat):
         return self.fit(X).transform(X)
 
 
+class Partial(OneTable):
+    def partial_fit(self, X, y=None):
+        return super().partial_fit(X, batch=self._batch(X))
+
+
+class OneComBat(Partial, ComBat):
+    pass
+
+
+class OneCovBat(Partial, CovBat):
+    pass
+
+
+class OneNested(OneTable, NestedComBat):
+    pass
+
+
 @parametrize_with_checks(
-    [OneTable(), OneTable(eb=False, mean_only=True, missing="skip"), OneTable(eb=False, monotone="signed-log")]
+    [
+        OneComBat(),
+        OneComBat(eb=False, mean_only=True, missing="skip"),
+        OneComBat(eb=False, monotone="signed-log"),
+        OneComBat(monotone="rank-normal"),
+        OneCovBat(),
+        OneNested(),
+    ]
 )
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)

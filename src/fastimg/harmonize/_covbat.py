@@ -102,7 +102,9 @@ class CovBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None, *, batch: Any, covariates: Any = None) -> Self:
         """Estimate from these subjects alone; parameters and errors as in `ComBat.fit`."""
         self._forget()
-        return self.partial_fit(X, batch=batch, covariates=covariates)
+        self._add(X, batch, covariates)
+        self._parts()  # made here, so that its errors come from the call that caused them
+        return self
 
     def _forget(self) -> None:
         for name in ("statistics_", "_made"):
@@ -110,11 +112,16 @@ class CovBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def partial_fit(self, X: Any, y: Any = None, *, batch: Any, covariates: Any = None) -> Self:
         """Add subjects; chunk after chunk gives the estimates of all of them, in any order."""
+        return self._add(X, batch, covariates)
+
+    def _add(self, X: Any, batch: Any, covariates: Any) -> Self:
         base = self._base()
         before: Statistics | None = getattr(self, "statistics_", None)
         if before is None and self.__sklearn_is_fitted__():
             raise ArgumentError("CovBat: this estimator was loaded without its sums")
         x = matrix(X, None if before is None else tuple(before.design.features))
+        if x.shape[0] == 0 and before is None:
+            raise ArgumentError(f"X: 0 sample(s) (shape={x.shape}) while a minimum of 1 is required.")
         names = list(before.design.features) if before else feature_names(X) or [f"f{i}" for i in range(x.shape[1])]
         columns = columns_of(covariates, x.shape[0])
         base._check_options()
