@@ -134,7 +134,7 @@ def _of_parquet(path: Any, batch: Any, covariates: Any, features: Any, rows: int
             raise ArgumentError(f"source: the file has no column {', '.join(map(repr, missing))}")
         if not names:
             raise ArgumentError("features: the file has no column of floating-point numbers")
-        step, at = rows or max(1, _BYTES // (8 * len(names))), 0
+        step, at = rows or max(1, _BYTES // (16 * len(names))), 0  # a chunk is held as columns, as rows and as a result
         for group in file.iter_batches(batch_size=step, use_threads=False):
             x = np.column_stack([group.column(name).to_numpy(zero_copy_only=False) for name in names])
             part = slice(at, at + len(x))
