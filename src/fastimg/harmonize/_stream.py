@@ -42,7 +42,7 @@ class Streaming:
         features : sequence of str, optional
             Columns of a Parquet file. Default: all columns of floating-point numbers that are not covariates.
         rows : int, optional
-            Subjects at once. Default: about 16 MB, in whole chunks of a Zarr array.
+            Subjects at once. Default: about 16 MB, in whole chunks of a Zarr array; 8 MB of a Parquet file.
 
         Raises
         ------
