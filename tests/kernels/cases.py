@@ -157,6 +157,8 @@ def resampled(put: Put) -> None:
         if np.dtype(dtype).kind in "iu":
             fi.resample(volume(put, dtype), spacing=(2, 2, 0.7), order="cubic", rounding="truncate")
             fi.resample(volume(put, dtype), spacing=(2, 2, 0.7), order="label")
+    single = volume(put, np.float32)
+    fi.resampling.Plan(single, spacing=(2, 2, 0.7), order="cubic", dtype="float64")(single)
 
 
 def turned(put: Put) -> None:
