@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -303,8 +304,9 @@ def awkward(kind, size, dtype):
 @pytest.mark.parametrize("kind", ["noise", "ties", "constant", "sorted", "two", "outlier", "holes", "misled"])
 def test_quantiles_of_many_floats_are_numpys(kind, dtype, isa):
     values = awkward(kind, 300_000, dtype)
-    q = [0, 1e-5, 0.01, 0.25, 0.5, 0.75, 0.9999, 1]
-    for mask in (None, np.arange(values.size) % 7 < 4):
+    for q, mask in product(
+        ([0, 1e-5, 0.25, 0.5, 0.9999, 1], np.linspace(0, 1, 9)), (None, np.arange(values.size) % 7 < 4)
+    ):
         chosen = values if mask is None else values[mask]
         expected = np.nanquantile(chosen.astype(np.float64), q)
         for threads in (1, 2):

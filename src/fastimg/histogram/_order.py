@@ -19,6 +19,7 @@ from .. import _dispatch
 __all__ = ["order_statistics"]
 
 _FEW = 1 << 15  # so many values are partitioned at once
+_MANY = 6
 _SAMPLE = 1 << 17
 _SPREADS = 4.0  # standard deviations of a sample's rank, on either side
 
@@ -30,8 +31,11 @@ def order_statistics(
 ) -> tuple[int, int, Any, Any] | None:
     """(finite values, others, the order statistics below and above q (n - 1)); None where the sample misled.
 
-    `values` is flat float32 or float64. Without a finite value: zeros and empty arrays.
+    `values` is flat float32 or float64. Without a finite value: zeros and empty arrays. Many ranks of many values are
+    left to the caller on the CPU, where a comparison with each border costs more than counting keys.
     """
+    if len(q) > _MANY and values.size > _FEW and _dispatch.device(values) == "cpu":
+        return None
 
     def ranks(total: int) -> Ranks:
         lower = np.floor(q * (total - 1)).astype(np.int64)
