@@ -6,13 +6,18 @@ SOURCES := pyproject.toml setup.py $(wildcard csrc/*/*.cpp csrc/*/*.hpp csrc/*/*
 SOAK_MINUTES ?= 30
 CLANG ?= clang++
 
-.PHONY: demo test soak soak-short fuzz bench lint clean
+.PHONY: demo test peers soak soak-short fuzz bench lint clean
 
 demo: $(VENV)/core
 	$(BIN)/fastimg demo --output out/demo
 
 test: $(VENV)/test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# PyRadiomics 3.0.1, for the agreement tests that skip without it. Its build asks for packages that it does not declare.
+peers: $(VENV)/test
+	$(BIN)/python -m pip install -q setuptools wheel versioneer numpy Cython PyWavelets pykwalify docopt six scikit-image trimesh
+	$(BIN)/python -m pip install -q --no-build-isolation pyradiomics==3.0.1
 
 soak: $(VENV)/test
 	FASTIMG_SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/python -m pytest -n 2 -m soak

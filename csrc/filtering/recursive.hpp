@@ -8,7 +8,7 @@
 
 namespace fastimg::filtering {
 
-constexpr int kLines = 16;  // lines side by side
+constexpr int kLines = 32;  // lines side by side
 
 // forward: out[i] = sum n[j] in[i - j] - sum d[j] out[i - 1 - j]; backward: the same with m, one step later. bn and bm
 // stand for d where a term lies outside and the border's value is put for it.

@@ -244,7 +244,7 @@ def test_a_parameter_file_of_pyradiomics(tmp_path, image):
         ("settings:\n  binWidth: 25\n", ArgumentError, "unknown section 'settings'; did you mean 'setting'"),
         ("featureClass:\n  glcmm:\n", ArgumentError, "unknown feature class 'glcmm'; did you mean 'glcm'"),
         ("featureClass:\n  glcm: [Contrst]\n", ArgumentError, "did you mean 'Contrast'"),
-        ("imageType:\n  Orignal: {}\n", ArgumentError, "imageType"),
+        ("imageType:\n  Orignal: {}\n", ArgumentError, "unknown image type 'Orignal'; did you mean 'Original'"),
         ("setting:\n  binWidth: wide\n", ArgumentError, "bin_width: must be a number"),
         ("setting: [\n", FormatError, "not YAML"),
         ("- a\n- b\n", FormatError, "sections"),

@@ -65,9 +65,9 @@ def recursive_laplacian(image: Image, *, sigma_mm: float, normalize: bool = True
     wide = array.dtype == np.float64 or array.dtype.name in ("int64", "uint64", "int32", "uint32")
     source = native(array.astype(np.float64 if wide else np.float32, copy=False))
     total = np.zeros(array.shape, np.float32)
+    part = np.empty(array.shape, np.float32)
     count = thread_count(threads)
     for axis in (2, 1, 0):  # x first, as ITK's dimension 0
-        part = np.empty(array.shape, np.float32)
         _pass(source, part, axis, _taps(sigma, image.spacing[axis], 2, normalize), count)
         for other in (2, 1, 0):
             if other != axis:

@@ -86,6 +86,8 @@ def gabor(
     else:
         raise ArgumentError("gabor: a bare array has no spacing; give an Image, or spacing= in mm")
     planes = (0, 1, 2) if rotation_invariant else (0,)
+    if response == "modulus" and len({angle % 180 for angle in angles}) * 2 == len({angle % 360 for angle in angles}):
+        angles = sorted({angle % 180 for angle in angles})  # half a turn gives the complex conjugate
     versions = [(axis, angle) for axis in planes for angle in angles]
     spectra: dict[int, Any] = {}
 
@@ -94,7 +96,8 @@ def gabor(
         stack = work.transpose(_PLANES[axis])
         inner = [step for a, step in enumerate(steps) if a != axis]
         sides = stack.shape[1:]
-        reach = max(sides) // 2
+        # Beyond 9 standard deviations the kernel is below float64's rounding.
+        reach = min(max(sides) // 2, math.ceil(9 * sigma_mm / max(inner) / min(gamma, 1)))
         kernel = _gabor_kernel(reach, sigma_mm / max(inner), gamma, wavelength_mm / max(inner), angle)
         fft = _fft(work)
         wide = [_fast(work, n + 2 * reach) for n in sides]

@@ -4,16 +4,25 @@ from ._extract import extract
 from ._maps import maps
 from ._matrices import cooccurrences, dependences, run_lengths, zones
 from ._names import FAMILIES
+from ._perturb import add_noise, grow, icc, move, noise_level, perturbations, randomise_contour, robustness
 from ._settings import AGGREGATIONS, Settings
 
 __all__ = [
     "AGGREGATIONS",
     "FAMILIES",
     "Settings",
+    "add_noise",
     "cooccurrences",
     "dependences",
     "extract",
     "maps",
+    "grow",
+    "icc",
+    "move",
+    "noise_level",
+    "perturbations",
+    "randomise_contour",
+    "robustness",
     "run_lengths",
     "zones",
 ]

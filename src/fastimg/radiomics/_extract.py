@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from typing import Any
 
 from .._arrays import choice, thread_count
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DeviceError
 from ..image import Image
 from . import _firstorder, _shape, _spatial, _texture
+from ._images import responses
 from ._names import FAMILIES, FEATURES, PEER
 from ._region import Region, levels_of, region_of
 from ._settings import Settings
@@ -30,15 +33,17 @@ def extract(
     settings : Settings, optional
         Default: `Settings()`, IBSI definitions with a bin width of 25.
     names : "pyradiomics" or "ibsi"
-        "original_glcm_Contrast", or the tags of the IBSI reference tables ("cm_contrast").
+        "original_glcm_Contrast", or the tags of the IBSI reference tables ("cm_contrast"); on a filtered image
+        "log-sigma-1-mm-3D_glcm_Contrast" or "log-sigma-1-mm-3D_cm_contrast".
     threads : int, optional
         Default: `config.threads()`. Results do not depend on it.
 
     Returns
     -------
     dict
-        Name to value, in the order of the families. A feature that is undefined for the region is NaN
-        (docs/design/radiomics.md tells which, and the values that constant regions have).
+        Name to value, morphology first, then image by image in the order of the families. A feature that is undefined
+        for the region is NaN (docs/design/radiomics.md tells which, and the values that constant regions have), and so
+        are the features of an image too small for its filter.
 
     Raises
     ------
@@ -63,14 +68,38 @@ def extract(
     if not isinstance(settings, Settings):
         raise ArgumentError(f"settings: expected radiomics.Settings, got {type(settings).__name__}")
     region = region_of(image, mask, settings)
-    return _named(_families(region, settings, thread_count(threads)), settings, names)
+    count = thread_count(threads)
+    wanted = _wanted(settings)
+    result: dict[str, float] = {}
+    if "morphology" in wanted:
+        result = _named(_families(region.upright(), settings, {"morphology"}, count), settings, names, "original")
+    plane_axis = None if settings.dimension == "3D" else settings.slice_axis
+    for kind, options in (settings.images or {"Original": {}}).items():
+        own = settings.for_image(options)
+        if kind != "Original" and "filter" not in options and not region.on_host:
+            raise DeviceError(f"radiomics: the image type {kind} is made on the CPU; move the image with to_device('cpu')")
+        if kind != "Original":
+            own = dataclasses.replace(own, resegment=None)  # its range is of intensities, not of a response
+        for prefix, response in responses(kind, options, region.source, region.whole, plane_axis, threads):
+            if response is None:
+                keys = [feature.key for family in wanted - {"morphology"} for feature in FEATURES[family]]
+                found = dict.fromkeys(keys, math.nan)
+            else:
+                seen = region if kind == "Original" else region.on(response)
+                found = _families(seen, own, wanted - {"morphology"}, count)
+            result.update(_named(found, own, names, prefix))
+    return result
 
 
-def _families(region: Region, settings: Settings, threads: int) -> dict[str, float]:
-    """The wanted families' features by their key; what two families share is made once."""
+def _wanted(settings: Settings) -> set[str]:
     wanted = set(settings.families or FAMILIES)
     if settings.compat == "pyradiomics":
         wanted &= {family for family in FAMILIES if any(feature.key in PEER for feature in FEATURES[family])}
+    return wanted
+
+
+def _families(region: Region, settings: Settings, wanted: set[str], threads: int) -> dict[str, float]:
+    """The wanted families' features by their key; what two families share is made once."""
     found: dict[str, float] = {}
 
     def keep(family: str, row: Any) -> None:
@@ -104,7 +133,7 @@ def _families(region: Region, settings: Settings, threads: int) -> dict[str, flo
     return found
 
 
-def _named(found: dict[str, float], settings: Settings, names: str) -> dict[str, float]:
+def _named(found: dict[str, float], settings: Settings, names: str, prefix: str) -> dict[str, float]:
     result = {}
     for family in settings.families or FAMILIES:
         kept = (settings.features or {}).get(family)
@@ -114,7 +143,7 @@ def _named(found: dict[str, float], settings: Settings, names: str) -> dict[str,
             if settings.compat == "pyradiomics" and feature.key not in PEER:
                 continue
             if names == "pyradiomics":
-                result[f"original_{feature.kind}_{feature.name}"] = found[feature.key]
+                result[f"{prefix}_{feature.kind}_{feature.name}"] = found[feature.key]
             elif feature.tag is not None:
-                result[feature.tag] = found[feature.key]
+                result[feature.tag if prefix == "original" else f"{prefix}_{feature.tag}"] = found[feature.key]
     return result

@@ -133,7 +133,7 @@ def _everywhere(region: Region, box: tuple[slice, slice, slice]) -> Region:
     inside = np.ones(tuple(edge.stop - edge.start for edge in box), np.bool_)
     if region.image.dtype.kind == "f" and not np.isfinite(region.image[box]).all():
         raise ArgumentError("maps: with masked_kernel=False the surroundings of the region may hold no NaN or infinity")
-    return Region(region.image, box, inside, inside, region.spacing, region.affine)
+    return dataclasses.replace(region, box=box, mask_there=inside, inside_there=inside)
 
 
 def _flat(places: Array, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:

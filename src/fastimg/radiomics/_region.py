@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
@@ -11,15 +12,16 @@ import numpy.typing as npt
 
 from .. import _dispatch
 from .._arrays import array_of, native
-from ..errors import ArgumentError, GeometryError
+from ..errors import ArgumentError, DeviceError, GeometryError
 from ..image import Image
-from . import _native
+from . import _native, _peer
 from ._settings import Settings
 
 __all__ = ["Levels", "Region", "region_of"]
 
 Array = npt.NDArray[Any]
 _MOST_LEVELS = 65535
+_KINDS = ("uint8", "int16", "uint16", "int32", "float32", "float64")
 _WIDEST = 1 << 22  # bins of a histogram of intensities: 32 MB
 
 
@@ -42,7 +44,42 @@ class Region:
     mask_there: Any  # morphological mask in the box, beside the image
     inside_there: Any  # intensity mask in the box, beside the image
     spacing: tuple[float, float, float]
-    affine: Any  # of `image`, before slices came first
+    source: Image  # the whole image, after resampling, axes as they came
+    order: tuple[int, int, int] = (0, 1, 2)  # of the source's axes in `image`
+
+    @property
+    def affine(self) -> npt.NDArray[np.float64]:
+        """Of the source."""
+        return self.source.affine
+
+    def whole(self) -> npt.NDArray[np.bool_]:
+        """The intensity mask in the source's grid."""
+        mask = np.zeros(self.image.shape, bool)
+        mask[self.box] = self.inside
+        return np.asarray(mask.transpose(np.argsort(self.order)))
+
+    def upright(self) -> Region:
+        """The same region with its axes z, y, x, as morphology names its planes."""
+        if self.order == (0, 1, 2):
+            return self
+        back = tuple(int(axis) for axis in np.argsort(self.order))
+        xp = _dispatch.namespace(self.image)
+        mask, inside = (xp.ascontiguousarray(part.transpose(back)) for part in (self.mask_there, self.inside_there))
+        box = (self.box[back[0]], self.box[back[1]], self.box[back[2]])
+        spacing = (self.spacing[back[0]], self.spacing[back[1]], self.spacing[back[2]])
+        return Region(self.source.array, box, mask, inside, spacing, self.source)
+
+    def on(self, response: Array) -> Region:
+        """The same region in a response on the source's grid."""
+        array = native(native(response).transpose(self.order))
+        if array.dtype.name not in _KINDS:
+            array = array.astype(np.float64)
+        region = dataclasses.replace(self, image=array)
+        if array.dtype.kind == "f" and not np.isfinite(region.values).all():
+            raise ArgumentError(
+                "radiomics: a filter's response holds NaN or infinite values in the region; fill those of the image first"
+            )
+        return region
 
     @cached_property
     def mask(self) -> npt.NDArray[np.bool_]:
@@ -111,21 +148,28 @@ def region_of(image: Image, mask: Any, settings: Settings) -> Region:
     xp = _dispatch.namespace(array)
     if settings.normalize:
         image, array = _normalised(image, settings)
-    if settings.spacing is not None:
+    if settings.spacing is not None or settings.pre_crop:
         whole = xp.zeros(array.shape, np.bool_)
         whole[box] = selected
-        image, whole = _resampled(image, whole, settings)
+        change = _peer.cropped
+        if xp is not np and (settings.spacing is None or settings.compat == "pyradiomics"):
+            raise DeviceError("radiomics: PyRadiomics' resampling and pre_crop work on the CPU; move with to_device('cpu')")
+        if settings.spacing is not None:
+            change = _peer.resampled if settings.compat == "pyradiomics" else _resampled
+        image, whole = change(image.with_array(array), whole, settings)
         array = image.array
         box = bounding_box(whole)
         selected = xp.ascontiguousarray(whole[box])
+    source = image if image.array is array else image.with_array(array)
     spacing = image.spacing
+    order = (0, 1, 2)
     if settings.slice_axis and settings.dimension != "3D":
-        order = (settings.slice_axis, *(axis for axis in range(3) if axis != settings.slice_axis))
+        order = (settings.slice_axis, *(a for a in range(3) if a != settings.slice_axis))  # type: ignore[assignment]
         # Rows of voxels lie together in what follows.
         array, selected = (xp.ascontiguousarray(each.transpose(order)) for each in (array, selected))
         spacing, box = (tuple(each[axis] for axis in order) for each in (spacing, box))  # type: ignore[assignment]
     inside = xp.ascontiguousarray(_resegmented(array[box], selected, settings))
-    return Region(array, box, inside if settings.resegment_shape else selected, inside, spacing, image.affine)
+    return Region(array, box, inside if settings.resegment_shape else selected, inside, spacing, source, order)
 
 
 def _checked(
@@ -135,7 +179,7 @@ def _checked(
     if not isinstance(image, Image):
         raise ArgumentError("radiomics: image must be an Image, because features need its spacing in mm")
     array = native(array_of(image))
-    if array.dtype.name not in ("uint8", "int16", "uint16", "int32", "float32", "float64"):
+    if array.dtype.name not in _KINDS:
         array = array.astype(np.float64)
     if array.ndim != 3:
         raise ArgumentError(f"radiomics: image must have the axes z, y, x alone; it has {image.dims}")

@@ -24,6 +24,9 @@ AGGREGATIONS = (
     "3D, averaged",
     "3D, merged",
 )
+# What may differ from image to image: all that comes after the region is made.
+_OF_AN_IMAGE: tuple[str, ...] = ("bin_width", "bin_number", "distances", "alpha", "symmetric", "weighting", "shift")
+_OF_AN_IMAGE += ("ivh_bin_width", "ivh_bin_number")
 WEIGHTINGS = ("manhattan", "euclidean", "infinity", "no_weighting")
 
 
@@ -87,6 +90,15 @@ class Settings:
         Clip the normalised image at so many standard deviations.
     resample_mask : bool
         Bring a mask on another grid to the image's by nearest neighbour; otherwise that is an error.
+    images : mapping, optional
+        What features are measured on: PyRadiomics' image types (Original, LoG, Wavelet, Square, SquareRoot, Logarithm,
+        Exponential, Gradient, LBP2D, LBP3D) with their options, or a name of your own with {"filter": a function of
+        `fi.filtering`, and its options}. "settings" in the options overrides settings for that image. Morphological
+        features are of the mask, so they come once. Default: {"Original": {}}. See the examples.
+    pre_crop : bool
+        Cut image and mask to the region's box before filters (PyRadiomics' preCrop).
+    pad_distance : int, voxels
+        What `pre_crop`, and resampling in compat="pyradiomics", leave around the region.
     minimum_size : int
         Fewest voxels a region must have.
     minimum_dimensions : int
@@ -108,6 +120,13 @@ class Settings:
     >>> import fastimg as fi
     >>> fi.radiomics.Settings(bin_number=32).aggregation
     '3D, averaged'
+    >>> images = {
+    ...     "Original": {},
+    ...     "LoG": {"sigma": [1, 3], "settings": {"bin_width": 5}},
+    ...     "laws": {"filter": "laws", "kernels": "L5E5E5", "rotation_invariant": True, "energy": 7},
+    ... }
+    >>> list(fi.radiomics.Settings(bin_width=25, images=images).images)
+    ['Original', 'LoG', 'laws']
     """
 
     bin_width: float | None = None
@@ -137,6 +156,9 @@ class Settings:
     normalize_scale: float = 1.0
     normalize_outliers: float | None = None
     resample_mask: bool = False
+    images: Mapping[str, Mapping[str, Any]] | None = None
+    pre_crop: bool = False
+    pad_distance: int = 5
     minimum_size: int = 1
     minimum_dimensions: int = 0
     kernel_radius: int = 1
@@ -159,7 +181,14 @@ class Settings:
         for name in ("bin_width", "ivh_bin_width", "outlier_sigma", "normalize_scale", "normalize_outliers"):
             if getattr(self, name) is not None:
                 self._set(name, _positive(name, getattr(self, name)))
-        for name, least in (("bin_number", 1), ("ivh_bin_number", 1), ("minimum_size", 1), ("alpha", 0), ("label", 1)):
+        for name, least in (
+            ("bin_number", 1),
+            ("ivh_bin_number", 1),
+            ("minimum_size", 1),
+            ("alpha", 0),
+            ("label", 1),
+            ("pad_distance", 0),
+        ):
             if getattr(self, name) is not None:
                 self._set(name, _whole(name, getattr(self, name), least))
         self._set("minimum_dimensions", _whole("minimum_dimensions", self.minimum_dimensions, 0, 3))
@@ -190,9 +219,26 @@ class Settings:
         if not distances:
             raise ArgumentError("distances: name at least one")
         self._set("distances", tuple(sorted(set(distances))))
+        from ._images import checked
+
+        self._set("images", checked(self.images))
+        for options in (self.images or {}).values():
+            self.for_image(options)  # a wrong override is told before any work
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+    def for_image(self, options: Mapping[str, Any]) -> Self:
+        """These settings with an image type's own ones, and without what is of the original image alone."""
+        changes = dict(options.get("settings", {}))
+        for name in changes:
+            if name not in _OF_AN_IMAGE:
+                raise ArgumentError(f"images: a setting of one image cannot be {name!r}{nearest(name, _OF_AN_IMAGE)}")
+        if "bin_number" in changes and changes["bin_number"] is not None:
+            changes.setdefault("bin_width", None)
+        elif "bin_width" in changes:
+            changes.setdefault("bin_number", None)
+        return dataclasses.replace(self, **changes, images=None)
 
     @property
     def dimension(self) -> str:

@@ -8,39 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, FormatError, MissingError
+from ._images import TYPES
 from ._names import FEATURES, PEER
-from ._settings import WEIGHTINGS, nearest
+from ._settings import _OF_AN_IMAGE, WEIGHTINGS, nearest
 
 __all__ = ["load"]
 
 _CLASSES = {"shape": "morphology", "firstorder": "statistics", "glcm": "glcm", "glrlm": "glrlm", "glszm": "glszm"}
 _CLASSES |= {"gldm": "ngldm", "ngtdm": "ngtdm"}
-_IMAGE_TYPES = ("Original",)
 _INTERPOLATORS = {"sitkNearestNeighbor": "nearest", "sitkLinear": "linear", "sitkBSpline": "cubic", 1: "nearest"}
 _INTERPOLATORS |= {2: "linear", 3: "cubic"}
 
-# Settings that choose how PyRadiomics works, not what it returns, or that only filters and maps use.
-_WITHOUT_EFFECT = frozenset(
-    {
-        "additionalInfo",
-        "geometryTolerance",
-        "label_channel",
-        "preCrop",
-        "padDistance",
-        "sigma",
-        "start_level",
-        "level",
-        "wavelet",
-        "gradientUseSpacing",
-        "lbp2DRadius",
-        "lbp2DSamples",
-        "lbp2DMethod",
-        "lbp3DLevels",
-        "lbp3DIcosphereRadius",
-        "lbp3DIcosphereSubdivision",
-        "voxelBatch",
-    }
-)
+# Settings that choose how PyRadiomics works, not what it returns, or that only voxel maps use.
+_WITHOUT_EFFECT = frozenset({"additionalInfo", "geometryTolerance", "label_channel", "voxelBatch"})
+_OF_MAPS = frozenset({"kernelRadius", "maskedKernel", "initValue", "voxelBatch"})
+_OF_FILTERS = frozenset(option for options in TYPES.values() for option in options)
 _PLAIN = {
     "label": "label",
     "binWidth": "bin_width",
@@ -57,6 +39,8 @@ _PLAIN = {
     "resegmentShape": "resegment_shape",
     "correctMask": "resample_mask",
     "minimumROISize": "minimum_size",
+    "preCrop": "pre_crop",
+    "padDistance": "pad_distance",
     "minimumROIDimensions": "minimum_dimensions",
     "kernelRadius": "kernel_radius",
     "maskedKernel": "masked_kernel",
@@ -80,16 +64,13 @@ def load(source: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(sections, Mapping):
         raise FormatError("the parameter file must hold the sections setting, featureClass, imageType")
     _known("section", sections, ("setting", "voxelSetting", "featureClass", "imageType"))
-    arguments = _arguments({**_mapping(sections, "voxelSetting"), **_mapping(sections, "setting")})
+    _known("voxel setting", _mapping(sections, "voxelSetting"), _OF_MAPS)
+    setting = _mapping(sections, "setting")
+    arguments = _arguments({**_mapping(sections, "voxelSetting"), **setting})
     classes = sections.get("featureClass")
     if classes is not None:
         arguments.update(_classes(_mapping(sections, "featureClass")))
-    types = _mapping(sections, "imageType")
-    for name, own in types.items():
-        if name not in _IMAGE_TYPES:
-            raise ArgumentError(f"imageType: {name!r} is not computed here; known are {', '.join(_IMAGE_TYPES)}")
-        if own:
-            arguments.update(_arguments(own))
+    arguments["images"] = _images(_mapping(sections, "imageType"), setting)
     arguments.setdefault("minimum_dimensions", 2)
     return {"compat": "pyradiomics", "label": arguments.pop("label", 1), **arguments}
 
@@ -109,6 +90,22 @@ def _mapping(sections: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return section
 
 
+def _images(types: Mapping[str, Any], setting: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Image types with their options; those of `setting` are defaults, what is left of an image's own overrides."""
+    _known("image type", types, TYPES)
+    found = {}
+    for name, given in types.items() if types else (("Original", {}),):
+        own = {**setting, **(given or {})}
+        options = {option: own[option] for option in TYPES[name] if own.get(option) is not None}
+        rest = {key: value for key, value in (given or {}).items() if key not in _OF_FILTERS}
+        # Settings that PyRadiomics reads before it comes to image types are without effect here.
+        overrides = {key: value for key, value in _arguments(rest).items() if key in _OF_AN_IMAGE}
+        if overrides:
+            options["settings"] = overrides
+        found[name] = options
+    return None if found == {"Original": {}} else found
+
+
 def _classes(classes: Mapping[str, Any]) -> dict[str, Any]:
     _known("feature class", classes, _CLASSES)
     chosen = {}
@@ -124,11 +121,11 @@ def _classes(classes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _arguments(given: Mapping[str, Any]) -> dict[str, Any]:
-    _known("setting", given, (*_PLAIN, *_OTHERS, *_WITHOUT_EFFECT))
+    _known("setting", given, (*_PLAIN, *_OTHERS, *_OF_FILTERS, *_WITHOUT_EFFECT))
     arguments = {_PLAIN[name]: value for name, value in given.items() if name in _PLAIN and value is not None}
     if "bin_number" in arguments:
         arguments.pop("bin_width", None)  # PyRadiomics prefers binCount
-    for name in ("symmetric", "normalize", "resegment_shape", "resample_mask", "masked_kernel"):
+    for name in ("symmetric", "normalize", "resegment_shape", "resample_mask", "pre_crop", "masked_kernel"):
         if not isinstance(arguments.get(name, False), bool):
             raise ArgumentError(f"parameter file: {name} must be true or false, got {arguments[name]!r}")
     if arguments.get("weighting") is not None and arguments["weighting"] not in WEIGHTINGS:
