@@ -60,7 +60,12 @@ def compare(values, mask, parameters, tmp_path):
     if not parameters.get("setting", {}).get("force2D"):
         extractor.enabledFeatures.pop("shape2D", None)
     expected = extractor.execute(image, label)
-    agree(fi.radiomics.extract(mine, mask, fi.radiomics.Settings.from_yaml(file)), expected)
+    found = fi.radiomics.extract(mine, mask, fi.radiomics.Settings.from_yaml(file))
+    if parameters.get("setting", {}).get("force2Ddimension") == 1:
+        # It looks at the wrong side of the box, the region's own, and leaves shape2D out; here it is computed.
+        assert not any("shape2D" in name for name in expected)
+        found = {name: value for name, value in found.items() if "shape2D" not in name}
+    agree(found, expected)
 
 
 CLASSES = dict.fromkeys(("shape", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm"))
@@ -176,3 +181,36 @@ def test_several_labels_and_one_chosen(tmp_path):
     compare(
         values, mask, {"setting": {"label": 2, "binWidth": 9}, "imageType": {"Original": {}, "Square": {}}}, tmp_path
     )
+
+
+def test_diagnostics_columns(tmp_path):
+    values, mask = blob()
+    image, label, mine = both(values, mask)
+    options = {"resampledPixelSpacing": [1, 1, 1], "resegmentRange": [-50, 90], "binWidth": 10}
+    expected = featureextractor.RadiomicsFeatureExtractor(**options).execute(image, label)
+    settings = fi.radiomics.Settings(
+        compat="pyradiomics", spacing=(1, 1, 1), order="cubic", resegment=(-50, 90), bin_width=10
+    )
+    found = fi.radiomics.diagnostics(mine, mask, settings)
+    compared = 0
+    for name, value in expected.items():
+        if name.startswith(("diagnostics_Image", "diagnostics_Mask")):
+            compared += 1
+            if isinstance(value, str):
+                assert found[name] == value, name
+            else:
+                assert np.ravel(found[name]) == pytest.approx(np.ravel(value), rel=1e-6, abs=1e-6), name
+    assert compared > 30
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("chosen", ["all", "some"])
+def test_outlines_of_one_slice(axis, chosen, tmp_path):
+    values, mask = blob(seed=4)
+    one = np.zeros_like(mask)
+    place = tuple(9 if a == axis else slice(None) for a in range(3))
+    one[place] = ndimage.gaussian_filter(np.random.default_rng(axis).normal(size=one[place].shape), 1) > 0.02
+    parameters = {"setting": {"force2D": True, "force2Ddimension": axis, "binWidth": 20}, "imageType": {"Original": {}}}
+    if chosen == "some":
+        parameters["featureClass"] = {"shape2D": ["Perimeter", "MaximumDiameter"], "firstorder": ["Mean"]}
+    compare(values, one, parameters, tmp_path)

@@ -255,3 +255,50 @@ def test_a_parameter_file_that_is_wrong(tmp_path, text, kind, words):
     file.write_text(text)
     with pytest.raises(kind, match=words):
         Settings.from_yaml(file)
+
+
+def test_outlines_need_one_slice(image):
+    flat = {"aggregation": "2D, averaged", "families": ["firstorder"], "bin_number": 8}
+    one = extract(image, box(image, 2, slice(1, 5), slice(1, 5)), Settings(outline=True, **flat))
+    assert one["original_shape2D_PixelSurface"] == 16
+    assert set(extract(image, box(image, 2), Settings(outline=["Perimeter"], **flat))) >= {"original_shape2D_Perimeter"}
+    assert not any("2D_" in name for name in extract(image, box(image, slice(1, 3)), Settings(outline=None, **flat)))
+    with pytest.raises(ArgumentError, match="one slice along axis 0; it has 2"):
+        extract(image, box(image, slice(1, 3)), Settings(outline=True, **flat))
+    with pytest.raises(ArgumentError, match="needs slices"):
+        Settings(outline=True)
+    with pytest.raises(ArgumentError, match="did you mean 'Perimeter'"):
+        Settings(outline=["Perimetre"], **flat)
+
+
+def test_image_types_that_are_wrong():
+    for images, words in (
+        ({"Wavelets": {}}, "did you mean 'Wavelet'"),
+        ({"LoG": {"sigmas": [1]}}, "did you mean 'sigma'"),
+        ({"LoG": {"sigma": [0]}}, "numbers above 0"),
+        ({"Wavelet": {"wavelet": "db99"}}, "WAVELETS"),
+        ({"Wavelet": {"level": 0}}, "whole number from 1"),
+        ({"LBP2D": {"lbp2DMethod": "nri"}}, "one of default"),
+        ({"Gradient": {"gradientUseSpacing": 1}}, "true or false"),
+        ({"a": {"filter": "lawz"}}, "did you mean 'laws'"),
+        ({"a": {"filter": "laws", "kernel": "L5E5"}}, "did you mean 'kernels'"),
+        ({"Original": {"filter": "laws"}}, "must be another"),
+        ({"LoG": {"settings": {"bin_widht": 3}}}, "did you mean 'bin_width'"),
+        ({"LoG": {"settings": {"bin_width": -3}}}, "bin_width"),
+        ({}, "mapping of image type"),
+        ("LoG", "mapping of image type"),
+    ):
+        with pytest.raises(ArgumentError, match=words):
+            Settings(images=images)
+
+
+def test_a_filter_spreads_nan_and_an_image_may_be_too_small(image):
+    values = image.array.copy()
+    values[0, 0, 0] = np.nan
+    log = Settings(images={"LoG": {"sigma": [1]}}, families=["firstorder"])
+    with pytest.raises(ArgumentError, match="response holds NaN"):
+        extract(image.with_array(values), box(image, slice(1, 3)), log)
+    thin = fi.Image(image.array[:3], spacing=(3, 1, 1))
+    found = extract(thin, box(thin, slice(0, 3)), log)
+    assert found
+    assert all(name.startswith("log-sigma-1-mm-3D_") and math.isnan(value) for name, value in found.items())

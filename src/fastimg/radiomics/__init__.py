@@ -1,5 +1,6 @@
 """Radiomic features: definitions of the IBSI reference manual, names of PyRadiomics."""
 
+from ._diagnostics import diagnostics
 from ._extract import extract
 from ._maps import maps
 from ._matrices import cooccurrences, dependences, run_lengths, zones
@@ -14,6 +15,7 @@ __all__ = [
     "add_noise",
     "cooccurrences",
     "dependences",
+    "diagnostics",
     "extract",
     "maps",
     "grow",

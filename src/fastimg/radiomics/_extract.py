@@ -14,6 +14,7 @@ from ._images import responses
 from ._names import FAMILIES, FEATURES, PEER
 from ._region import Region, levels_of, region_of
 from ._settings import Settings
+from ._shape2d import outline
 
 __all__ = ["extract"]
 
@@ -73,6 +74,8 @@ def extract(
     result: dict[str, float] = {}
     if "morphology" in wanted:
         result = _named(_families(region.upright(), settings, {"morphology"}, count), settings, names, "original")
+    if settings.outline or (settings.outline is None and settings.dimension != "3D" and region.mask.shape[0] == 1):
+        result.update(_outline(region, settings))
     plane_axis = None if settings.dimension == "3D" else settings.slice_axis
     for kind, options in (settings.images or {"Original": {}}).items():
         own = settings.for_image(options)
@@ -91,8 +94,19 @@ def extract(
     return result
 
 
+def _outline(region: Region, settings: Settings) -> dict[str, float]:
+    if region.mask.shape[0] != 1:
+        raise ArgumentError(
+            f"outline: shape2D needs a region in one slice along axis {settings.slice_axis}; it has "
+            f"{region.mask.shape[0]}"
+        )
+    found = outline(region.mask[0], (region.spacing[1], region.spacing[2]))
+    kept = settings.outline if isinstance(settings.outline, tuple) else tuple(found)
+    return {f"original_shape2D_{name}": value for name, value in found.items() if name in kept}
+
+
 def _wanted(settings: Settings) -> set[str]:
-    wanted = set(settings.families or FAMILIES)
+    wanted = set(FAMILIES if settings.families is None else settings.families)
     if settings.compat == "pyradiomics":
         wanted &= {family for family in FAMILIES if any(feature.key in PEER for feature in FEATURES[family])}
     return wanted
@@ -135,7 +149,7 @@ def _families(region: Region, settings: Settings, wanted: set[str], threads: int
 
 def _named(found: dict[str, float], settings: Settings, names: str, prefix: str) -> dict[str, float]:
     result = {}
-    for family in settings.families or FAMILIES:
+    for family in FAMILIES if settings.families is None else settings.families:
         kept = (settings.features or {}).get(family)
         for feature in FEATURES[family]:
             if feature.key not in found or (kept is not None and feature.name not in kept):

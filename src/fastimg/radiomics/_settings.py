@@ -13,6 +13,7 @@ from typing import Any, Self
 from .._arrays import choice, finite
 from ..errors import ArgumentError
 from ._names import ALIASES, FAMILIES, FEATURES
+from ._shape2d import NAMES as OUTLINE
 
 __all__ = ["AGGREGATIONS", "Settings"]
 
@@ -95,6 +96,9 @@ class Settings:
         Exponential, Gradient, LBP2D, LBP3D) with their options, or a name of your own with {"filter": a function of
         `fi.filtering`, and its options}. "settings" in the options overrides settings for that image. Morphological
         features are of the mask, so they come once. Default: {"Original": {}}. See the examples.
+    outline : bool, None or sequence of str
+        PyRadiomics' shape2D (all or some of its features): the outline in the one slice that the region has along
+        `slice_axis`; an error where it has more, with None left out there. Needs a 2D or 2.5D aggregation.
     pre_crop : bool
         Cut image and mask to the region's box before filters (PyRadiomics' preCrop).
     pad_distance : int, voxels
@@ -157,6 +161,7 @@ class Settings:
     normalize_outliers: float | None = None
     resample_mask: bool = False
     images: Mapping[str, Mapping[str, Any]] | None = None
+    outline: bool | tuple[str, ...] | None = False
     pre_crop: bool = False
     pad_distance: int = 5
     minimum_size: int = 1
@@ -219,6 +224,13 @@ class Settings:
         if not distances:
             raise ArgumentError("distances: name at least one")
         self._set("distances", tuple(sorted(set(distances))))
+        if self.outline is not None and not isinstance(self.outline, bool):
+            for name in _many("outline", self.outline):
+                if name not in OUTLINE:
+                    raise ArgumentError(f"outline: shape2D has no feature {name!r}{nearest(str(name), OUTLINE)}")
+            self._set("outline", tuple(self.outline))
+        if self.outline and self.dimension == "3D":
+            raise ArgumentError("outline: shape2D needs slices; take a 2D or 2.5D aggregation (force2D)")
         from ._images import checked
 
         self._set("images", checked(self.images))

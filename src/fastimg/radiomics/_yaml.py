@@ -11,6 +11,7 @@ from ..errors import ArgumentError, FormatError, MissingError
 from ._images import TYPES
 from ._names import FEATURES, PEER
 from ._settings import _OF_AN_IMAGE, WEIGHTINGS, nearest
+from ._shape2d import NAMES as OUTLINE
 
 __all__ = ["load"]
 
@@ -67,9 +68,11 @@ def load(source: str | os.PathLike[str]) -> dict[str, Any]:
     _known("voxel setting", _mapping(sections, "voxelSetting"), _OF_MAPS)
     setting = _mapping(sections, "setting")
     arguments = _arguments({**_mapping(sections, "voxelSetting"), **setting})
-    classes = sections.get("featureClass")
-    if classes is not None:
-        arguments.update(_classes(_mapping(sections, "featureClass")))
+    classes = _mapping(sections, "featureClass")
+    if classes:
+        arguments.update(_classes(classes, "aggregation" in arguments))
+    elif "aggregation" in arguments:
+        arguments["outline"] = None  # all classes: shape2D too, where it can be had
     arguments["images"] = _images(_mapping(sections, "imageType"), setting)
     arguments.setdefault("minimum_dimensions", 2)
     return {"compat": "pyradiomics", "label": arguments.pop("label", 1), **arguments}
@@ -106,18 +109,24 @@ def _images(types: Mapping[str, Any], setting: Mapping[str, Any]) -> dict[str, A
     return None if found == {"Original": {}} else found
 
 
-def _classes(classes: Mapping[str, Any]) -> dict[str, Any]:
-    _known("feature class", classes, _CLASSES)
+def _classes(classes: Mapping[str, Any], flat: bool) -> dict[str, Any]:
+    _known("feature class", classes, (*_CLASSES, "shape2D"))
     chosen = {}
     for name, features in classes.items():
         if features is None or features == []:
             continue
         if not isinstance(features, list):
             raise ArgumentError(f"parameter file: the features of {name} must be a list, got {type(features).__name__}")
+        if name == "shape2D":
+            _known("feature of shape2D", dict.fromkeys(features), OUTLINE)
+            continue
         known = [feature.name for feature in FEATURES[_CLASSES[name]] if feature.key in PEER]
         _known(f"feature of {name}", dict.fromkeys(features), known)
         chosen[name] = features
-    return {"families": [_CLASSES[name] for name in classes], "features": chosen or None}
+    families = [_CLASSES[name] for name in classes if name != "shape2D"]
+    # PyRadiomics leaves shape2D out, with a line in its log, where slices are not forced.
+    outline = flat and "shape2D" in classes and (tuple(classes["shape2D"] or ()) or True)
+    return {"families": families, "features": chosen or None, "outline": outline}
 
 
 def _arguments(given: Mapping[str, Any]) -> dict[str, Any]:
