@@ -80,7 +80,9 @@ def extract(
     for kind, options in (settings.images or {"Original": {}}).items():
         own = settings.for_image(options)
         if kind != "Original" and "filter" not in options and not region.on_host:
-            raise DeviceError(f"radiomics: the image type {kind} is made on the CPU; move the image with to_device('cpu')")
+            raise DeviceError(
+                f"radiomics: the image type {kind} is made on the CPU; move the image with to_device('cpu')"
+            )
         if kind != "Original":
             own = dataclasses.replace(own, resegment=None)  # its range is of intensities, not of a response
         for prefix, response in responses(kind, options, region.source, region.whole, plane_axis, threads):

@@ -153,7 +153,9 @@ def region_of(image: Image, mask: Any, settings: Settings) -> Region:
         whole[box] = selected
         change = _peer.cropped
         if xp is not np and (settings.spacing is None or settings.compat == "pyradiomics"):
-            raise DeviceError("radiomics: PyRadiomics' resampling and pre_crop work on the CPU; move with to_device('cpu')")
+            raise DeviceError(
+                "radiomics: PyRadiomics' resampling and pre_crop work on the CPU; move with to_device('cpu')"
+            )
         if settings.spacing is not None:
             change = _peer.resampled if settings.compat == "pyradiomics" else _resampled
         image, whole = change(image.with_array(array), whole, settings)
