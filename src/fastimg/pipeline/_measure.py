@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import config
-from ..errors import ArgumentError, FastimgError, FormatError
+from ..errors import ArgumentError, FastimgError, FormatError, MissingError
 from ..findings import CODES, Finding
 
 __all__ = ["Measured", "measure_features"]
@@ -230,9 +230,11 @@ def _volume(place: Any) -> Any:
         return _series(path)
     if path.name.lower().endswith((".nii", ".nii.gz")):
         return Image.from_nifti(path)
-    from ..interop._optional import package
-
-    return Image.from_sitk(package("SimpleITK").ReadImage(str(path)))
+    try:
+        import SimpleITK
+    except ImportError as error:
+        raise MissingError("reading NRRD and MetaImage needs SimpleITK: pip install 'fastimg[interop]'") from error
+    return Image.from_sitk(SimpleITK.ReadImage(str(path)))
 
 
 def _is_dicom(place: Any) -> bool:
