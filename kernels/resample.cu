@@ -38,6 +38,53 @@ __device__ C along(const Axis& axis, const int* first, const C* weight, i64 o, A
   return sum;
 }
 
+// Two taps along every axis: what depends on the column alone is read once, and a plane costs four loads beside each
+// other.
+template <class T, class U, class C, bool truncate>
+__device__ void linear_column(const T* source, U* place, i64 from, i64 until, const Axis& z, const Axis& y,
+                              const Axis& x, i64 j, i64 i, const int* first_z, const int* first_y, const int* first_x,
+                              const C* weight_z, const C* weight_y, const C* weight_x, U outside,
+                              const fastimg::Intake<C>& intake, const fastimg::Finish<C>& finish) {
+  const C wy = weight_y[j], wx = weight_x[i];
+  const bool sy = wy != C(0), sx = wx != C(0);
+  const i64 step = y.in * x.in, across = y.out * x.out, below = sy ? x.in : 0;
+  const int beside = sx ? 1 : 0;
+  const T* const corner = source + (i64)first_y[j] * x.in + first_x[i];
+  const auto plane = [&](int zi) {
+    const T* const upper = corner + zi * step;
+    const T* const lower = upper + below;
+    C a = (C)upper[0], b = (C)upper[beside], c = (C)lower[0], d = (C)lower[beside];
+    if (intake.on) {
+      a = fastimg::taken(a, intake), b = fastimg::taken(b, intake);
+      c = fastimg::taken(c, intake), d = fastimg::taken(d, intake);
+    }
+    const C left = sy ? fastimg::lerp(a, c, wy) : a, right = sy ? fastimg::lerp(b, d, wy) : b;
+    return sx ? fastimg::lerp(left, right, wx) : left;
+  };
+  int bottom = -2;
+  bool both = false;
+  C low = C(0), high = C(0);
+  for (i64 k = from; k < until; ++k, place += across) {
+    if (!within(z, k)) {
+      *place = outside;
+      continue;
+    }
+    const int f = first_z[k];
+    const C w = weight_z[k];
+    if (f != bottom) {
+      low = f == bottom + 1 && both ? high : plane(f);
+      bottom = f, both = false;
+    }
+    C v = low;
+    if (w != C(0)) {
+      if (!both) high = plane(f + 1), both = true;
+      v = fastimg::lerp(low, high, w);
+    }
+    if (finish.on) v = fastimg::finished(v, finish);
+    *place = fastimg::Store<truncate, U>::from(v);
+  }
+}
+
 template <class T, class U, class C, bool truncate>
 __device__ void separable_each(const T* in, U* out, i64 volumes, i64 depth, const i64* geometry, const int* first_z,
                                const int* first_y, const int* first_x, const C* weight_z, const C* weight_y,
@@ -45,7 +92,7 @@ __device__ void separable_each(const T* in, U* out, i64 volumes, i64 depth, cons
   const Axis z = axis_of(geometry, 0), y = axis_of(geometry, 1), x = axis_of(geometry, 2);
   const i64 across = (x.out + kTileX - 1) / kTileX, down = (y.out + kTileY - 1) / kTileY;
   const i64 slabs = (z.out + depth - 1) / depth, pieces = volumes * slabs * down * across;
-  const bool march = z.taps <= kHeld;
+  const bool march = z.taps <= kHeld, linear = z.linear && y.linear && x.linear;
   for (i64 piece = blockIdx.x; piece < pieces; piece += gridDim.x) {
     const i64 i = piece % across * kTileX + threadIdx.x % kTileX;
     const i64 j = piece / across % down * kTileY + threadIdx.x / kTileX;
@@ -53,6 +100,13 @@ __device__ void separable_each(const T* in, U* out, i64 volumes, i64 depth, cons
     if (i >= x.out || j >= y.out) continue;
     const T* const source = in + volume * z.in * y.in * x.in;
     const bool inside = within(y, j) && within(x, i);
+    const i64 until = (slab + 1) * depth < z.out ? (slab + 1) * depth : z.out;
+    if (linear && inside) {
+      linear_column<T, U, C, truncate>(source, out + ((volume * z.out + slab * depth) * y.out + j) * x.out + i,
+                                       slab * depth, until, z, y, x, j, i, first_z, first_y, first_x, weight_z,
+                                       weight_y, weight_x, outside, intake, finish);
+      continue;
+    }
     const auto plane = [&](i64 zi) {
       const T* const from = source + zi * y.in * x.in;
       const auto at_x = [&](i64 xi) {
@@ -65,7 +119,6 @@ __device__ void separable_each(const T* in, U* out, i64 volumes, i64 depth, cons
     };
     C held[kHeld];  // planes from `bottom` on, `count` of them
     i64 bottom = 0, count = 0;
-    const i64 until = (slab + 1) * depth < z.out ? (slab + 1) * depth : z.out;
     for (i64 k = slab * depth; k < until; ++k) {
       U* const place = out + ((volume * z.out + k) * y.out + j) * x.out + i;
       if (!inside || !within(z, k)) {

@@ -30,9 +30,9 @@ def apart(a, b):
 
 def test_energies_are_those_of_the_definition(put):
     image = scan(0, 0.4)
+    expected = [band.std() for band in twin.bands(image.array, [1.0, 2.0])[:2]]
     image.array = put(image.array)
     match = KernelMatch(sigmas_mm=(0.7, 1.4))
-    expected = [band.std() for band in twin.bands(np.asarray(image.array), [1.0, 2.0])[:2]]
     np.testing.assert_allclose(match.energies(image), expected, rtol=1e-5)
 
 

@@ -15,6 +15,9 @@ from fastimg import _gpu, testing
 from . import cases, replay
 
 FILES = sorted(cases.CASES)
+# These take half a minute or more to build under a sanitizer: in soak, whose short form runs with every change too.
+LONG = ("clahe", "histogram", "n4", "oblique", "prefilter", "resample", "texture")
+LADDER = [pytest.param(file, marks=pytest.mark.soak) if file in LONG else file for file in FILES]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,7 @@ def test_every_kernel_file_has_a_case():
     assert sorted(path.stem for path in folder.glob("*.cu")) == FILES
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", LADDER)
 def test_no_byte_outside_and_no_undefined_step(file, put, tmp_path):
     launches = replay.record(cases.CASES[file], put)
     launches = [launch for launch in launches if launch[0] == file]
@@ -63,7 +66,7 @@ def test_no_byte_outside_and_no_undefined_step(file, put, tmp_path):
     assert done.returncode == 0, done.stderr[:4000]
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", LADDER)
 def test_no_race(file, put, tmp_path, thread_sanitizer):
     launches = [launch for launch in replay.record(cases.CASES[file], put, most=1) if launch[0] == file]
     launches = [(f, e, tuple(min(g, 3) for g in grid), b, a, s) for f, e, grid, b, a, s in launches]

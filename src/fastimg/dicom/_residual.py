@@ -82,7 +82,9 @@ TAGS = frozenset(tag for keyword in IDENTIFYING if (tag := tag_for_keyword(keywo
 TELLING = ("SQ", "PN", "UI", "UN")  # kinds of which every element is looked at
 # Words of names and titles that identify nobody.
 COMMON = frozenset(
-    ["anonymous", "anonymized", "anonymised", "unknown", "none", "patient", "test", "phantom", "prof", "anon"]
+    # what upstream tools write in place of a name
+    ["anonymous", "anonymized", "anonymised", "deidentified", "pseudonymized", "pseudonymised", "anon", "removed"]
+    + ["redacted", "deleted", "unknown", "none", "patient", "test", "phantom", "prof"]
 )
 STANDARD = "1.2.840.10008."  # UIDs that DICOM itself defines
 # A digest of 64 bits or more in hexadecimal digits, or a UUID; a letter must be among them: numbers alone are no hash.

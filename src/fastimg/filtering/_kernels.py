@@ -71,7 +71,7 @@ def mean(
     Examples
     --------
     >>> import numpy as np, fastimg as fi
-    >>> float(fi.filtering.mean(np.arange(27.0).reshape(3, 3, 3), size=3)[1, 1, 1])
+    >>> round(float(fi.filtering.mean(np.arange(27.0).reshape(3, 3, 3), size=3)[1, 1, 1]), 12)
     13.0
     """
     if isinstance(size, bool) or int(size) != size or size < 1 or size % 2 == 0:

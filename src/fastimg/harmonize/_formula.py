@@ -29,10 +29,11 @@ class Formula:
 
     Examples
     --------
-    >>> import pytest; _ = pytest.importorskip("formulaic")
+    With the extra "formula":
+
     >>> from fastimg.harmonize import Formula
-    >>> formula = Formula("age * sex + C(stage)")
-    >>> formula.names, formula.interactions, formula.categorical
+    >>> formula = Formula("age * sex + C(stage)")  # doctest: +SKIP
+    >>> formula.names, formula.interactions, formula.categorical  # doctest: +SKIP
     (('age', 'sex', 'stage'), (('age', 'sex'),), ('stage',))
     """
 
