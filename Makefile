@@ -14,9 +14,10 @@ demo: $(VENV)/core
 test: $(VENV)/test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-# PyRadiomics 3.0.1, for the agreement tests that skip without it. Its build asks for packages that it does not declare.
+# Peers for agreement tests that skip without them. PyRadiomics' build asks for packages that it does not declare.
 peers: $(VENV)/test
-	$(BIN)/python -m pip install -q setuptools wheel versioneer numpy Cython PyWavelets pykwalify docopt six scikit-image trimesh
+	$(BIN)/python -m pip install -q setuptools wheel versioneer numpy Cython PyWavelets pykwalify docopt six scikit-image trimesh \
+	    statsmodels onnx onnxruntime
 	$(BIN)/python -m pip install -q --no-build-isolation pyradiomics==3.0.1
 
 soak: $(VENV)/test

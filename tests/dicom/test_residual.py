@@ -13,7 +13,7 @@ from pydicom.sequence import Sequence
 
 import fastimg as fi
 from fastimg.dicom._matcher import Matcher, normal
-from fastimg.dicom._residual import fold, identifiers_of, matcher, residual, scrub
+from fastimg.dicom._residual import COMMON, fold, identifiers_of, matcher, residual, scrub
 
 WHO = {"Müllegger", "Jürgen", "VIE-1677161", "19440708", "1.2.826.0.1.99.7", "山寺", "Παπαδόπουλος", "Lee"}
 
@@ -113,7 +113,7 @@ def test_folding_is_stable(text):
 
 @given(st.text(st.characters(categories=["L"]), min_size=6, max_size=20), st.text(max_size=10), st.text(max_size=10))
 def test_a_name_is_found_in_any_surrounding(name, before, after):
-    if len(fold(name)) >= 6 and fold(name).isalpha():
+    if len(fold(name)) >= 6 and fold(name).isalpha() and fold(name) not in COMMON:
         text = f"{before} {name.upper()} {after}"
         assert residual(text, {name})
         assert residual(scrub(text, {name}), {name}) == []
