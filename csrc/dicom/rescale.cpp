@@ -40,7 +40,8 @@ void write_past_caches(RescaleRow row, const char* in, unsigned width, float* ou
 
 }  // namespace
 
-void rescale(const void* in, Type from, void* out, Type to, std::int64_t count, const Rescale& how, bool past_caches) {
+void rescale(const void* in, Type from, void* out, Type to, std::int64_t count, const Rescale& how,
+             [[maybe_unused]] bool past_caches) {
   if (from == to && how.left == 0 && how.right == 0 && how.slope == 1 && how.intercept == 0) {
     std::memcpy(out, in, static_cast<std::size_t>(count) * size_of(to));
     return;
