@@ -258,7 +258,7 @@ def many(tmp_path_factory):
     c = fi.Cohort.create(tmp_path_factory.mktemp("many") / "c")
     real, os.fsync = os.fsync, lambda fd: None
     try:
-        put, c._index.put = c._index.put, lambda *a: None
+        put, c._place.index.put = c._place.index.put, lambda *a: None
         for k in range(MANY):
             image = fi.Image(np.full((2, 4, 4), k, np.int16))
             c.add(
@@ -268,10 +268,10 @@ def many(tmp_path_factory):
                 {"site": "ABC"[k % 3], "age_years": k % 90, "sex": "FM"[k % 2]},
                 source=str(k),
             )
-        c._index.put = put
+        c._place.index.put = put
     finally:
         os.fsync = real
-    c._index.rebuild()
+    c._place.index.rebuild()
     return c
 
 

@@ -85,16 +85,16 @@ def test_a_kill_between_rename_and_row_is_mended(tmp_path, monkeypatch):
 
 
 def test_replacing_without_an_exchange_survives_too(tmp_path, monkeypatch):
-    from fastimg.cohort import _cohort
+    from fastimg.cohort import _folder
 
-    monkeypatch.setattr(_cohort, "exchange", lambda *_: False)
+    monkeypatch.setattr(_folder, "exchange", lambda *_: False)
     cohort = fi.Cohort.create(tmp_path / "c")
     cohort.add("a", image_of("a"), source="a")
     cohort.add("a", image_of("b"), source="b", replace=True)
     np.testing.assert_array_equal(cohort["a"].image().array, image_of("b").array)
     script = (
-        "import os, fastimg as fi; from fastimg.cohort import _cohort\n"
-        "_cohort.exchange = lambda *_: False\n"
+        "import os, fastimg as fi; from fastimg.cohort import _folder\n"
+        "_folder.exchange = lambda *_: False\n"
         "rename = os.rename\n"
         "def once(a, b):\n"
         "    rename(a, b); os.kill(os.getpid(), 9)\n"

@@ -30,7 +30,7 @@ def digests(path):
         case.case_id: (
             case.state,
             case.digest,
-            {name: entry["digest"] for name, entry in case._manifest["masks"].items()},
+            {name: entry["digest"] for name, entry in case.manifest["masks"].items()},
             case.features,
             sorted(f.code for f in case.findings),
         )

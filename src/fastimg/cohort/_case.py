@@ -54,6 +54,21 @@ class Case:
         return Case, (self._folder, self._manifest)
 
     @property
+    def manifest(self) -> dict[str, Any]:
+        """The body of its manifest, as it is on the disk; not to be changed."""
+        return self._manifest
+
+    def same_as(self, body: dict[str, Any]) -> Case:
+        """Itself, if a case of this manifest would hold the same; else an ArgumentError that it is in the way."""
+        if self.source is None or (self.source, self.digest, self.state) != tuple(
+            body[key] for key in ("source", "digest", "state")
+        ):
+            raise ArgumentError(
+                f"case {self.case_id} exists already with other content; give replace=True to take its place"
+            )
+        return self
+
+    @property
     def case_id(self) -> str:
         """Its name in the cohort."""
         return str(self._manifest["case_id"])

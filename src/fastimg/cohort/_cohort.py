@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -15,19 +13,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from .. import __version__, _dispatch, findings
-from ..errors import ArgumentError, DeviceError, FastimgError, FormatError, GeometryError, IntegrityError
+from ..errors import ArgumentError, DeviceError, GeometryError
 from ..findings import Finding
 from ..image import Image
 from . import _features, _map, _patches, _remove, _shard, _verify
-from ._case import MANIFEST, Case, read_manifest
-from ._files import Lock, Slot, exchange, orphan, read_bytes, storing, sync_folder, write_atomic, write_new
+from ._case import Case
+from ._files import Lock, write_new
+from ._folder import COHORT_FILE, Folder
 from ._group import GroupWriter
-from ._index import Index, select
-from ._manifest import CASE, COHORT, check_case_id, pack, plain, unpack
+from ._index import select
+from ._manifest import check_case_id, plain
 
 __all__ = ["Cohort"]
-
-_FILE = "cohort.json"
 
 
 class Cohort:
@@ -52,21 +49,7 @@ class Cohort:
     def __init__(self, path: str | os.PathLike[str], *, writable: bool) -> None:
         self.path = Path(path)
         self.writable = writable
-        self._cases, self._tmp, self._indexes = self.path / "cases", self.path / ".tmp", self.path / "index"
-        try:
-            data = read_bytes(self.path / _FILE)
-        except FileNotFoundError:
-            raise FormatError(f"Cohort.open: {self.path} is not a cohort (it has no {_FILE})") from None
-        self._settings = unpack(COHORT, data, _FILE)
-        self._index = Index(self._indexes, self._tmp, self._manifests, writable=writable)
-        self._tombstones = self.path / "tombstones"
-        if writable:  # a copy may lack empty folders
-            with storing("Cohort.open"):
-                for folder in (self._cases, self._tmp, self._indexes):
-                    folder.mkdir(exist_ok=True)
-        if writable and self._tombstones.exists():
-            with storing("Cohort.open: a removal that was cut short"):
-                _remove.finish(self)
+        self._place = Folder(self.path, writable=writable)
 
     # making and opening -----------------------------------------------------------------------------------------------
 
@@ -87,16 +70,10 @@ class Cohort:
         if profile not in _shard.PROFILES:
             raise ArgumentError(f"profile: must be one of {', '.join(map(repr, _shard.PROFILES))}; got {profile!r}")
         folder = Path(path)
-        if exist_ok and (folder / _FILE).exists():
+        if exist_ok and (folder / COHORT_FILE).exists():
             return cls.open(folder, mode="r+")
-        with storing("Cohort.create"):
-            if folder.is_dir() and any(entry.name != ".tmp" for entry in folder.iterdir()):
-                raise ArgumentError(f"Cohort.create: {folder} is not empty")
-            (folder / ".tmp").mkdir(parents=True, exist_ok=True)
-            for name in ("cases", "index"):
-                (folder / name).mkdir(exist_ok=True)
-            body = {"codec": _shard.PROFILES[profile], "created": _now(), "fastimg": __version__}
-            write_atomic(folder / _FILE, pack(COHORT, body), folder / ".tmp")
+        body = {"codec": _shard.PROFILES[profile], "created": _now(), "fastimg": __version__}
+        Folder.make(folder, body)
         return cls(folder, writable=True)
 
     @classmethod
@@ -185,7 +162,7 @@ class Cohort:
             if features is not None:
                 write_new(writer.folder / _features.NAME, _features.pack_features(features, entry["digest"]))
 
-        return self._commit(case_id, body, write, replace=replace)
+        return self._place.commit(case_id, body, write, replace=replace)
 
     def record(
         self,
@@ -204,15 +181,13 @@ class Cohort:
             raise ArgumentError(f"state: must be 'quarantined' or 'failed', got {state!r}")
         body = self._body(case_id, source, findings, metadata, provenance)
         body["state"] = state
-        return self._commit(case_id, body, lambda writer: None, replace=replace)
+        return self._place.commit(case_id, body, lambda writer: None, replace=replace)
 
     def set_features(self, case_id: str, features: Mapping[str, Mapping[str, Any]]) -> None:
         """Store the features of a case, {mask: {feature: number}}, in place of those it has."""
         self._must_write("set_features")
         case = self[case_id]
-        data = _features.pack_features(features, case.digest)
-        with storing(f"set_features: case {case_id}"):
-            write_atomic(self._cases / case_id / _features.NAME, data, self._tmp)
+        self._place.put_features(case_id, _features.pack_features(features, case.digest))
 
     def remove(self, case_ids: Iterable[str] = (), *, subjects: Iterable[str] = (), reason: str = "") -> list[str]:
         """Purge cases for good (withdrawal of consent, opt-out): voxels, masks, features and index rows.
@@ -235,15 +210,15 @@ class Cohort:
             The cases that were purged.
         """
         self._must_write("remove")
-        return _remove.remove_cases(self, case_ids, subjects, reason)
+        return _remove.remove_cases(self._place, case_ids, subjects, reason)
 
     def removals(self) -> list[dict[str, Any]]:
         """What was removed (kind: subject, source or case_id), when and why; not whose it was."""
-        return _remove.removals(self._tombstones)
+        return _remove.removals(self._place.tombstones)
 
     def is_removed(self, *, subject: str | None = None, source: str | None = None, case_id: str | None = None) -> bool:
         """Whether one of these was removed and would be refused."""
-        return _remove.is_removed(self._tombstones, subject=subject, source=source, case_id=case_id)
+        return _remove.is_removed(self._place.tombstones, subject=subject, source=source, case_id=case_id)
 
     def _body(
         self, case_id: str, source: str | None, found: Iterable[Finding], metadata: Any, provenance: Any
@@ -268,55 +243,6 @@ class Cohort:
             "files": {},
         }
 
-    def _commit(
-        self, case_id: str, body: dict[str, Any], write: Callable[[GroupWriter], None], *, replace: bool
-    ) -> Case:
-        final = self._cases / case_id
-        _remove.refuse(self._tombstones, body)
-        if not replace and final.exists() and (body["source"] is None or self[case_id].source != body["source"]):
-            raise ArgumentError(f"case {case_id} exists already; give replace=True to take its place")
-        with storing(f"case {case_id}"), Slot(self._tmp, case_id) as slot:
-            writer = GroupWriter(slot.folder, self._settings["codec"])
-            write(writer)
-            body["files"] = writer.files
-            writer.sync()
-            data = pack(CASE, body)
-            write_new(slot.folder / MANIFEST, data)
-            sync_folder(slot.folder)
-            _remove.refuse(self._tombstones, body)  # again, as late as can be
-            while True:
-                if final.exists():
-                    if not replace:
-                        return self._same(case_id, body)
-                    if exchange(slot.folder, final):
-                        break
-                    # absent for a moment; a kill here is mended by whoever opens the cohort next
-                    os.rename(final, slot.note.with_suffix(".previous"))
-                try:
-                    os.rename(slot.folder, final)
-                    break
-                except OSError:
-                    if not final.exists():
-                        raise
-            sync_folder(self._cases)
-            try:
-                self._index.put([body])
-            except (sqlite3.Error, OSError, FastimgError):
-                slot.leave()  # the case is there; its row is made when there is room again
-        return Case(final, body)
-
-    def _same(self, case_id: str, body: dict[str, Any]) -> Case:
-        there = self[case_id]
-        if there.source is None or (there.source, there.digest, there.state) != (
-            body["source"],
-            body["digest"],
-            body["state"],
-        ):
-            raise ArgumentError(
-                f"case {case_id} exists already with other content; give replace=True to take its place"
-            )
-        return there
-
     def _must_write(self, what: str) -> None:
         if not self.writable:
             raise ArgumentError(f"{what}: the cohort is open for reading; open it with mode='r+'")
@@ -324,23 +250,16 @@ class Cohort:
     # reading ----------------------------------------------------------------------------------------------------------
 
     def __getitem__(self, case_id: str) -> Case:
-        folder = self._cases / check_case_id(case_id)
-        try:
-            data = read_bytes(folder / MANIFEST)
-        except FileNotFoundError:
-            if folder.is_dir():
-                raise IntegrityError(f"case {case_id}: its manifest is missing") from None
-            raise KeyError(case_id) from None
-        return Case(folder, read_manifest(folder, data))
+        return self._place.case(case_id)
 
     def __contains__(self, case_id: object) -> bool:
-        return isinstance(case_id, str) and (self._cases / check_case_id(case_id) / MANIFEST).exists()
+        return isinstance(case_id, str) and self._place.has(case_id)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._column("case_id"))
 
     def __len__(self) -> int:
-        with self._reader() as db:
+        with self._place.reader() as db:
             return int(db.execute("SELECT count(*) FROM cases").fetchone()[0])
 
     def cases(self, *, states: Sequence[str] = ("ok", "warned", "quarantined", "failed")) -> Iterator[Case]:
@@ -357,20 +276,20 @@ class Cohort:
         `masks` and `findings` are JSON lists of names and codes. A metadata key that equals a fixed column's name is
         called metadata_NAME.
         """
-        with self._reader() as db:
-            return self._index.table(db)
+        with self._place.reader() as db:
+            return self._place.index.table(db)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """One SQL SELECT over `cases` (as `index`) and `findings` (case_id, code, message); `?` for parameters.
 
         It reads only: anything but SELECT is an ArgumentError.
         """
-        with self._reader() as db:
+        with self._place.reader() as db:
             return select(db, sql, parameters)
 
     def sources(self) -> dict[str, str]:
         """{source hash: case_id} of all cases, whatever their state."""
-        with self._reader() as db:
+        with self._place.reader() as db:
             return dict(db.execute("SELECT source, case_id FROM cases WHERE source IS NOT NULL ORDER BY case_id DESC"))
 
     def features(self, mask: str | None = None) -> pa.Table:
@@ -383,7 +302,7 @@ class Cohort:
         )
 
     def _column(self, name: str) -> list[str]:
-        with self._reader() as db:
+        with self._place.reader() as db:
             return [row[0] for row in db.execute(f"SELECT {name} FROM cases ORDER BY case_id")]  # noqa: S608
 
     # computing --------------------------------------------------------------------------------------------------------
@@ -403,65 +322,12 @@ class Cohort:
 
         Open for writing it also makes the index anew where that differs from the manifests.
         """
-        return _verify.verify(self, full=full, threads=threads)
+        return _verify.verify(self._place, full=full, threads=threads)
 
     def gc(self) -> list[Finding]:
         """Remove what dead writers left in .tmp; what living ones use stays. Returns a finding for each thing."""
         self._must_write("gc")
-        return _verify.collect(self)
-
-    @contextmanager
-    def _reader(self) -> Iterator[sqlite3.Connection]:
-        """A connection to the index, with the rows of dead writers' cases set right first."""
-        stale, gone, notes = self._recover()
-        try:
-            db, mended = self._index.reader(stale, gone)
-            with closing(db):
-                if mended:
-                    self._settle(notes)
-                yield db
-        except sqlite3.Error as error:
-            raise IntegrityError(f"cohort: the index is damaged ({error}); Cohort.verify makes it anew") from error
-
-    def _settle(self, notes: list[Path]) -> None:
-        """Forget the notes whose rows are right now; those with a folder stay, empty, for gc."""
-        for note in notes:
-            with suppress(OSError):
-                os.truncate(note, 0)
-                if not note.with_suffix("").exists() and not note.with_suffix(".previous").exists():
-                    note.unlink()
-
-    def _recover(self) -> tuple[list[dict[str, Any]], list[str], list[Path]]:
-        """Of cases whose writer died: the manifests whose rows may lack, the names of absent ones, the notes."""
-        stale: list[dict[str, Any]] = []
-        gone: list[str] = []
-        dead: list[Path] = []
-        try:
-            notes = [Path(entry.path) for entry in os.scandir(self._tmp) if entry.name.endswith(".note")]
-        except FileNotFoundError:
-            return stale, gone, dead
-        for note in notes:
-            with orphan(note) as content:
-                if content is None or "case_id" not in content:
-                    continue
-                case_id = content["case_id"]
-                dead.append(note)
-                previous = note.with_suffix(".previous")
-                if self.writable and previous.exists() and not (self._cases / case_id).exists():
-                    with suppress(OSError):
-                        os.rename(previous, self._cases / case_id)
-                try:
-                    stale.append(self[case_id]._manifest)
-                except KeyError:
-                    gone.append(case_id)
-                except (IntegrityError, FormatError):
-                    continue  # verify tells
-        return stale, gone, dead
-
-    def _manifests(self) -> Iterator[dict[str, Any]]:
-        for entry in sorted(os.scandir(self._cases), key=lambda e: e.name):
-            with suppress(IntegrityError, FormatError, KeyError, ArgumentError):  # verify tells of these
-                yield self[entry.name]._manifest
+        return _verify.collect(self._place)
 
     def __repr__(self) -> str:
         return f"<Cohort {self.path}, {len(self)} cases, {'r+' if self.writable else 'r'}>"

@@ -22,7 +22,7 @@ from ._files import Slot, read_bytes, storing, sync_folder, write_atomic
 from ._manifest import check_case_id, pack, unpack
 
 if TYPE_CHECKING:
-    from ._cohort import Cohort
+    from ._folder import Folder
 
 __all__ = ["finish", "is_removed", "refuse", "removals", "remove_cases"]
 
@@ -44,49 +44,49 @@ def refuse(folder: Path, body: dict[str, Any]) -> None:
         raise RefusedError(f"case {body['case_id']}: it, its source or its subject was removed from this cohort")
 
 
-def remove_cases(cohort: Cohort, case_ids: Iterable[str], subjects: Iterable[str], reason: str) -> list[str]:
+def remove_cases(place: Folder, case_ids: Iterable[str], subjects: Iterable[str], reason: str) -> list[str]:
     """See `Cohort.remove`."""
     names = sorted({check_case_id(case_id) for case_id in case_ids})
     people = sorted(set(subjects))
     if not all(isinstance(subject, str) and subject for subject in people):
         raise ArgumentError("subjects: must be texts, as in the metadata key 'subject'")
-    missing = [name for name in names if name not in cohort]
+    missing = [name for name in names if not place.has(name)]
     if missing:
         raise ArgumentError(f"remove: the cohort has no case {missing[0]!r}")
     keys = [("subject", subject) for subject in people]
     for name in names:
         keys.append(("case_id", name))
         with suppress(FastimgError):  # a damaged case can be removed; its source is not known then
-            source = cohort[name].source
+            source = place.case(name).source
             if source is not None:
                 keys.append(("source", source))
-    folder = cohort.path / "tombstones"
+    folder = place.tombstones
     with storing("remove"):
         (folder / "pending").mkdir(parents=True, exist_ok=True)
         at = datetime.now(UTC).isoformat(timespec="seconds")
         for kind, value in keys:
             body = {"kind": kind, "at": at, "reason": reason}
-            write_atomic(folder / _name(kind, value), pack(TOMBSTONE, body), cohort._tmp)
-        wanted = sorted({*names, *_of_subjects(cohort, people)})
+            write_atomic(folder / _name(kind, value), pack(TOMBSTONE, body), place.tmp)
+        wanted = sorted({*names, *_of_subjects(place, people)})
         if wanted:
             list_file = folder / "pending" / f"{uuid.uuid4().hex}.json"
-            write_atomic(list_file, pack(PENDING, {"cases": wanted}), cohort._tmp)
-        finish(cohort)
+            write_atomic(list_file, pack(PENDING, {"cases": wanted}), place.tmp)
+        finish(place)
     return wanted
 
 
-def _of_subjects(cohort: Cohort, subjects: list[str]) -> list[str]:
+def _of_subjects(place: Folder, subjects: list[str]) -> list[str]:
     if not subjects:
         return []
     wanted = set(subjects)
-    with cohort._reader() as db:
+    with place.reader() as db:
         rows = db.execute("SELECT case_id, metadata FROM details").fetchall()
     return [case_id for case_id, metadata in rows if json.loads(metadata).get("subject") in wanted]
 
 
-def finish(cohort: Cohort) -> None:
+def finish(place: Folder) -> None:
     """Purge what removals have listed; again after a kill."""
-    pending = cohort.path / "tombstones" / "pending"
+    pending = place.tombstones / "pending"
     try:
         lists = [Path(entry.path) for entry in os.scandir(pending)]
     except FileNotFoundError:
@@ -97,12 +97,12 @@ def finish(cohort: Cohort) -> None:
         except FileNotFoundError:  # another process has ended it
             continue
         for case_id in cases:
-            with Slot(cohort._tmp, case_id) as slot:  # its folder goes with everything in it
+            with Slot(place.tmp, case_id) as slot:  # its folder goes with everything in it
                 with suppress(FileNotFoundError):
-                    os.rename(cohort._cases / case_id, slot.folder / "removed")
-                sync_folder(cohort._cases)
-                cohort._index.put([], [case_id])
-        (cohort._indexes / "cases.parquet").unlink(missing_ok=True)
+                    os.rename(place.cases / case_id, slot.folder / "removed")
+                sync_folder(place.cases)
+                place.index.put([], [case_id])
+        (place.indexes / "cases.parquet").unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         sync_folder(pending)
 

@@ -19,7 +19,7 @@ from ._files import crc32c, orphan
 from ._group import voxel_digest
 
 if TYPE_CHECKING:
-    from ._cohort import Cohort
+    from ._folder import Folder
 
 __all__ = ["Report", "collect", "verify"]
 
@@ -57,20 +57,20 @@ class Report:
         return {"ok": self.ok, "full": self.full, **counts, "findings": [f.to_dict() for f in self.findings]}
 
 
-def verify(cohort: Cohort, *, full: bool, threads: int | None) -> Report:
+def verify(place: Folder, *, full: bool, threads: int | None) -> Report:
     """See `Cohort.verify`."""
     report = Report(full)
     if threads is not None and threads < 1:
         raise ArgumentError(f"threads: must be a positive number or None, got {threads!r}")
     with ThreadPoolExecutor(threads or config.threads()) as pool:
-        folders = sorted(os.scandir(cohort._cases), key=lambda e: e.name)
-        for found, files, size in pool.map(lambda entry: _case(cohort, entry.name, full), folders):
+        folders = sorted(os.scandir(place.cases), key=lambda e: e.name)
+        for found, files, size in pool.map(lambda entry: _case(place, entry.name, full), folders):
             report.findings += found
             report.cases += 1
             report.files += files
             report.bytes += size
-    report.findings += _leftovers(cohort)
-    report.findings += _index(cohort, {entry.name for entry in folders})
+    report.findings += _leftovers(place)
+    report.findings += _index(place, {entry.name for entry in folders})
     return report
 
 
@@ -78,13 +78,13 @@ def _damaged(case_id: str, message: str) -> Finding:
     return Finding("case-damaged", message, case_id)
 
 
-def _case(cohort: Cohort, case_id: str, full: bool) -> tuple[list[Finding], int, int]:
+def _case(place: Folder, case_id: str, full: bool) -> tuple[list[Finding], int, int]:
     found: list[Finding] = []
     try:
-        case = cohort[case_id]
+        case = place.case(case_id)
     except (IntegrityError, FormatError, ArgumentError, KeyError, OSError) as error:
         return [_damaged(case_id, _text(error))], 0, 0
-    folder, manifest = cohort._cases / case_id, case._manifest
+    folder, manifest = place.cases / case_id, case.manifest
     present = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
     size = 0
     for name, expected in manifest["files"].items():
@@ -112,7 +112,7 @@ def _case(cohort: Cohort, case_id: str, full: bool) -> tuple[list[Finding], int,
 
 def _voxels(case: Case) -> list[Finding]:
     found = []
-    entries = {"image": case._manifest["image"], "padding": case._manifest["padding"], **case._manifest["masks"]}
+    entries = {"image": case.manifest["image"], "padding": case.manifest["padding"], **case.manifest["masks"]}
     for name, entry in entries.items():
         if entry is None:
             continue
@@ -139,9 +139,9 @@ def _text(error: Exception) -> str:
     return "its folder is missing" if isinstance(error, KeyError) else str(error)
 
 
-def _leftovers(cohort: Cohort) -> list[Finding]:
+def _leftovers(place: Folder) -> list[Finding]:
     with suppress(FileNotFoundError):
-        return [Finding("leftover", "", path.name) for path in _dead(cohort._tmp)]
+        return [Finding("leftover", "", path.name) for path in _dead(place.tmp)]
     return []
 
 
@@ -166,32 +166,32 @@ def _old(path: Path, seconds: float = 86400.0) -> bool:
     return False
 
 
-def _index(cohort: Cohort, folders: set[str]) -> list[Finding]:
-    sound = cohort._index.sound()
+def _index(place: Folder, folders: set[str]) -> list[Finding]:
+    sound = place.index.sound()
     try:
-        listed = set(cohort._column("case_id")) if sound else folders
+        listed = set(place.names()) if sound else folders
     except FastimgError:
         sound, listed = False, folders
     found = [
         _damaged(case_id, "stands in the index, but its folder is missing")
         for case_id in sorted(listed - folders)
-        if not (cohort._cases / case_id).exists()
+        if not (place.cases / case_id).exists()
     ]
-    if cohort.writable:
-        if cohort._index.rebuild() or not sound:
+    if place.writable:
+        if place.index.rebuild() or not sound:
             found.append(Finding("index-stale", "", "index"))
     elif listed != folders or not sound:
         found.append(Finding("index-stale", "Open the cohort with mode='r+' and verify again to rebuild it.", "index"))
     return found
 
 
-def collect(cohort: Cohort) -> list[Finding]:
+def collect(place: Folder) -> list[Finding]:
     """See `Cohort.gc`."""
-    with cohort._reader():  # sets right the rows of dead writers' cases first
+    with place.reader():  # sets right the rows of dead writers' cases first
         pass
     removed = []
     # folders before their notes: a kill between leaves a note, and the next gc finds it
-    for path in sorted(_dead(cohort._tmp), key=lambda p: p.suffix == ".note"):
+    for path in sorted(_dead(place.tmp), key=lambda p: p.suffix == ".note"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

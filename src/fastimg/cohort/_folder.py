@@ -1,0 +1,185 @@
+"""A cohort's folder: how a case is committed, and what is done about writers that died on the way."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ..errors import ArgumentError, FastimgError, FormatError, IntegrityError
+from . import _features, _remove
+from ._case import MANIFEST, Case, read_manifest
+from ._files import Slot, exchange, orphan, read_bytes, storing, sync_folder, write_atomic, write_new
+from ._group import GroupWriter
+from ._index import Index
+from ._manifest import CASE, COHORT, check_case_id, pack, unpack
+
+__all__ = ["COHORT_FILE", "Folder"]
+
+COHORT_FILE = "cohort.json"
+
+
+class Folder:
+    """The files of a cohort below `path`; see docs/design/cohort.md for what lies where.
+
+    Attributes
+    ----------
+    cases, tmp, indexes, tombstones : Path
+    settings : dict
+        The body of cohort.json.
+    index : Index
+        The caches of the manifests.
+    """
+
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        self.path, self.writable = path, writable
+        self.cases, self.tmp, self.indexes = path / "cases", path / ".tmp", path / "index"
+        self.tombstones = path / "tombstones"
+        try:
+            data = read_bytes(path / COHORT_FILE)
+        except FileNotFoundError:
+            raise FormatError(f"Cohort.open: {path} is not a cohort (it has no {COHORT_FILE})") from None
+        self.settings = unpack(COHORT, data, COHORT_FILE)
+        self.index = Index(self.indexes, self.tmp, self.manifests, writable=writable)
+        if writable:  # a copy may lack empty folders
+            with storing("Cohort.open"):
+                for folder in (self.cases, self.tmp, self.indexes):
+                    folder.mkdir(exist_ok=True)
+        if writable and self.tombstones.exists():
+            with storing("Cohort.open: a removal that was cut short"):
+                _remove.finish(self)
+
+    @staticmethod
+    def make(path: Path, body: dict[str, Any]) -> None:
+        """The files of an empty cohort, in a folder that is empty or not there."""
+        with storing("Cohort.create"):
+            if path.is_dir() and any(entry.name != ".tmp" for entry in path.iterdir()):
+                raise ArgumentError(f"Cohort.create: {path} is not empty")
+            (path / ".tmp").mkdir(parents=True, exist_ok=True)
+            for name in ("cases", "index"):
+                (path / name).mkdir(exist_ok=True)
+            write_atomic(path / COHORT_FILE, pack(COHORT, body), path / ".tmp")
+
+    # cases ------------------------------------------------------------------------------------------------------------
+
+    def case(self, case_id: str) -> Case:
+        """A committed case; KeyError where there is none."""
+        folder = self.cases / check_case_id(case_id)
+        try:
+            data = read_bytes(folder / MANIFEST)
+        except FileNotFoundError:
+            if folder.is_dir():
+                raise IntegrityError(f"case {case_id}: its manifest is missing") from None
+            raise KeyError(case_id) from None
+        return Case(folder, read_manifest(folder, data))
+
+    def has(self, case_id: str) -> bool:
+        """Whether there is a committed case of this name."""
+        return (self.cases / check_case_id(case_id) / MANIFEST).exists()
+
+    def manifests(self) -> Iterator[dict[str, Any]]:
+        """The manifests of all cases that can be read, by case_id."""
+        for entry in sorted(os.scandir(self.cases), key=lambda e: e.name):
+            with suppress(IntegrityError, FormatError, KeyError, ArgumentError):  # verify tells of these
+                yield self.case(entry.name).manifest
+
+    def names(self) -> list[str]:
+        """The case_ids of the index."""
+        with self.reader() as db:
+            return [row[0] for row in db.execute("SELECT case_id FROM cases ORDER BY case_id")]
+
+    def put_features(self, case_id: str, data: bytes) -> None:
+        """Replace the features of a case as a whole."""
+        with storing(f"set_features: case {case_id}"):
+            write_atomic(self.cases / case_id / _features.NAME, data, self.tmp)
+
+    def commit(
+        self, case_id: str, body: dict[str, Any], write: Callable[[GroupWriter], None], *, replace: bool
+    ) -> Case:
+        """Write a case beside the others, flush it, and put it in its place in one step; then its index row."""
+        final = self.cases / case_id
+        _remove.refuse(self.tombstones, body)
+        if not replace and final.exists() and (body["source"] is None or self.case(case_id).source != body["source"]):
+            raise ArgumentError(f"case {case_id} exists already; give replace=True to take its place")
+        with storing(f"case {case_id}"), Slot(self.tmp, case_id) as slot:
+            writer = GroupWriter(slot.folder, self.settings["codec"])
+            write(writer)
+            body["files"] = writer.files
+            writer.sync()
+            data = pack(CASE, body)
+            write_new(slot.folder / MANIFEST, data)
+            sync_folder(slot.folder)
+            _remove.refuse(self.tombstones, body)  # again, as late as can be
+            while True:
+                if final.exists():
+                    if not replace:
+                        return self.case(case_id).same_as(body)
+                    if exchange(slot.folder, final):
+                        break
+                    # absent for a moment; a kill here is mended by whoever opens the cohort next
+                    os.rename(final, slot.note.with_suffix(".previous"))
+                try:
+                    os.rename(slot.folder, final)
+                    break
+                except OSError:
+                    if not final.exists():
+                        raise
+            sync_folder(self.cases)
+            try:
+                self.index.put([body])
+            except (sqlite3.Error, OSError, FastimgError):
+                slot.leave()  # the case is there; its row is made when there is room again
+        return Case(final, body)
+
+    # reading the index ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def reader(self) -> Iterator[sqlite3.Connection]:
+        """A connection to the index, with the rows of dead writers' cases set right first."""
+        stale, gone, notes = self._recover()
+        try:
+            db, mended = self.index.reader(stale, gone)
+            with closing(db):
+                if mended:
+                    self._settle(notes)
+                yield db
+        except sqlite3.Error as error:
+            raise IntegrityError(f"cohort: the index is damaged ({error}); Cohort.verify makes it anew") from error
+
+    def _settle(self, notes: list[Path]) -> None:
+        """Forget the notes whose rows are right now; those with a folder stay, empty, for gc."""
+        for note in notes:
+            with suppress(OSError):
+                os.truncate(note, 0)
+                if not note.with_suffix("").exists() and not note.with_suffix(".previous").exists():
+                    note.unlink()
+
+    def _recover(self) -> tuple[list[dict[str, Any]], list[str], list[Path]]:
+        """Of cases whose writer died: the manifests whose rows may lack, the names of absent ones, the notes."""
+        stale: list[dict[str, Any]] = []
+        gone: list[str] = []
+        dead: list[Path] = []
+        try:
+            notes = [Path(entry.path) for entry in os.scandir(self.tmp) if entry.name.endswith(".note")]
+        except FileNotFoundError:
+            return stale, gone, dead
+        for note in notes:
+            with orphan(note) as content:
+                if content is None or "case_id" not in content:
+                    continue
+                case_id = content["case_id"]
+                dead.append(note)
+                previous = note.with_suffix(".previous")
+                if self.writable and previous.exists() and not (self.cases / case_id).exists():
+                    with suppress(OSError):
+                        os.rename(previous, self.cases / case_id)
+                try:
+                    stale.append(self.case(case_id).manifest)
+                except KeyError:
+                    gone.append(case_id)
+                except (IntegrityError, FormatError):
+                    continue  # verify tells
+        return stale, gone, dead
