@@ -124,7 +124,7 @@ def query_of(request, **changes):
         2,
         True,
     )
-    return replace(query, request=request.to_bytes().decode(), **changes)
+    return replace(query, request=request.to_bytes(), **changes)
 
 
 def test_a_hub_can_carry_a_request_and_not_change_it(members):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from .. import __version__
-from ._codec import dumps
+from ._codec import digest, dumps
 from ._registry import Parameter, registered
 
 __all__ = ["describe", "jsonable", "prov", "schema_of"]
@@ -99,7 +98,7 @@ def prov(result: Any) -> dict[str, Any]:
     The entity holds the digest of the value, not the value.
     """
     p = result.provenance
-    digest = hashlib.sha256(dumps(jsonable(result.value))).hexdigest()
+    value = digest(jsonable(result.value))
     software, run, answer = "fi:fastimg", "fi:run", "fi:result"
     agents: dict[str, Any] = {
         software: {"prov:type": "prov:SoftwareAgent", "fi:version": p["fastimg"]},
@@ -109,7 +108,7 @@ def prov(result: Any) -> dict[str, Any]:
         "_:by": {"prov:activity": run, "prov:agent": software},
         "_:for": {"prov:activity": run, "prov:agent": "fi:requester", "prov:role": "requester"},
     }
-    used, entities = {}, {answer: {"fi:sha256": digest, "fi:privacy": list(result.privacy)}}
+    used, entities = {}, {answer: {"fi:sha256": value, "fi:privacy": list(result.privacy)}}
     for k, (name, about) in enumerate(sorted(p["nodes"].items())):
         node, policy = f"fi:node-{k}", f"fi:policy-{k}"
         agents[node] = {"prov:type": "prov:Organization", "prov:label": name}
@@ -118,7 +117,7 @@ def prov(result: Any) -> dict[str, Any]:
         entities[f"fi:log-{k}"] = {"fi:head": about["log_head"]}
         used[f"_:log-{k}"] = {"prov:activity": run, "prov:entity": f"fi:log-{k}"}
     keys = ("computation", "computation_version", "nonce", "attempts", "rounds", "secure")
-    activity = {f"fi:{key}": p[key] for key in keys} | {"fi:parameters": dumps(p["parameters"]).decode()}
+    activity = {f"fi:{key}": p[key] for key in keys} | {"fi:parameters": dumps(jsonable(p["parameters"])).decode()}
     return {
         "prefix": {"fi": "urn:fastimg:"},
         "entity": entities,

@@ -14,7 +14,7 @@ from ..errors import ArgumentError, FastimgError, FormatError, RefusedError
 from ..secagg import Server
 from ..secagg._terms import default_threshold
 from . import _exact
-from ._codec import loads
+from ._answers import Answer
 from ._identity import Identity, fresh_nonce
 from ._node import Node, safe
 from ._query import Query, Request
@@ -199,6 +199,12 @@ class Federation:
         return Result(value, provenance, nodes, run.privacy())
 
 
+def _fits(answer: Answer, secure: bool) -> None:
+    """A plain sum where a secure one was asked for, or the other way round, is no answer."""
+    if answer.labels is None and secure == (answer.words is not None):
+        raise FormatError("federated: not an answer to this question")
+
+
 class _Run:
     """One computation over its rounds."""
 
@@ -209,12 +215,12 @@ class _Run:
         self.status: dict[str, str] = {}
         self.about: dict[str, dict[str, Any]] = {}  # what nodes said of their policy and log
         self.nonce = fresh_nonce()
-        self._request = ""
+        self._request = b""
         if federation._identity is not None:
             request = Request.signed(
                 federation._identity, what.name, what.version, parameters, self.alive, secure=secure
             )
-            self.nonce, self._request = request.nonce, request.to_bytes().decode()
+            self.nonce, self._request = request.nonce, request.to_bytes()
         self.attempt = 1
         self.rounds = 0
         self._labels = False
@@ -258,27 +264,30 @@ class _Run:
             self._enough(asked)
             query = self._query(asked, shared)
             answers = {}
-            for name, answer in self._exchange("ask", "", dict.fromkeys(asked, query.to_bytes())).items():
+            for name, data in self._exchange("ask", "", dict.fromkeys(asked, query.to_bytes())).items():
                 try:
-                    answers[name] = loads(answer)
-                    about = answers[name].pop("about")
-                    self.about[name] = {key: about[key] for key in ("policy", "log_head", "min_cases")}
-                except (FormatError, LookupError, TypeError, AttributeError):
+                    answers[name] = answer = Answer.from_bytes(data)
+                    _fits(answer, self._secure)
+                    self.about[name] = {key: getattr(answer, key) for key in ("policy", "log_head", "min_cases")}
+                except FormatError as error:
                     answers.pop(name, None)
-                    self._lose(name, FormatError("not an answer"))
+                    self._lose(name, error)
             if len(answers) == len(asked):
                 break
             self.attempt += 1  # fewer nodes: another roster, another query
-        if all(answer.keys() == {"labels"} for answer in answers.values()):
+        labels = [answer.labels for answer in answers.values()]
+        if None not in labels:
             self._labels = True
-            return [answer["labels"] for answer in answers.values()]
-        layouts = [tuple((n, k, tuple(s)) for n, k, s in answer["layout"]) for answer in answers.values()]
-        if any(layout != layouts[0] for layout in layouts):
+            return labels
+        layout = next(iter(answers.values())).layout
+        if any(answer.layout != layout or answer.labels is not None for answer in answers.values()):
             raise RefusedError("rule layout: nodes answered with arrays of different shapes")
         if not self._secure:
-            words = sum((np.asarray(answer["words"]) for answer in answers.values()), np.zeros(1, np.int64))
-            return _exact.decode(words, layouts[0])
-        return _exact.decode(self._aggregate(query, answers, layouts[0]), layouts[0])
+            words = np.zeros(_exact.length_of(layout), np.int64)
+            for answer in answers.values():
+                words += answer.words if answer.words is not None else 0
+            return _exact.decode(words, layout)
+        return _exact.decode(self._aggregate(query, answers, layout), layout)
 
     def _exchange(self, kind: str, key: str, messages: Mapping[str, bytes]) -> dict[str, bytes]:
         """What nodes answered; those that did not are lost."""
@@ -292,24 +301,28 @@ class _Run:
                 found[name] = answer
         return found
 
-    def _aggregate(self, query: Query, answers: dict[str, Any], layout: Any) -> Any:
+    def _aggregate(self, query: Query, answers: Mapping[str, Answer], layout: Any) -> Any:
         """The secure round over nodes that have all opened their clients."""
         length = _exact.length_of(layout)
         options: dict[str, Any] = {"n": len(query.nodes), "threshold": query.threshold, "bits": _exact.BITS}
         server = Server(length=length, **options)
-        for answer in answers.values():
-            server.receive(bytes.fromhex(answer["message"]))
+        for name, answer in answers.items():
+            self._feed(server, name, answer.message)
         while messages := server.advance():
             waiting = {str(node): message for node, message in messages.items() if str(node) not in self.status}
             for name, reply in self._exchange("give", query.key, waiting).items():
-                try:
-                    if reply:
-                        server.receive(reply)
-                except FastimgError as error:
-                    self._lose(name, error)
+                if reply:
+                    self._feed(server, name, reply)
         value, survivors = server.result()
         self.alive = [name for name in self.alive if name in survivors]
         return value
+
+    def _feed(self, server: Server, name: str, message: bytes) -> None:
+        """A message that is none costs its node its part, and nobody else's."""
+        try:
+            server.receive(message)
+        except FastimgError as error:
+            self._lose(name, error)
 
     def _query(self, asked: list[str], shared: dict[str, Any]) -> Query:
         return Query(

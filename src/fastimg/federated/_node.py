@@ -19,7 +19,7 @@ from ..secagg._terms import default_threshold
 from . import _exact
 from . import _messages as wire
 from ._audit import Log
-from ._codec import dumps
+from ._codec import digest, dumps
 from ._disclosure import blur
 from ._identity import Identity, Roster
 from ._policy import Policy
@@ -157,7 +157,7 @@ class Node:
             return wire.failure(safe(error))
 
     def _who(self, q: Query) -> dict[str, Any]:
-        parameters = hashlib.sha256(dumps(q.parameters)).hexdigest()
+        parameters = digest(q.parameters)
         return {
             "requester": q.requester[:64],
             "computation": q.computation[:64],
@@ -215,7 +215,7 @@ class Node:
             return {"layout": layout, "words": words}
         if len(q.nodes) < 3:
             raise RefusedError("rule survivors: a secure sum needs at least 3 nodes")
-        question = hashlib.sha256(dumps([q.computation, q.version, q.parameters, q.round])).hexdigest()
+        question = digest([q.computation, q.version, q.parameters, q.round])
         self.log.permit(question, q.nodes)
         request = hashlib.sha256(q.to_bytes() + _exact.digest_of(layout)).digest()
         options: dict[str, Any] = {"n": len(q.nodes), "threshold": q.threshold, "bits": _exact.BITS}
@@ -236,7 +236,7 @@ class Node:
         self._clients[q.key] = client
         while len(self._clients) > _MOST_OPEN:
             self._clients.popitem(last=False)
-        return {"layout": layout, "message": client.start().hex()}
+        return {"layout": layout, "message": client.start()}
 
     def _blurred(self, q: Query, what: Computation, found: dict[str, Any], release: dict[str, Any]) -> dict[str, Any]:
         """Counts as the policy lets them leave; an identical question over the same patients gives the same."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,10 @@ from ._identity import Identity, Roster, fresh_nonce, verify
 
 __all__ = ["Query", "Request"]
 
-_VERSION = 1
+_VERSION = 2  # 2: the request inside a query, and arrays, are raw bytes
 _LONGEST = 24 * 3600  # seconds that a request may stay valid
+_MOST_NODES = 10_000
+_NONCE = re.compile(r"[0-9a-f]{32}")
 _SKEW = 300  # seconds by which clocks may differ
 
 
@@ -26,8 +29,13 @@ def _read(data: bytes, name: str, kinds: dict[str, type]) -> dict[str, Any]:
         raise FormatError(f"{name}: version {version!r}; this fastimg reads version {_VERSION}")
     if body.keys() != kinds.keys() or any(type(body[key]) is not kind for key, kind in kinds.items()):
         raise FormatError(f"{name}: fields are missing, unknown or of a wrong type")
-    if any(not isinstance(node, str) for node in body["nodes"]) or len(body["nonce"]) != 32:
-        raise FormatError(f"{name}: fields are missing, unknown or of a wrong type")
+    numbers = [body[key] for key, kind in kinds.items() if kind is int]
+    good = (
+        all(isinstance(node, str) and len(node) <= 64 for node in body["nodes"]) and len(body["nodes"]) <= _MOST_NODES
+    )
+    good = good and _NONCE.fullmatch(body["nonce"]) is not None and all(0 <= n < 1 << 53 for n in numbers)
+    if not good or any(len(body[key]) > 128 for key, kind in kinds.items() if kind is str and key != "signature"):
+        raise FormatError(f"{name}: a field is out of its limits")
     return body
 
 
@@ -72,7 +80,7 @@ class Request:
         return cls(**fields)
 
     def to_bytes(self) -> bytes:
-        """Canonical JSON."""
+        """As it travels and is signed."""
         return dumps({"format": "fastimg-request", "format_version": _VERSION, **self._fields()})
 
     @classmethod
@@ -110,7 +118,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One round of one computation, as it travels; `request` is the signed request, or "" inside one process."""
+    """One round of one computation, as it travels; `request` is the signed request, or b"" inside one process."""
 
     computation: str
     version: int
@@ -123,7 +131,7 @@ class Query:
     nodes: list[str]
     threshold: int
     secure: bool
-    request: str = ""
+    request: bytes = b""
 
     @property
     def key(self) -> str:
@@ -131,7 +139,7 @@ class Query:
         return f"{self.nonce}-{self.attempt}-{self.round}"
 
     def to_bytes(self) -> bytes:
-        """Canonical JSON."""
+        """As it travels."""
         fields = {name: getattr(self, name) for name in self.__slots__}
         return dumps({"format": "fastimg-query", "format_version": _VERSION, **fields})
 
@@ -139,8 +147,9 @@ class Query:
     def from_bytes(cls, data: bytes) -> Query:
         """The inverse; anything else is a FormatError."""
         kinds = {
-            **dict.fromkeys(("computation", "requester", "nonce", "request"), str),
+            **dict.fromkeys(("computation", "requester", "nonce"), str),
             **dict.fromkeys(("version", "attempt", "round", "threshold"), int),
+            "request": bytes,
             **dict.fromkeys(("parameters", "shared"), dict),
             "nodes": list,
             "secure": bool,
@@ -151,7 +160,7 @@ class Query:
         """Refuse a round that is not one of its signed request."""
         if not self.request:
             raise RefusedError("rule identity: this node answers signed requests only")
-        request = Request.from_bytes(self.request.encode())
+        request = Request.from_bytes(self.request)
         request.check(roster, now)
         same = all(
             getattr(self, name) == getattr(request, name)
