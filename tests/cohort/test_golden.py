@@ -1,8 +1,9 @@
-"""Cohorts that released versions wrote stay readable. golden/v1 was written once by `write`, and is never written again."""
+"""Cohorts of each format stay readable: golden/vN was written once by `write`, and is never written again."""
 
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ def voxels():
 
 
 def write(path):
-    """How golden/v1 came to be."""
+    """How the golden cohorts came to be."""
     for profile in ("default", "hot", "gpu"):
         c = fi.Cohort.create(path / profile, profile=profile)
         image = fi.Image(
@@ -40,10 +41,12 @@ def write(path):
             provenance={"recipe": "r"},
         )
         c.record("case-2", "failed", findings=[fi.Finding("decode-failed", "cut short")], source="60")
+        c.remove(subjects=["p9"])
+        shutil.rmtree(c.path / "index")
 
 
 @pytest.mark.parametrize("profile", ["default", "hot", "gpu"])
-@pytest.mark.parametrize("version", ["v1"])
+@pytest.mark.parametrize("version", ["v1", "v2"])
 def test_golden_cohorts_are_read(version, profile):
     c = fi.Cohort.open(GOLDEN / version / profile)
     assert c.sources() == {"5f": "case-1", "60": "case-2"}
@@ -62,3 +65,5 @@ def test_golden_cohorts_are_read(version, profile):
     report = c.verify(full=True)
     assert report.ok, report.findings
     assert report.cases == 2
+    assert c.is_removed(subject="p9") == (version != "v1")
+    assert not c.is_removed(subject="p1")

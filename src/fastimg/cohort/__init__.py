@@ -4,7 +4,8 @@ from ._case import Case
 from ._cohort import Cohort
 from ._files import free_bytes, write_whole
 from ._map import map_cases
+from ._migrate import migrate
 from ._patches import Patch, draw_patches
 from ._verify import Report
 
-__all__ = ["Case", "Cohort", "Patch", "Report", "draw_patches", "free_bytes", "map_cases", "write_whole"]
+__all__ = ["Case", "Cohort", "Patch", "Report", "draw_patches", "free_bytes", "map_cases", "migrate", "write_whole"]

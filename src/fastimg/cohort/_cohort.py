@@ -19,10 +19,11 @@ from ..image import Image
 from . import _features, _map, _patches, _remove, _shard, _verify
 from ._case import Case
 from ._files import Lock, write_new
-from ._folder import COHORT_FILE, Folder
+from ._folder import Folder
 from ._group import GroupWriter
 from ._index import select
 from ._manifest import check_case_id, plain
+from ._place import COHORT_FILE
 
 __all__ = ["Cohort"]
 
@@ -214,11 +215,11 @@ class Cohort:
 
     def removals(self) -> list[dict[str, Any]]:
         """What was removed (kind: subject, source or case_id), when and why; not whose it was."""
-        return _remove.removals(self._place.tombstones)
+        return _remove.removals(self._place)
 
     def is_removed(self, *, subject: str | None = None, source: str | None = None, case_id: str | None = None) -> bool:
         """Whether one of these was removed and would be refused."""
-        return _remove.is_removed(self._place.tombstones, subject=subject, source=source, case_id=case_id)
+        return _remove.is_removed(self._place, subject=subject, source=source, case_id=case_id)
 
     def _body(
         self, case_id: str, source: str | None, found: Iterable[Finding], metadata: Any, provenance: Any

@@ -67,9 +67,9 @@ def storing(what: str) -> Iterator[None]:
         raise FastimgError(f"{what}: {reason}; nothing of it was kept") from error
 
 
-def write_new(path: Path, *parts: Any) -> None:
+def write_new(path: Path, *parts: Any, mode: int = 0o666) -> None:
     """Write a file that does not exist yet and flush it to the disk."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         for part in parts:
             view = memoryview(part).cast("B")
@@ -80,11 +80,11 @@ def write_new(path: Path, *parts: Any) -> None:
         os.close(fd)
 
 
-def write_atomic(path: Path, data: bytes, scratch: Path) -> None:
+def write_atomic(path: Path, data: bytes, scratch: Path, *, mode: int = 0o666) -> None:
     """Replace a file as a whole; `scratch` is a folder on the same file system for the unfinished one."""
     temporary = scratch / f"{uuid.uuid4().hex}.part"
     try:
-        write_new(temporary, data)
+        write_new(temporary, data, mode=mode)
         os.replace(temporary, path)
     finally:
         with suppress(FileNotFoundError):

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArgumentError, FastimgError, FormatError, IntegrityError
-from . import _features, _remove
+from ..errors import ArgumentError, FastimgError, FormatError, IntegrityError, RefusedError
+from . import _features, _remove, _verify
 from ._case import MANIFEST, Case, read_manifest
 from ._files import Slot, exchange, orphan, read_bytes, storing, sync_folder, write_atomic, write_new
 from ._group import GroupWriter
 from ._index import Index
-from ._manifest import CASE, COHORT, check_case_id, pack, unpack
+from ._manifest import CASE, COHORT, check_case_id, newest, pack, unpack, version_of
+from ._place import COHORT_FILE
 
-__all__ = ["COHORT_FILE", "Folder"]
-
-COHORT_FILE = "cohort.json"
+__all__ = ["Folder"]
 
 
 class Folder:
@@ -27,7 +26,9 @@ class Folder:
 
     Attributes
     ----------
-    cases, tmp, indexes, tombstones : Path
+    cases, tmp, indexes : Path
+    version : int
+        Format of the cohort.
     settings : dict
         The body of cohort.json.
     index : Index
@@ -37,18 +38,22 @@ class Folder:
     def __init__(self, path: Path, *, writable: bool) -> None:
         self.path, self.writable = path, writable
         self.cases, self.tmp, self.indexes = path / "cases", path / ".tmp", path / "index"
-        self.tombstones = path / "tombstones"
         try:
             data = read_bytes(path / COHORT_FILE)
         except FileNotFoundError:
             raise FormatError(f"Cohort.open: {path} is not a cohort (it has no {COHORT_FILE})") from None
         self.settings = unpack(COHORT, data, COHORT_FILE)
+        self.version = version_of(data)
+        if writable and self.version < newest(COHORT):
+            raise FormatError(
+                f"Cohort.open: {path} has format {self.version}, which is read but not written any more; "
+                "`fastimg migrate` brings it up to date"
+            )
         self.index = Index(self.indexes, self.tmp, self.manifests, writable=writable)
         if writable:  # a copy may lack empty folders
             with storing("Cohort.open"):
                 for folder in (self.cases, self.tmp, self.indexes):
                     folder.mkdir(exist_ok=True)
-        if writable and self.tombstones.exists():
             with storing("Cohort.open: a removal that was cut short"):
                 _remove.finish(self)
 
@@ -61,7 +66,41 @@ class Folder:
             (path / ".tmp").mkdir(parents=True, exist_ok=True)
             for name in ("cases", "index"):
                 (path / name).mkdir(exist_ok=True)
+            (path / "tombstones").mkdir(exist_ok=True)
+            write_atomic(path / _remove.KEY, _remove.new_key(), path / ".tmp", mode=0o600)
             write_atomic(path / COHORT_FILE, pack(COHORT, body), path / ".tmp")
+
+    # files ------------------------------------------------------------------------------------------------------------
+
+    def read(self, name: str) -> bytes:
+        """A file; FileNotFoundError where it is not there."""
+        return read_bytes(self.path / name)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Replace a file as a whole; it is on the disk when this returns."""
+        path = self.path / name
+        if not path.parent.is_dir():
+            path.parent.mkdir()
+            sync_folder(path.parent.parent)
+        write_atomic(path, data, self.tmp)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return (self.path / name).exists()
+
+    def listing(self, folder: str) -> list[str]:
+        """Names of the files right in a folder; none where it is not there."""
+        try:
+            return sorted(f"{folder}/{entry.name}" for entry in os.scandir(self.path / folder) if entry.is_file())
+        except FileNotFoundError:
+            return []
+
+    def delete(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        path = self.path / name
+        with suppress(FileNotFoundError):
+            path.unlink()
+            sync_folder(path.parent)
 
     # cases ------------------------------------------------------------------------------------------------------------
 
@@ -101,7 +140,7 @@ class Folder:
     ) -> Case:
         """Write a case beside the others, flush it, and put it in its place in one step; then its index row."""
         final = self.cases / case_id
-        _remove.refuse(self.tombstones, body)
+        _remove.refuse(self, body)
         if not replace and final.exists() and (body["source"] is None or self.case(case_id).source != body["source"]):
             raise ArgumentError(f"case {case_id} exists already; give replace=True to take its place")
         with storing(f"case {case_id}"), Slot(self.tmp, case_id) as slot:
@@ -112,7 +151,7 @@ class Folder:
             data = pack(CASE, body)
             write_new(slot.folder / MANIFEST, data)
             sync_folder(slot.folder)
-            _remove.refuse(self.tombstones, body)  # again, as late as can be
+            _remove.refuse(self, body)  # again, as late as can be
             while True:
                 if final.exists():
                     if not replace:
@@ -132,7 +171,30 @@ class Folder:
                 self.index.put([body])
             except (sqlite3.Error, OSError, FastimgError):
                 slot.leave()  # the case is there; its row is made when there is room again
+        try:
+            # a removal that began in between has not seen this case, or its row: then it is for us to undo
+            _remove.refuse(self, body)
+        except RefusedError:
+            self.purge(case_id)
+            raise
         return Case(final, body)
+
+    def purge(self, case_id: str) -> None:
+        """Remove a case's folder with everything in it, and its index row."""
+        with Slot(self.tmp, case_id) as slot:
+            with suppress(FileNotFoundError):
+                os.rename(self.cases / case_id, slot.folder / "removed")
+            sync_folder(self.cases)
+            self.index.put([], [case_id])
+
+    def forget_tables(self, names: Iterable[str]) -> None:
+        """Remove the Parquet table of the index and these files, which hold what was taken from cases."""
+        for name in ("index/cases.parquet", *names):
+            self.delete(name)
+
+    def clear(self) -> None:
+        """Remove what dead writers left in .tmp."""
+        _verify.collect(self)
 
     # reading the index ------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The formats of a cohort, version 1: the cohort's own file, a case's manifest, a case's features.
+"""The formats of a cohort: the cohort's own file, a case's manifest, a case's features.
 
 Each is JSON in an envelope that holds the format's name, its version and the CRC-32C of the body's bytes:
 
@@ -20,20 +20,33 @@ import numpy as np
 from ..errors import ArgumentError, FormatError, IntegrityError
 from ._files import crc32c
 
-__all__ = ["CASE", "COHORT", "FEATURES", "VERSION", "check_case_id", "pack", "plain", "unpack"]
+__all__ = ["CASE", "COHORT", "FEATURES", "check_case_id", "newest", "pack", "plain", "unpack", "version_of"]
 
-VERSION = 1
 COHORT, CASE, FEATURES = "fastimg-cohort", "fastimg-case", "fastimg-features"
+# the newest of each format; those not named here are at 1. Cohort 2: the names of tombstones are keyed, and a fastimg
+# that does not know them would take removed subjects in again.
+_VERSIONS = {COHORT: 2}
 
 _ENVELOPE = re.compile(rb'\{"format": "([a-z-]{1,40})", "version": ([0-9]{1,9}), "crc32c": "([0-9a-f]{8})", "body":\n')
 _END = b"}\n"
 _CASE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+def newest(kind: str) -> int:
+    """The version that is written, and the newest that is read."""
+    return _VERSIONS.get(kind, 1)
+
+
+def version_of(data: bytes) -> int:
+    """The version of a file that `unpack` has accepted."""
+    head = _ENVELOPE.match(data)
+    return int(head[2]) if head else 0
+
+
 def pack(kind: str, body: dict[str, Any]) -> bytes:
     """The bytes of a file."""
     data = json.dumps(body, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
-    head = f'{{"format": "{kind}", "version": {VERSION}, "crc32c": "{crc32c(data):08x}", "body":\n'
+    head = f'{{"format": "{kind}", "version": {newest(kind)}, "crc32c": "{crc32c(data):08x}", "body":\n'
     return head.encode() + data + _END
 
 
@@ -42,9 +55,9 @@ def unpack(kind: str, data: bytes, where: str) -> dict[str, Any]:
     head = _ENVELOPE.match(data)
     if head is None or head[1].decode() != kind:
         raise IntegrityError(f"{where}: damaged, or not a {kind} file")
-    if int(head[2]) > VERSION:
+    if int(head[2]) > newest(kind):
         raise FormatError(
-            f"{where}: {kind} version {int(head[2])} is newer than this fastimg reads ({VERSION}); update fastimg"
+            f"{where}: {kind} version {int(head[2])} is newer than this fastimg reads ({newest(kind)}); update fastimg"
         )
     body = data[head.end() : -len(_END)]
     if not data.endswith(_END) or f"{crc32c(body):08x}".encode() != head[3] or int(head[2]) < 1:

@@ -1,50 +1,81 @@
 """Withdrawal: cases are purged for good, and tombstones keep them from coming back.
 
-A tombstone is a small file named by the hash of what it blocks (a subject, a source, a case_id); it tells when and why,
-not who. Order: tombstones, then the list of cases to purge, then the purge; whoever opens the cohort for writing next
-ends what a kill cut short.
+A tombstone is a small file named by the keyed hash of what it blocks (a subject, a source, a case_id); it tells when and
+why, not who. The key is made with the cohort and stays in it: a list of tombstones alone tells nobody who was removed.
+
+Order: one file that says what is to be removed, written in one step: from then on the removal happens. Then tombstones,
+purge, the tables and reports that were made from the cases, the log; the file goes last. Whoever opens the cohort for
+writing next goes on where a kill cut it short; each step may be done twice.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import __version__
 from ..errors import ArgumentError, FastimgError, IntegrityError, RefusedError
-from ._files import Slot, read_bytes, storing, sync_folder, write_atomic
+from ._files import storing
 from ._manifest import check_case_id, pack, unpack
 
 if TYPE_CHECKING:
-    from ._folder import Folder
+    from ._place import Place
 
-__all__ = ["finish", "is_removed", "refuse", "removals", "remove_cases"]
+__all__ = ["KEY", "add_keyed", "finish", "is_removed", "new_key", "refuse", "removals", "remove_cases"]
 
-TOMBSTONE, PENDING = "fastimg-tombstone", "fastimg-removal"
+TOMBSTONE, PENDING, KEY_FILE = "fastimg-tombstone", "fastimg-removal", "fastimg-removal-key"
+FOLDER, KEY, LOG = "tombstones", "tombstones/key", "tombstones/log.jsonl"
+_PENDING, _KEYED, _PLAIN = "tombstones/pending", ".tombstone", ".json"
+# made from all cases at once: they hold rows and pictures of those that go, and the next run makes them anew
+DERIVED = ("features.parquet", "features_combat.parquet", "report.html", "report_shareable.html")
 
 
-def _name(kind: str, value: str) -> str:
-    return hashlib.sha256(f"{kind}\n{value}".encode()).hexdigest() + ".json"
+def new_key() -> bytes:
+    """The file of a fresh key."""
+    return pack(KEY_FILE, {"key": os.urandom(32).hex()})
 
 
-def is_removed(folder: Path, **keys: str | None) -> bool:
+def _key(place: Place) -> bytes:
+    try:
+        return bytes.fromhex(unpack(KEY_FILE, place.read(KEY), "the key of the tombstones")["key"])
+    except FileNotFoundError:
+        raise IntegrityError(
+            f"{KEY}: is missing, so nobody can tell who was removed; restore it from a copy of the cohort"
+        ) from None
+
+
+def _plain(kind: str, value: str) -> str:
+    return hashlib.sha256(f"{kind}\n{value}".encode()).hexdigest()
+
+
+def _keyed(key: bytes, plain: str) -> str:
+    """Over the plain hash that names a tombstone of format 1, so that those can be turned without knowing whose."""
+    return hmac.new(key, plain.encode(), hashlib.sha256).hexdigest()
+
+
+def is_removed(place: Place, **keys: str | None) -> bool:
     """Whether a tombstone stands for one of subject=, source=, case_id=."""
-    return any((folder / _name(kind, value)).exists() for kind, value in keys.items() if isinstance(value, str))
+    plain = [_plain(kind, value) for kind, value in keys.items() if isinstance(value, str)]
+    if place.version == 1:
+        return any(place.exists(f"{FOLDER}/{name}{_PLAIN}") for name in plain)
+    key = _key(place)
+    return any(place.exists(f"{FOLDER}/{_keyed(key, name)}{_KEYED}") for name in plain)
 
 
-def refuse(folder: Path, body: dict[str, Any]) -> None:
+def refuse(place: Place, body: dict[str, Any]) -> None:
     """A RefusedError where the case of this manifest was removed."""
-    if is_removed(folder, subject=body["metadata"].get("subject"), source=body["source"], case_id=body["case_id"]):
+    if is_removed(place, subject=body["metadata"].get("subject"), source=body["source"], case_id=body["case_id"]):
         raise RefusedError(f"case {body['case_id']}: it, its source or its subject was removed from this cohort")
 
 
-def remove_cases(place: Folder, case_ids: Iterable[str], subjects: Iterable[str], reason: str) -> list[str]:
+def remove_cases(place: Place, case_ids: Iterable[str], subjects: Iterable[str], reason: str) -> list[str]:
     """See `Cohort.remove`."""
     names = sorted({check_case_id(case_id) for case_id in case_ids})
     people = sorted(set(subjects))
@@ -53,68 +84,104 @@ def remove_cases(place: Folder, case_ids: Iterable[str], subjects: Iterable[str]
     missing = [name for name in names if not place.has(name)]
     if missing:
         raise ArgumentError(f"remove: the cohort has no case {missing[0]!r}")
-    keys = [("subject", subject) for subject in people]
+    if not names and not people:
+        return []
+    key = _key(place)
+    blocked = [("subject", subject) for subject in people]
     for name in names:
-        keys.append(("case_id", name))
+        blocked.append(("case_id", name))
         with suppress(FastimgError):  # a damaged case can be removed; its source is not known then
             source = place.case(name).source
             if source is not None:
-                keys.append(("source", source))
-    folder = place.tombstones
+                blocked.append(("source", source))
+    order: dict[str, Any] = {
+        "id": uuid.uuid4().hex,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "reason": reason,
+        "tombstones": [(kind, _keyed(key, _plain(kind, value))) for kind, value in blocked],
+        "cases": names,
+    }
     with storing("remove"):
-        (folder / "pending").mkdir(parents=True, exist_ok=True)
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        for kind, value in keys:
-            body = {"kind": kind, "at": at, "reason": reason}
-            write_atomic(folder / _name(kind, value), pack(TOMBSTONE, body), place.tmp)
-        wanted = sorted({*names, *_of_subjects(place, people)})
-        if wanted:
-            list_file = folder / "pending" / f"{uuid.uuid4().hex}.json"
-            write_atomic(list_file, pack(PENDING, {"cases": wanted}), place.tmp)
-        finish(place)
-    return wanted
+        place.write(f"{_PENDING}/{order['id']}.json", pack(PENDING, order))
+        return finish(place).get(order["id"], [])
 
 
-def _of_subjects(place: Folder, subjects: list[str]) -> list[str]:
-    if not subjects:
-        return []
-    wanted = set(subjects)
-    with place.reader() as db:
-        rows = db.execute("SELECT case_id, metadata FROM details").fetchall()
-    return [case_id for case_id, metadata in rows if json.loads(metadata).get("subject") in wanted]
-
-
-def finish(place: Folder) -> None:
-    """Purge what removals have listed; again after a kill."""
-    pending = place.tombstones / "pending"
-    try:
-        lists = [Path(entry.path) for entry in os.scandir(pending)]
-    except FileNotFoundError:
-        return
-    for path in lists:
+def finish(place: Place) -> dict[str, list[str]]:
+    """Do what pending removals ask for, also those of writers that were killed: {id: purged cases}."""
+    for file in add_keyed(place):
+        place.delete(file)
+    done = {}
+    for file in place.listing(_PENDING):
         try:
-            cases = unpack(PENDING, read_bytes(path), "a list of removals")["cases"]
+            order = unpack(PENDING, place.read(file), "a list of removals")
         except FileNotFoundError:  # another process has ended it
             continue
+        for kind, name in order.get("tombstones", []):
+            body = {"kind": kind, "at": order["at"], "reason": order["reason"]}
+            place.write(f"{FOLDER}/{name}{_KEYED}", pack(TOMBSTONE, body))
+        # only now, with the tombstones in place: whoever commits a case from here on sees them itself
+        cases = sorted({*order["cases"], *_of_blocked(place, {n for _, n in order.get("tombstones", [])})})
         for case_id in cases:
-            with Slot(place.tmp, case_id) as slot:  # its folder goes with everything in it
-                with suppress(FileNotFoundError):
-                    os.rename(place.cases / case_id, slot.folder / "removed")
-                sync_folder(place.cases)
-                place.index.put([], [case_id])
-        (place.indexes / "cases.parquet").unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
-        sync_folder(pending)
+            place.purge(case_id)
+        place.forget_tables(DERIVED)
+        place.clear()
+        _log(place, order, len(cases))
+        place.delete(file)
+        done[order.get("id", "")] = cases
+    return done
 
 
-def removals(folder: Path) -> list[dict[str, Any]]:
+def _of_blocked(place: Place, names: set[str]) -> list[str]:
+    """Cases in the index whose subject is blocked by one of these tombstones."""
+    if not names:
+        return []
+    key = _key(place)
+    found = []
+    with place.reader() as db:
+        for case_id, metadata in db.execute("SELECT case_id, metadata FROM details"):
+            subject = json.loads(metadata).get("subject")
+            if isinstance(subject, str) and _keyed(key, _plain("subject", subject)) in names:
+                found.append(case_id)
+    return found
+
+
+def _log(place: Place, order: dict[str, Any], count: int) -> None:
+    """A line in the log of removals, once; figures and the reason, nobody's name."""
+    kinds = [kind for kind, _ in order.get("tombstones", [])]
+    line = {
+        "id": order.get("id", ""),
+        "at": order.get("at", ""),
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "reason": order.get("reason", ""),
+        "subjects": kinds.count("subject"),
+        "cases": count,
+        "fastimg": __version__,
+    }
+    try:
+        before = place.read(LOG)
+    except FileNotFoundError:
+        before = b""
+    if f'"id": "{line["id"]}"'.encode() not in before:
+        place.write(LOG, before + json.dumps(line).encode() + b"\n")
+
+
+def add_keyed(place: Place) -> list[str]:
+    """A keyed tombstone beside each of format 1, whose name has no key; returns the latter."""
+    plain = [file for file in place.listing(FOLDER) if file.endswith(_PLAIN)]
+    key = _key(place) if plain else b""
+    for file in plain:
+        name = file.rsplit("/", 1)[1].removesuffix(_PLAIN)
+        place.write(f"{FOLDER}/{_keyed(key, name)}{_KEYED}", place.read(file))
+    return plain
+
+
+def removals(place: Place) -> list[dict[str, Any]]:
     """What was removed, when and why, oldest first; whose it was is not kept."""
     found = []
-    with suppress(FileNotFoundError):
-        for entry in os.scandir(folder):
-            if entry.name.endswith(".json"):
-                try:
-                    found.append(unpack(TOMBSTONE, read_bytes(Path(entry.path)), "a tombstone"))
-                except IntegrityError:
-                    found.append({"kind": "damaged", "at": "", "reason": ""})  # it still blocks: its name does
+    for file in place.listing(FOLDER):
+        if file.endswith((_PLAIN, _KEYED)):
+            try:
+                found.append(unpack(TOMBSTONE, place.read(file), "a tombstone"))
+            except IntegrityError:
+                found.append({"kind": "damaged", "at": "", "reason": ""})  # it still blocks: its name does
     return sorted(found, key=lambda body: (body["at"], body["kind"]))
