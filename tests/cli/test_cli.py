@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -60,6 +62,8 @@ def test_help_lists_the_commands_in_order():
         "verify",
         "report",
         "query",
+        "remove",
+        "migrate",
         "node",
         "bench",
         "doctor",
@@ -301,3 +305,39 @@ def test_deidentify_tells_what_was_held_back(hospitals, tmp_path):
     seen = json.loads(call("deidentify", hospitals.folder, tmp_path / "out", "--json", expect=1).stdout)
     assert seen["series"]["quarantined"] == 1
     call("deidentify", hospitals.folder, tmp_path / "o", "--retain-uids", expect=2)
+
+
+def test_remove_by_patient_id_keeps_out_what_comes_again(made, hospitals, tmp_path):
+    folder, _ = made
+    for name in ("c", "study.toml", "c.key"):
+        copy = shutil.copytree if (folder / name).is_dir() else shutil.copy2
+        copy(folder / name, tmp_path / name)
+    cohort = fi.Cohort.open(tmp_path / "c")
+    key = fi.dicom.load_key(tmp_path / "c.key")
+    patients = {str(one.subject) for one in fi.dicom.series(hospitals.folder) if one.subject}
+    patient = next(p for p in sorted(patients) if fi.dicom.pseudonym(p, key=key) in cohort.subjects())
+    gone = cohort.subjects()[fi.dicom.pseudonym(patient, key=key)]
+    (tmp_path / "who").write_text(f"# of the ethics office\n{patient}\n\nnobody-here\n")
+    command = ["remove", tmp_path / "c", "--subjects", tmp_path / "who"]
+    assert "2 subjects, 1 of them with cases here" in call(*command, "--dry-run").stdout
+    assert (tmp_path / "c" / "report.html").exists()
+    seen = json.loads(call(*command, "--json").stdout)
+    assert seen == {"subjects": 2, "with_cases": 1, "cases": len(gone), "dry_run": False}
+    assert not set(gone) & set(cohort)
+    assert not (tmp_path / "c" / "report.html").exists()
+    assert patient not in (tmp_path / "c" / "tombstones" / "log.jsonl").read_text()
+    again = ["run", tmp_path / "study.toml", "--input", hospitals.folder, "--output", tmp_path / "c"]
+    assert "removed from this cohort" in call(*again, "--clinical", hospitals.clinical, expect=1).stdout
+    assert not set(gone) & set(cohort)
+    (tmp_path / "empty").write_text("\n# nobody\n")
+    call("remove", tmp_path / "c", "--subjects", tmp_path / "empty", expect=2)
+    fi.dicom.load_key(tmp_path / "other.key", create=True)
+    assert "another key" in call(*command, "--key", tmp_path / "other.key", expect=2).stderr
+
+
+def test_migrate(tmp_path):
+    shutil.copytree(Path(__file__).parents[1] / "cohort" / "golden" / "v1" / "hot", tmp_path / "c")
+    assert call("migrate", tmp_path / "c").stdout == "format 1 -> 2\n"
+    assert json.loads(call("migrate", tmp_path / "c", "--json").stdout) == {"before": 2, "after": 2}
+    assert call("verify", tmp_path / "c", "--full").stdout.endswith("sound\n")
+    call("migrate", tmp_path, expect=2)

@@ -293,6 +293,10 @@ class Cohort:
         with self._place.reader() as db:
             return dict(db.execute("SELECT source, case_id FROM cases WHERE source IS NOT NULL ORDER BY case_id DESC"))
 
+    def subjects(self) -> dict[str, list[str]]:
+        """{metadata key "subject": case_ids} of the cases that have one."""
+        return _remove.subjects(self._place)
+
     def features(self, mask: str | None = None) -> pa.Table:
         """case_id, mask, then a float64 column for each feature; a row for each case and mask that has features."""
         return _features.features_table(

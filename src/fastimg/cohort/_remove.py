@@ -28,7 +28,7 @@ from ._manifest import check_case_id, pack, unpack
 if TYPE_CHECKING:
     from ._place import Place
 
-__all__ = ["KEY", "add_keyed", "finish", "is_removed", "new_key", "refuse", "removals", "remove_cases"]
+__all__ = ["KEY", "add_keyed", "finish", "is_removed", "new_key", "refuse", "removals", "remove_cases", "subjects"]
 
 TOMBSTONE, PENDING, KEY_FILE = "fastimg-tombstone", "fastimg-removal", "fastimg-removal-key"
 FOLDER, KEY, LOG = "tombstones", "tombstones/key", "tombstones/log.jsonl"
@@ -136,12 +136,18 @@ def _of_blocked(place: Place, names: set[str]) -> list[str]:
     if not names:
         return []
     key = _key(place)
-    found = []
+    people = subjects(place).items()
+    return [case for who, cases in people if _keyed(key, _plain("subject", who)) in names for case in cases]
+
+
+def subjects(place: Place) -> dict[str, list[str]]:
+    """See `Cohort.subjects`."""
+    found: dict[str, list[str]] = {}
     with place.reader() as db:
-        for case_id, metadata in db.execute("SELECT case_id, metadata FROM details"):
+        for case_id, metadata in db.execute("SELECT case_id, metadata FROM details ORDER BY case_id"):
             subject = json.loads(metadata).get("subject")
-            if isinstance(subject, str) and _keyed(key, _plain("subject", subject)) in names:
-                found.append(case_id)
+            if isinstance(subject, str):
+                found.setdefault(subject, []).append(case_id)
     return found
 
 

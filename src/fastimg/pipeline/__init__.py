@@ -5,7 +5,7 @@ from ._plan import names_of
 from ._preview import Preview, preview
 from ._quality import quality
 from ._recipe import Recipe
-from ._run import Event, ingest, run
+from ._run import Event, check_key, ingest, run
 from ._summary import Summary
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Preview",
     "Recipe",
     "Summary",
+    "check_key",
     "ingest",
     "measure_features",
     "names_of",

@@ -219,15 +219,24 @@ def _same_making(target: Path, recipe: Recipe, key: bytes) -> bool:
     if not path.exists():
         _note_making(target, recipe, key)
         return True
-    made = json.loads(path.read_bytes())
-    if made["key"] != Names(key).code("fastimg cohort"):
-        raise RefusedError("key: this cohort was made with another key; its pseudonyms would not fit together")
+    made = check_key(target, key)
     if made["voxels"] != recipe.voxel_digest:
         raise RefusedError(
             "recipe: this cohort was made with other input, resample, harmonize, clinical or store settings; "
             "give another output folder, or the recipe that it was made with"
         )
     return bool(made["features"] == recipe.feature_digest)
+
+
+def check_key(target: Path, key: bytes) -> dict[str, Any]:
+    """Refuse a key that is not the one which a run made this cohort with; returns what is noted of its making."""
+    try:
+        made: dict[str, Any] = json.loads((target / FOLDER / MADE_WITH).read_bytes())
+    except FileNotFoundError:
+        return {}
+    if made["key"] != Names(key).code("fastimg cohort"):
+        raise RefusedError("key: this cohort was made with another key; its pseudonyms would not fit together")
+    return made
 
 
 def _note_making(target: Path, recipe: Recipe, key: bytes) -> None:
