@@ -97,7 +97,7 @@ py::bytes decode(const py::bytes& stored, std::size_t size, const std::string& c
   const std::string_view in = stored;
   std::vector<std::uint8_t> out(size);
   decode_chunk(Codec{coder_of(coder), 1, shuffle, item}, reinterpret_cast<const std::uint8_t*>(in.data()), in.size(),
-               out.data(), size, 0, size);
+               out.data(), size, Wanted{0, size, size, 0, size});
   return py::bytes(reinterpret_cast<const char*>(out.data()), out.size());
 }
 

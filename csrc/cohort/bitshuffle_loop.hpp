@@ -50,11 +50,12 @@ inline std::uint64_t transpose_8x8(std::uint64_t x) {
 }
 
 template <std::size_t size>
-void unshuffle_run(const std::uint8_t* in, std::uint8_t* out, std::size_t count) {
+std::size_t unshuffle_run(const std::uint8_t* in, std::uint8_t* out, std::size_t count, std::size_t first,
+                          std::size_t last) {
   constexpr int rounds = size == 1 ? 3 : size == 2 ? 4 : size == 4 ? 5 : 6;
   const std::size_t stride = count / 8;
-  std::size_t e = 0;
-  for (; e + kRun <= count; e += kRun) {
+  std::size_t e = first / kRun * kRun;
+  for (; e < last && e + kRun <= count; e += kRun) {
     alignas(64) std::uint8_t rows[8][size][kRow];
     for (std::size_t b = 0; b < size; ++b) {
       Row w[8];
@@ -70,13 +71,14 @@ void unshuffle_run(const std::uint8_t* in, std::uint8_t* out, std::size_t count)
       std::memcpy(out + (e + 8 * q) * size, v, sizeof v);
     }
   }
-  for (; e < count; e += 8)
+  for (; e < last; e += 8)
     for (std::size_t b = 0; b < size; ++b) {
       std::uint64_t x = 0;
       for (std::size_t k = 0; k < 8; ++k) x |= std::uint64_t{in[(8 * b + k) * stride + e / 8]} << (8 * k);
       x = transpose_8x8(x);
       for (std::size_t k = 0; k < 8; ++k) out[(e + k) * size + b] = static_cast<std::uint8_t>(x >> (8 * k));
     }
+  return e;
 }
 
 template <std::size_t size>
@@ -108,11 +110,12 @@ void shuffle_run(const std::uint8_t* in, std::uint8_t* out, std::size_t count) {
     }
 }
 
-void unshuffle(const std::uint8_t* in, std::uint8_t* out, std::size_t count, std::size_t size) {
-  if (size == 1) return unshuffle_run<1>(in, out, count);
-  if (size == 2) return unshuffle_run<2>(in, out, count);
-  if (size == 4) return unshuffle_run<4>(in, out, count);
-  return unshuffle_run<8>(in, out, count);
+std::size_t unshuffle(const std::uint8_t* in, std::uint8_t* out, std::size_t count, std::size_t size, std::size_t first,
+                      std::size_t last) {
+  if (size == 1) return unshuffle_run<1>(in, out, count, first, last);
+  if (size == 2) return unshuffle_run<2>(in, out, count, first, last);
+  if (size == 4) return unshuffle_run<4>(in, out, count, first, last);
+  return unshuffle_run<8>(in, out, count, first, last);
 }
 
 void shuffle(const std::uint8_t* in, std::uint8_t* out, std::size_t count, std::size_t size) {

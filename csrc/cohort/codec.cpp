@@ -228,8 +228,26 @@ void encode_frame(const Codec& codec, const std::uint8_t* chunk, std::size_t siz
   out.resize(begin + at);
 }
 
+// Elements of `item` bytes from bit planes: of the block [begin, end) of a chunk what is wanted.
+void unshuffle_wanted(const std::uint8_t* planes, std::uint8_t* block, std::size_t begin, std::size_t elements,
+                      std::size_t item, const Wanted& wanted) {
+  const std::size_t end = begin + elements * item;
+  const bool whole_slices = wanted.low == 0 && wanted.high == wanted.slice;
+  std::size_t at = std::max(begin, wanted.begin), next = 0;
+  const std::size_t stop = std::min(end, wanted.end);
+  while (at < stop) {
+    const std::size_t slice = at / wanted.slice * wanted.slice;
+    const std::size_t first = whole_slices ? at : std::max(at, slice + wanted.low);
+    const std::size_t last = whole_slices ? stop : std::min(stop, slice + wanted.high);
+    const std::size_t from = std::max(next, (std::max(first, begin) - begin) / item);
+    if (first < last && from < (last - begin) / item)
+      next = bitshuffle().unshuffle(planes, block, elements, item, from, (last - begin) / item);
+    at = whole_slices ? stop : slice + wanted.slice;
+  }
+}
+
 void decode_frame(const std::uint8_t* frame, std::size_t frame_size, std::uint8_t* chunk, std::size_t size,
-                  std::size_t begin, std::size_t end) {
+                  const Wanted& wanted) {
   if (frame_size < kHeader) throw Damaged("a chunk is cut short");
   const std::uint8_t flags = frame[2];
   const std::size_t block = get32(frame + 8);
@@ -246,7 +264,7 @@ void decode_frame(const std::uint8_t* frame, std::size_t frame_size, std::uint8_
   const std::size_t blocks = (size + block - 1) / block;
   if (frame_size < kHeader + 4 * blocks) throw Damaged("a chunk is cut short");
   for (std::size_t b = 0; b < blocks; ++b) {
-    if ((b + 1) * block <= begin || b * block >= end) continue;
+    if ((b + 1) * block <= wanted.begin || b * block >= wanted.end) continue;
     const std::size_t count = std::min(block, size - b * block);
     const bool shuffled = flags & kBitShuffle && whole(count, item);
     std::uint8_t* to = shuffled ? planes(count) : chunk + b * block;
@@ -262,7 +280,7 @@ void decode_frame(const std::uint8_t* frame, std::size_t frame_size, std::uint8_
     }
     if (shuffled) {
       const std::size_t elements = count / item, left = elements * item;
-      bitshuffle().unshuffle(to, chunk + b * block, elements, item);
+      unshuffle_wanted(to, chunk + b * block, b * block, elements, item, wanted);
       std::memcpy(chunk + b * block + left, to + left, count - left);
     }
   }
@@ -287,14 +305,14 @@ void encode_chunk(const Codec& codec, const std::uint8_t* chunk, std::size_t siz
 }
 
 void decode_chunk(const Codec& codec, const std::uint8_t* stored, std::size_t stored_size, std::uint8_t* chunk,
-                  std::size_t size, std::size_t begin, std::size_t end) {
+                  std::size_t size, const Wanted& wanted) {
   if (stored_size < 4 || crc32c(stored, stored_size - 4) != get32(stored + stored_size - 4))
     throw Damaged("a chunk differs from its checksum");
   stored_size -= 4;
   if (codec.coder == Coder::zstd)
     zstd_decompress(stored, stored_size, chunk, size);
   else
-    decode_frame(stored, stored_size, chunk, size, begin, end);
+    decode_frame(stored, stored_size, chunk, size, wanted);
 }
 
 }  // namespace fastimg::cohort

@@ -46,9 +46,15 @@ struct Codec {
 // Appends the stored form of a chunk of `size` bytes to `out`.
 void encode_chunk(const Codec& codec, const std::uint8_t* chunk, std::size_t size, std::vector<std::uint8_t>& out);
 
-// The opposite: into `chunk`, which has `size` bytes, at least its bytes [begin, end). Throws Damaged; `stored` may
-// hold any bytes, and all of them are checked.
+// Bytes of a chunk that a reader asks for: of [begin, end) those whose place in their slice of `slice` bytes is in
+// [low, high).
+struct Wanted {
+  std::size_t begin, end, slice, low, high;
+};
+
+// The opposite: into `chunk`, which has `size` bytes, at least those wanted. Throws Damaged; `stored` may hold any
+// bytes, and all of them are checked.
 void decode_chunk(const Codec& codec, const std::uint8_t* stored, std::size_t stored_size, std::uint8_t* chunk,
-                  std::size_t size, std::size_t begin, std::size_t end);
+                  std::size_t size, const Wanted& wanted);
 
 }  // namespace fastimg::cohort

@@ -203,11 +203,16 @@ void Shard::read(const Shape& start, const Shape& stop, std::uint8_t* out, int t
     count *= cells[k];
   }
   const Shape out_stride = strides(wanted, item);
-  cpu::parallel_for(count, 1, threads, [&](std::int64_t begin, std::int64_t end) {
+  // bytes of a chunk's slice: what lies between two steps along the third axis from the end
+  const std::size_t slice = rank > 2 ? static_cast<std::size_t>(chunk_stride[rank - 3]) : bytes;
+  const std::int64_t row = cells.back();
+  // a row of chunks along the last axis at a time: they lie one after another in the file
+  cpu::parallel_for(count / row, 1, threads, [&](std::int64_t begin, std::int64_t end) {
     thread_local std::vector<std::uint8_t> stored, block;
     if (block.size() < bytes) block.resize(bytes);
     Shape place(rank), extent(rank);
-    for (std::int64_t n = begin; n < end; ++n) {
+    std::uint64_t held = 0, held_end = 0;  // of the file, in `stored`
+    for (std::int64_t n = begin * row; n < end * row; ++n) {
       unravel(n, cells, place);
       std::int64_t number = 0;
       const std::uint8_t* from = block.data();
@@ -223,15 +228,38 @@ void Shard::read(const Shape& start, const Shape& stop, std::uint8_t* out, int t
       const std::uint64_t offset = index_[2 * static_cast<std::size_t>(number)];
       const std::uint64_t size = index_[2 * static_cast<std::size_t>(number) + 1];
       if (offset == kAbsent) throw Damaged("chunk " + std::to_string(number) + " is missing");
-      if (stored.size() < size) stored.resize(size);
-      if (!read_all(fd_, stored.data(), size, offset)) throw Damaged("its voxels are cut short");
+      if (offset < held || offset + size > held_end) {
+        held = offset;
+        held_end = run_end(static_cast<std::size_t>(number), row - place.back());
+        if (stored.size() < held_end - held) stored.resize(held_end - held);
+        if (!read_all(fd_, stored.data(), held_end - held, held)) throw Damaged("its voxels are cut short");
+      }
       std::size_t last = static_cast<std::size_t>(extent.back() * item);
       for (std::size_t k = 0; k + 1 < rank; ++k) last += static_cast<std::size_t>((extent[k] - 1) * chunk_stride[k]);
       const auto low = static_cast<std::size_t>(from - block.data());
-      decode_chunk(layout_.codec, stored.data(), size, block.data(), bytes, low, low + last);
+      Wanted part{low, low + last, slice, 0, slice};
+      if (rank > 2) {
+        const auto line = static_cast<std::size_t>(chunk_stride[rank - 2]);
+        part.low = low % slice / line * line;
+        part.high = std::min(slice, part.low + static_cast<std::size_t>(extent[rank - 2]) * line);
+      }
+      decode_chunk(layout_.codec, stored.data() + (offset - held), size, block.data(), bytes, part);
       copy_box(from, chunk_stride, to, out_stride, extent, static_cast<std::size_t>(extent.back() * item));
     }
   });
+}
+
+std::uint64_t Shard::run_end(std::size_t number, std::int64_t most) const {
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 19;  // stays in a core's own cache
+  const std::uint64_t begin = index_[2 * number];
+  std::uint64_t end = begin + index_[2 * number + 1];
+  for (std::int64_t k = 1; k < most; ++k) {
+    const std::uint64_t offset = index_[2 * (number + static_cast<std::size_t>(k))],
+                        size = index_[2 * (number + static_cast<std::size_t>(k)) + 1];
+    if (offset != end || end + size - begin > kMost) break;
+    end += size;
+  }
+  return end;
 }
 
 }  // namespace fastimg::cohort

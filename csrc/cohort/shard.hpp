@@ -44,6 +44,9 @@ class Shard {
   const Layout& layout() const { return layout_; }
 
  private:
+  // Where the bytes of chunks that follow chunk `number` in the file without a gap end; of at most `most` chunks.
+  std::uint64_t run_end(std::size_t number, std::int64_t most) const;
+
   Layout layout_;
   int fd_;
   std::vector<std::uint64_t> index_;

@@ -271,11 +271,12 @@ def test_what_is_not_a_cohort_or_is_newer_is_refused(tmp_path, cohort):
     with pytest.raises(ArgumentError, match="profile"):
         fi.Cohort.create(tmp_path / "x", profile="fast")
     cohort.add("a", ct((1, 2, 2)))
-    for name in ("cohort.json", "cases/a/manifest.json"):
+    for name, newest in (("cohort.json", 2), ("cases/a/manifest.json", 1)):
         file = cohort.path / name
         text = file.read_text()
-        file.write_text(text.replace('"version": 1,', '"version": 2,', 1))
-        with pytest.raises(FormatError, match="version 2 is newer than this fastimg reads"):
+        assert f'"version": {newest},' in text
+        file.write_text(text.replace(f'"version": {newest},', f'"version": {newest + 1},', 1))
+        with pytest.raises(FormatError, match=f"version {newest + 1} is newer than this fastimg reads"):
             fi.Cohort.open(cohort.path)["a"]
         file.write_text(text)
     with pytest.raises(ArgumentError, match="open for reading"):
