@@ -103,7 +103,7 @@ bool random_looking(const std::uint8_t* plane, std::size_t size) {
 // A zstd frame of `count` bit planes of `size` bytes each. The first planes of an image are noise: they go into blocks
 // of the frame that are as they are, or the coder would mix them with the others in its statistics, which costs space
 // and half of the reader's time. What entropy coding of literals saves in the rest is often little, and it doubles the
-// time that is left; it is done where it makes the whole at least 5 % smaller.
+// time that is left; it is done where it makes the whole at least a tenth smaller.
 std::size_t compress_planes(int level, const std::uint8_t* planes, std::size_t count, std::size_t size,
                             std::uint8_t* out, std::size_t room) {
   constexpr std::size_t kHeader = 9, kBlockHeader = 3, kMostRaw = std::size_t{1} << 17;
@@ -120,7 +120,7 @@ std::size_t compress_planes(int level, const std::uint8_t* planes, std::size_t c
     std::vector<std::uint8_t>& other = tools.packed;
     if (other.size() < rest) other.resize(rest);
     const std::size_t smaller = zstd_compress(level, planes + raw, rest, other.data(), std::min(rest, room - begin));
-    if (smaller && (done == 0 || (begin + smaller) * 20 < (begin + done) * 19)) {
+    if (smaller && (done == 0 || (begin + smaller) * 10 < (begin + done) * 9)) {
       std::memcpy(packed, other.data(), smaller);
       done = smaller;
     }
