@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import ArgumentError, FastimgError
+from . import _scan
 from ._files import Lock, sync_file, write_atomic
 
 __all__ = ["Index", "row_of"]
@@ -22,6 +24,7 @@ _VERSION = 1
 FIXED = ("case_id", "state", "source", "digest", "committed", "shape", "dtype", "unit", "masks", "findings", "bytes")
 _TYPES = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "str": pa.string(), "mixed": pa.string()}
 _MOST_COLUMNS = 500
+_AT_REST = 5.0  # seconds without a change, after which the table of columns is worth being made
 
 Manifest = dict[str, Any]
 
@@ -165,15 +168,44 @@ class Index:
         _insert(memory, self._manifests())
         return memory
 
+    def query(self, db: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> pa.Table:
+        """The result of one SELECT: simple aggregates from the columns in Parquet, everything else from SQLite."""
+        plan = _scan.parse(sql, parameters)
+        if plan is not None:
+            kinds = dict.fromkeys(FIXED, "str") | {"bytes": "int"}
+            kinds |= {name: kind for _, name, kind in db.execute("SELECT key, name, kind FROM metadata_columns")}
+            if all(name in kinds for name in plan.columns):
+                self._refresh(db)
+                texts = [name for name in plan.columns if kinds[name] == "str"]
+                table = self._parquet_of(_stamp(db), plan.columns, read_dictionary=texts)
+                done = None if table is None else plan.run(table, kinds)
+                if done is not None:
+                    return _as_table(*done)
+        return select(db, sql, parameters)
+
+    def _refresh(self, db: sqlite3.Connection) -> None:
+        """Bring the Parquet table up to date, unless cases are being added right now: then a scan by SQLite is quicker."""
+        if self._writable and self._parquet_of(_stamp(db), []) is None:
+            with suppress(OSError):
+                if time.time() - self._file.stat().st_mtime > _AT_REST:
+                    self.table(db)
+
+    def _parquet_of(self, stamp: str, columns: Sequence[str] | None = None, **options: Any) -> pa.Table | None:
+        """These columns, or all, of the table in Parquet, if it is as new as the database."""
+        try:
+            file = pq.ParquetFile(self._parquet, page_checksum_verification=True, **options)
+            if (file.schema_arrow.metadata or {}).get(b"fastimg-index") == stamp.encode():
+                return file.read(columns=columns, use_threads=False).replace_schema_metadata(None)
+        except (OSError, pa.ArrowException):
+            pass
+        return None
+
     def table(self, db: sqlite3.Connection) -> pa.Table:
         """All rows, by case_id; from Parquet where it is as new as the database."""
         stamp = _stamp(db)
-        try:
-            file = pq.ParquetFile(self._parquet, page_checksum_verification=True)
-            if (file.schema_arrow.metadata or {}).get(b"fastimg-index") == stamp.encode():
-                return file.read().replace_schema_metadata(None)
-        except (OSError, pa.ArrowException):
-            pass
+        table = self._parquet_of(stamp)
+        if table is not None:
+            return table
         kinds = {name: kind for _, name, kind in db.execute("SELECT key, name, kind FROM metadata_columns")}
         names = [*FIXED, *kinds]
         rows = db.execute(f"SELECT {', '.join(map(_quoted, names))} FROM cases ORDER BY case_id").fetchall()  # noqa: S608
@@ -210,7 +242,10 @@ def select(db: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> pa.Ta
         rows = cursor.fetchall()
     except (sqlite3.Error, sqlite3.Warning) as error:
         raise ArgumentError(f"query: {error}; only one SELECT over cases, findings is allowed") from None
-    names = [column[0] for column in cursor.description]
+    return _as_table([column[0] for column in cursor.description], rows)
+
+
+def _as_table(names: list[str], rows: Sequence[tuple[Any, ...]]) -> pa.Table:
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
     return pa.Table.from_arrays([_inferred(values) for values in columns], names=names)
 
