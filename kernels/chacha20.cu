@@ -1,8 +1,10 @@
 // Fixed point + all pairwise masks, one thread a 64-byte block of the keystream: every mask is added in registers, so
-// the vector is read once and written once however many masks there are.
+// the vector is read once and written once however many masks there are. A thread's block lies together in memory, a
+// warp's accesses should: the keystream changes hands in shared memory, the vector is read and written 16 bytes a
+// thread.
 //
 // seeds: (masks, 8) words; signs: +1 or -1; block: the keystream's block of out[0]; dither: 8 words of the seed that
-// rounds at random, or null; counts: {clipped, not finite}. Whole blocks of 16-byte-aligned arrays move in quads.
+// rounds at random, or null; counts: {clipped, not finite}.
 // Limit: 976 integer operations a block and mask. With one mask that is about the time of its 128 bytes of traffic (at
 // 64 operations a clock and multiprocessor: 15 clocks a block), with more masks it is all.
 #include "fastimg/chacha20.cuh"
@@ -13,6 +15,8 @@ namespace {
 using fastimg::i64;
 using fastimg::u32;
 using fastimg::u64;
+
+constexpr int kThreads = 128;
 
 struct Fixed {
   double scale, limit, clip;
@@ -31,36 +35,6 @@ __device__ i64 random_word_of(double x, const Fixed& f, u32 r) {
 }
 __device__ u64 random_word_of(u32 x, const Fixed&, u32) { return x; }
 __device__ u64 random_word_of(u64 x, const Fixed&, u32) { return x; }
-
-template <class T>
-struct alignas(16) Quad {
-  T at[16 / sizeof(T)];
-};
-
-// `kCount` values between an aligned address and registers.
-template <int kCount, class T>
-__device__ void load(const T* from, T (&to)[kCount]) {
-  constexpr int kEach = 16 / (int)sizeof(T);
-#pragma unroll
-  for (int q = 0; q < kCount / kEach; ++q) {
-    const Quad<T> quad = ((const Quad<T>*)from)[q];
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) to[q * kEach + i] = quad.at[i];
-  }
-}
-template <int kCount, class T>
-__device__ void store(T* to, const T (&from)[kCount]) {
-  constexpr int kEach = 16 / (int)sizeof(T);
-#pragma unroll
-  for (int q = 0; q < kCount / kEach; ++q) {
-    Quad<T> quad;
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) quad.at[i] = from[q * kEach + i];
-    ((Quad<T>*)to)[q] = quad;
-  }
-}
-
-__device__ bool aligned(const void* address) { return ((u64)address & 15) == 0; }
 
 __device__ void judge(double x, const Fixed& f, u64& clipped, u64& bad) {
   if (!fastimg::is_finite(x))
@@ -81,48 +55,99 @@ __device__ void add_words(u64 (&sum)[8], const u32 (&key)[16], bool minus) {
   }
 }
 
+// 16 bytes of a tile's keystream, in the order of the result; blocks are written by their threads, and read by all. The
+// exclusive-or spreads both over all banks.
+struct alignas(16) Chunk {
+  u32 at[4];
+};
+__device__ int place_of(int chunk) { return chunk ^ (chunk >> 3 & 3); }
+
+__device__ void stage_block(const u32 (&sum)[16], Chunk* stage) {
+#pragma unroll
+  for (int q = 0; q < 4; ++q) {
+    const Chunk chunk = {{sum[4 * q], sum[4 * q + 1], sum[4 * q + 2], sum[4 * q + 3]}};
+    stage[place_of(4 * (int)threadIdx.x + q)] = chunk;
+  }
+}
+__device__ void stage_block(const u64 (&sum)[8], Chunk* stage) {
+  u32 words[16];
+#pragma unroll
+  for (int i = 0; i < 8; ++i) words[2 * i] = (u32)sum[i], words[2 * i + 1] = (u32)(sum[i] >> 32);
+  stage_block(words, stage);
+}
+
+__device__ u32 word_at(const Chunk& chunk, int i, u32) { return chunk.at[i]; }
+__device__ u64 word_at(const Chunk& chunk, int i, u64) { return (u64)chunk.at[2 * i] | (u64)chunk.at[2 * i + 1] << 32; }
+
+template <class T, int kCount>
+struct alignas(sizeof(T) * kCount < 16 ? sizeof(T) * kCount : 16) Some {
+  T at[kCount];
+};
+
 template <class T, class W>
 __device__ void mask_blocks(const T* in, W* out, i64 count, u32 block, const u32* seeds, const signed char* signs,
                             int masks, const Fixed& fixed, const u32* dither, u64* counts) {
-  constexpr int kWords = 64 / (int)sizeof(W);
+  constexpr int kEach = 16 / (int)sizeof(W), kWords = 4 * kEach, kSkip = (int)sizeof(W) / 4;
+  __shared__ Chunk stage[4 * kThreads];
   const u32 nonce[3] = {0, 0, 0};
-  const i64 blocks = (count + kWords - 1) / kWords, step = (i64)gridDim.x * blockDim.x;
-  const bool quads = aligned(in) && aligned(out);
+  const int me = (int)threadIdx.x;
+  const bool aligned = (((u64)in | (u64)out) & 15) == 0;
   u64 clipped = 0, bad = 0;
-  for (i64 b = (i64)blockIdx.x * blockDim.x + threadIdx.x; b < blocks; b += step) {
-    const T* from = in + b * kWords;
-    W* to = out + b * kWords;
-    const int here = count - b * kWords < kWords ? (int)(count - b * kWords) : kWords;
-    T values[kWords];
-    if (quads && here == kWords) {
-      load<kWords>(from, values);
-    } else {
+  for (i64 tile = blockIdx.x; tile * kThreads * kWords < count; tile += gridDim.x) {
+    const u32 mine = block + (u32)(tile * kThreads) + (u32)me;
+    u32 key[16], random[4 * kEach];
+    if (dither) {
+      fastimg::chacha_block(dither, mine, nonce, key);
+      stage_block(key, stage);
+      __syncthreads();
 #pragma unroll
-      for (int i = 0; i < kWords; ++i) values[i] = i < here ? from[i] : T(0);
+      for (int s = 0; s < 4; ++s) {
+        const Chunk chunk = stage[place_of(s * kThreads + me)];
+#pragma unroll
+        for (int i = 0; i < kEach; ++i) random[s * kEach + i] = chunk.at[i * kSkip];
+      }
+      __syncthreads();
     }
     W sum[kWords];
-    u32 key[16];
-    if (dither) {
-      fastimg::chacha_block(dither, block + (u32)b, nonce, key);
 #pragma unroll
-      for (int i = 0; i < kWords; ++i) sum[i] = (W)random_word_of(values[i], fixed, key[i * (int)sizeof(W) / 4]);
-    } else {
-#pragma unroll
-      for (int i = 0; i < kWords; ++i) sum[i] = (W)word_of(values[i], fixed);
-    }
-#pragma unroll
-    for (int i = 0; i < kWords; ++i) judge(values[i], fixed, clipped, bad);
+    for (int i = 0; i < kWords; ++i) sum[i] = 0;
     for (int m = 0; m < masks; ++m) {
-      fastimg::chacha_block(seeds + 8 * m, block + (u32)b, nonce, key);
+      fastimg::chacha_block(seeds + 8 * m, mine, nonce, key);
       add_words(sum, key, signs[m] < 0);
     }
-    if (quads && here == kWords) {
-      store<kWords>(to, sum);
-    } else {
+    stage_block(sum, stage);
+    __syncthreads();
 #pragma unroll
-      for (int i = 0; i < kWords; ++i)
-        if (i < here) to[i] = sum[i];
+    for (int s = 0; s < 4; ++s) {
+      const i64 first = tile * kThreads * kWords + (i64)(s * kThreads + me) * kEach;
+      const i64 left = count - first;
+      if (left <= 0) continue;
+      const Chunk chunk = stage[place_of(s * kThreads + me)];
+      const bool whole = aligned && left >= kEach;
+      Some<T, kEach> values;
+      if (whole) {
+        values = *(const Some<T, kEach>*)(in + first);
+      } else {
+#pragma unroll
+        for (int i = 0; i < kEach; ++i) values.at[i] = i < left ? in[first + i] : T(0);
+      }
+      Some<W, kEach> words;
+#pragma unroll
+      for (int i = 0; i < kEach; ++i) {
+        const T x = values.at[i];
+        const W word = dither ? (W)random_word_of(x, fixed, random[s * kEach + i]) : (W)word_of(x, fixed);
+        words.at[i] = word + word_at(chunk, i, W());
+        judge(x, fixed, clipped, bad);
+      }
+      if (whole) {
+        *(Some<W, kEach>*)(out + first) = words;
+      } else {
+#pragma unroll
+        for (int i = 0; i < kEach; ++i)
+          if (i < left) out[first + i] = words.at[i];
+      }
     }
+    __syncthreads();
   }
   if (clipped) atomicAdd(counts, clipped);
   if (bad) atomicAdd(counts + 1, bad);

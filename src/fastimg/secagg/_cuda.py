@@ -10,7 +10,7 @@ import numpy as np
 from .. import _gpu
 from ..errors import ArgumentError
 
-_BLOCK = 128
+_BLOCK = 128  # kThreads of chacha20.cu
 
 
 def mask(
@@ -32,10 +32,10 @@ def mask(
     if offset % words:
         raise ArgumentError(f"mask: on a GPU the offset must be a multiple of {words}, got {offset}")
     backend = _gpu.backend()
-    keys = backend.to_device(np.frombuffer(b"".join(seeds) or bytes(32), "<u4").copy())
-    directions = backend.to_device(np.array(list(signs) or [1], np.int8))
-    rounding = backend.to_device(np.frombuffer(dither or bytes(32), "<u4").copy())
-    counts = backend.xp.zeros(2, np.uint64)
+    # All that a launch needs goes up in one copy: the counts, the keys, the rounding's key, the signs.
+    head = bytes(16) + (b"".join(seeds) or bytes(32)) + (dither or bytes(32))
+    small = backend.to_device(np.frombuffer(head + np.array(list(signs) or [1], np.int8).tobytes(), np.uint8).copy())
+    counts, keys, rounding, directions = small[:16], small[16:], small[len(head) - 32 :], small[len(head) :]
     blocks = -(-out.size // words)
     if blocks:
         _gpu.launch(
@@ -55,5 +55,7 @@ def mask(
             np.int32(dither is not None),
             counts,
         )
-    clipped, bad = backend.to_host(counts)
+    if values.dtype.kind == "u":
+        return 0, 0  # nothing to wait for
+    clipped, bad = backend.to_host(counts).view(np.uint64)
     return int(clipped), int(bad)
