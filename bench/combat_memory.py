@@ -2,8 +2,9 @@
 
 python bench/combat_memory.py WAY SUBJECTS FEATURES FOLDER
 
-WAY: zarr or parquet (from disk to disk), memory (the input in memory, harmonised in place by chunks), or a peer over the
-input in memory: combaters, pycombat, neuroCombat. `input` is the size of the table; of the ways in memory it is not counted.
+WAY: zarr, parquet or parts (from disk to disk; parts: a folder of Parquet files of 10,000 subjects), memory (the input in
+memory, harmonised in place by chunks), or a peer over the input in memory: combaters, pycombat, neuroCombat. `input` is the
+size of the table; of the ways in memory it is not counted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-BATCHES, CHUNK = 30, 2000
+BATCHES, CHUNK, PART = 30, 2000, 10_000
 
 
 def resident(key: str = "VmHWM") -> float:
@@ -40,7 +41,7 @@ def covariates(subjects: int) -> dict[str, np.ndarray]:
 
 def main(way: str, subjects: int, features: int, folder: Path) -> dict[str, float]:
     batch, kept = np.arange(subjects) % BATCHES, covariates(subjects)
-    run = {"zarr": _zarr, "parquet": _parquet, "memory": _memory}.get(way)
+    run = {"zarr": _zarr, "parquet": _parquet, "parts": _parts, "memory": _memory}.get(way)
     work = run(subjects, features, folder, batch, kept) if run else _peer(way, subjects, features, batch, kept)
     if run:  # what is imported is not what is measured
         import fastimg as fi
@@ -70,31 +71,40 @@ def _zarr(subjects, features, folder, batch, kept):
     return work
 
 
-def _parquet(subjects, features, folder, batch, kept):
+def _parquet(subjects, features, folder, batch, kept, part=None):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     import fastimg as fi
 
     pa.set_cpu_count(1)
-    names, writer = [f"f{i}" for i in range(features)], None
-    for start in range(0, subjects, CHUNK):
-        part = slice(start, min(start + CHUNK, subjects))
-        columns = {"batch": batch[part], **{name: vector[part] for name, vector in kept.items()}}
-        columns |= dict(zip(names, rows(subjects, features, start).T, strict=True))
-        made = pa.table(columns)
-        writer = writer or pq.ParquetWriter(folder / "x.parquet", made.schema, compression="zstd", use_dictionary=False)
-        writer.write_table(made)
-    writer.close()
-    del made, columns
+    names, source = [f"f{i}" for i in range(features)], folder / "x.parquet"
+    if part:
+        source.mkdir()
+    for first in range(0, subjects, part or subjects):
+        path, writer = source / f"{first:06d}.parquet" if part else source, None
+        last = min(first + (part or subjects), subjects)
+        for start in range(first, last, CHUNK):
+            here = slice(start, min(start + CHUNK, last))
+            columns = {"batch": batch[here], **{name: vector[here] for name, vector in kept.items()}}
+            columns |= dict(zip(names, rows(subjects, features, start).T, strict=True))
+            made = pa.table(columns)
+            writer = writer or pq.ParquetWriter(path, made.schema, compression="zstd", use_dictionary=False)
+            writer.write_table(made)
+        writer.close()
+    del made, columns, writer
     pa.default_memory_pool().release_unused()
 
     def work():
         options = {"batch": "batch", "covariates": list(kept)}
-        combat = fi.harmonize.ComBat(threads=1).fit_stream(folder / "x.parquet", **options)
-        combat.transform_stream(folder / "x.parquet", folder / "y.parquet", **options)
+        combat = fi.harmonize.ComBat(threads=1).fit_stream(source, **options)
+        combat.transform_stream(source, folder / "y.parquet", **options)
 
     return work
+
+
+def _parts(*arguments):
+    return _parquet(*arguments, part=PART)
 
 
 def _whole(subjects, features):

@@ -65,6 +65,32 @@ def test_parquet_keeps_its_other_columns(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.parquet", "y.parquet"]
 
 
+def test_a_folder_of_parquet_files(tmp_path):
+    X, batch, covariates = cohort()
+    (tmp_path / "x").mkdir()
+    for name, here in (("a", slice(0, 130)), ("b", slice(130, 131)), ("c", slice(131, None))):
+        few = {key: vector[here] for key, vector in covariates.items()}
+        names = parquet(tmp_path / "x" / f"{name}.parquet", X[here], batch[here], few)
+    options = {"batch": "batch", "covariates": ["age", "sex"], "rows": 50}
+    combat = ComBat().fit_stream(tmp_path / "x", **options)
+    combat.transform_stream(tmp_path / "x", tmp_path / "y", **options)
+    assert [path.name for path in sorted((tmp_path / "y").iterdir())] == ["a.parquet", "b.parquet", "c.parquet"]
+    seen = [pq.read_table(path) for path in sorted((tmp_path / "y").iterdir())]
+    assert [len(table) for table in seen] == [130, 1, len(X) - 131]
+    expected = ComBat().fit_transform(X, batch=batch, covariates=covariates)
+    table = np.concatenate([np.column_stack([part[name] for name in names]) for part in seen])
+    np.testing.assert_allclose(table, expected, rtol=1e-9)
+    with pytest.raises(fi.errors.ArgumentError, match="there already"):
+        combat.transform_stream(tmp_path / "x", tmp_path / "y", **options)
+    (tmp_path / "x" / "b.parquet").write_bytes(b"PAR1")
+    with pytest.raises(pa.ArrowInvalid):
+        combat.transform_stream(tmp_path / "x", tmp_path / "z", **options)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(fi.errors.ArgumentError, match="folder holds no"):
+        ComBat().fit_stream(tmp_path / "empty", **options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "x", "y"]
+
+
 def test_an_interrupted_file_is_not_left(tmp_path):
     X, batch, covariates = cohort()
     parquet(tmp_path / "x.parquet", X, batch, covariates)

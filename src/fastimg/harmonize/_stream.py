@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from ._design import columns_of, labels
 __all__ = ["Streaming"]
 
 _BYTES = 1 << 24  # of values at once, unless the source's own chunks are larger
+_GROUP = 1 << 25  # of a Parquet file's row group
 
 
 class Streaming:
@@ -34,7 +36,9 @@ class Streaming:
 
         Parameters
         ----------
-        source : zarr.Array, array of subjects x features that is read by slices (a memory map), or path of a Parquet file
+        source : zarr.Array, array of subjects x features that is read by slices (a memory map), or path
+            Of a Parquet file, or of a folder of them (``*.parquet``, by name). Arrow keeps about 1 kB for each column of
+            each row group of an open file: very long tables are best kept in several.
         batch : sequence, or str
             A label a subject; for a Parquet file the name of a column.
         covariates : table or mapping, or sequence of str
@@ -71,15 +75,21 @@ class Streaming:
         source, batch, covariates, features, rows
             As in `fit_stream`.
         target : zarr.Array or writable array of the source's shape, or path of a new Parquet file
-            A Parquet file gets all columns of the source, in their order; it stands there when it is whole.
+            A Parquet file gets all columns of the source, in their order; it stands there when it is whole. Of a folder
+            a new folder with files of the same names.
         """
-        parquet = _is_path(source)
-        if parquet != _is_path(target):
+        if _is_path(source) != _is_path(target):
             raise ArgumentError("target: a Parquet file is harmonised into a Parquet file, an array into an array")
-        chunks = _chunks(source, batch, covariates, features, rows)
-        if parquet:
-            _to_parquet(self, chunks, source, Path(target))
+        if _is_path(source):
+            parts = _parts(source)
+            with _appearing(Path(target)) as partial:
+                if Path(source).is_dir():
+                    partial.mkdir()
+                for path in parts:
+                    to = partial / path.name if partial.is_dir() else partial
+                    _to_parquet(self, _of_parquet([path], batch, covariates, features, rows), to)
             return
+        chunks = _chunks(source, batch, covariates, features, rows)
         if tuple(target.shape) != tuple(source.shape):
             raise ArgumentError(f"target: expected the source's shape {tuple(source.shape)}, got {tuple(target.shape)}")
         for part, x, label, kept, _ in chunks:
@@ -97,7 +107,7 @@ def _chunks(source: Any, batch: Any, covariates: Any, features: Any, rows: int |
     if rows is not None and (isinstance(rows, bool) or rows < 1):
         raise ArgumentError(f"rows: must be a positive whole number, got {rows!r}")
     if _is_path(source):
-        yield from _of_parquet(source, batch, covariates, features, rows)
+        yield from _of_parquet(_parts(source), batch, covariates, features, rows)
         return
     if features is not None:
         raise ArgumentError("features: names the columns of a Parquet file; an array has none")
@@ -115,7 +125,18 @@ def _chunks(source: Any, batch: Any, covariates: Any, features: Any, rows: int |
         yield part, np.asarray(source[part]), label[part].tolist(), kept, None
 
 
-def _of_parquet(path: Any, batch: Any, covariates: Any, features: Any, rows: int | None) -> Iterator[Chunk]:
+def _parts(path: Any) -> list[Path]:
+    """The Parquet files of a source: itself, or those of a folder."""
+    path = Path(path)
+    if not path.is_dir():
+        return [path]
+    found = sorted(part for part in path.glob("*.parquet") if not part.name.startswith("."))
+    if not found:
+        raise ArgumentError("source: the folder holds no *.parquet")
+    return found
+
+
+def _of_parquet(parts: Sequence[Path], batch: Any, covariates: Any, features: Any, rows: int | None) -> Iterator[Chunk]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -123,25 +144,26 @@ def _of_parquet(path: Any, batch: Any, covariates: Any, features: Any, rows: int
         raise ArgumentError("batch: of a Parquet file, expected the name of a column")
     if isinstance(covariates, (str, Mapping)) or not all(isinstance(name, str) for name in covariates or ()):
         raise ArgumentError("covariates: of a Parquet file, expected names of columns")
-    kept = list(covariates or ())
-    with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 13) as file:
-        schema = file.schema_arrow
-        names = features
-        if names is None:
-            names = [f.name for f in schema if pa.types.is_floating(f.type) and f.name not in (batch, *kept)]
-        missing = sorted({batch, *kept, *names} - set(schema.names))
-        if missing:
-            raise ArgumentError(f"source: the file has no column {', '.join(map(repr, missing))}")
-        if not names:
-            raise ArgumentError("features: the file has no column of floating-point numbers")
-        step, at = rows or max(1, _BYTES // (16 * len(names))), 0  # a chunk is held as columns, as rows and as a result
-        for group in file.iter_batches(batch_size=step, use_threads=False):
-            x = np.column_stack([group.column(name).to_numpy(zero_copy_only=False) for name in names])
-            part = slice(at, at + len(x))
-            at += len(x)
-            table = {name: _plain(group.column(name)) for name in kept} or None
-            values = {name: x[:, i] for i, name in enumerate(names)}
-            yield part, values, group.column(batch).to_pylist(), table, group
+    kept, names, at = list(covariates or ()), features, 0
+    for path in parts:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 13) as file:
+            schema = file.schema_arrow
+            if names is None:
+                names = [f.name for f in schema if pa.types.is_floating(f.type) and f.name not in (batch, *kept)]
+            missing = sorted({batch, *kept, *names} - set(schema.names))
+            if missing:
+                raise ArgumentError(f"source: the file has no column {', '.join(map(repr, missing))}")
+            if not names:
+                raise ArgumentError("features: the file has no column of floating-point numbers")
+            # a chunk is held as columns, as rows and as a result
+            step = rows or max(1, _BYTES // (16 * len(names)))
+            for group in file.iter_batches(batch_size=step, use_threads=False):
+                x = np.column_stack([group.column(name).to_numpy(zero_copy_only=False) for name in names])
+                part = slice(at, at + len(x))
+                at += len(x)
+                table = {name: _plain(group.column(name)) for name in kept} or None
+                values = {name: x[:, i] for i, name in enumerate(names)}
+                yield part, values, group.column(batch).to_pylist(), table, group
 
 
 def _plain(column: Any) -> Any:
@@ -151,28 +173,49 @@ def _plain(column: Any) -> Any:
     return np.array(values) if values else np.empty(0)
 
 
-def _to_parquet(estimator: Any, chunks: Iterator[Chunk], source: Any, target: Path) -> None:
+@contextmanager
+def _appearing(target: Path) -> Iterator[Path]:
+    """A hidden path beside the target that takes its place when all went well."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    if target.is_dir():
+        raise ArgumentError("target: the folder is there already")
+    try:
+        yield partial
+        os.replace(partial, target)
+    finally:
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        partial.unlink(missing_ok=True)
+
+
+def _to_parquet(estimator: Any, chunks: Iterator[Chunk], target: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    writer = None
+    writer, held = None, []
+
+    def write(batches: list[Any]) -> None:
+        nonlocal writer
+        if writer is None:
+            # a dictionary a feature would be as large as its values
+            words = [field.name for field in batches[0].schema if not pa.types.is_floating(field.type)]
+            writer = pq.ParquetWriter(target, batches[0].schema, compression="zstd", use_dictionary=words)
+        writer.write_table(pa.Table.from_batches(batches))  # a column at a time; write_batch holds all at once
+        batches.clear()
+
     try:
         for _, values, label, kept, group in chunks:
             clean = estimator.transform(values, batch=label, covariates=kept)
             at = {name: i for i, name in enumerate(values)}
             columns = [pa.array(clean[:, at[n]]) if n in at else group.column(n) for n in group.schema.names]
-            made = pa.record_batch(columns, names=group.schema.names)
-            # a dictionary a feature would be as large as its values
-            words = [name for name in group.schema.names if name not in at]
-            writer = writer or pq.ParquetWriter(partial, made.schema, compression="zstd", use_dictionary=words)
-            writer.write_table(pa.Table.from_batches([made]))  # a column at a time; write_batch holds all at once
+            held.append(pa.record_batch(columns, names=group.schema.names))
+            # The writer keeps 1 kB a column of each group until the end: few groups.
+            if sum(batch.nbytes for batch in held) >= _GROUP:
+                write(held)
+        if held:
+            write(held)
         if writer is None:
             raise ArgumentError("source: the file has no rows")
-        writer.close()
-        os.replace(partial, target)
     finally:
         if writer is not None:
             writer.close()
-        with suppress(FileNotFoundError):
-            partial.unlink()
