@@ -60,6 +60,7 @@ def test_help_lists_the_commands_in_order():
         "run",
         "radiomics",
         "verify",
+        "qc",
         "report",
         "query",
         "remove",

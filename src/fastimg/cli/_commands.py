@@ -1,6 +1,6 @@
 """All commands, in the order of work."""
 
-from . import _bench, _demo, _identity, _keep, _look, _measure, _node, _work  # noqa: F401  (they add themselves to `main`)
+from . import _bench, _demo, _identity, _keep, _look, _measure, _node, _quality, _work  # noqa: F401  (they add themselves to `main`)
 from ._main import main
 
 __all__ = ["main"]
@@ -13,6 +13,7 @@ _ORDER = (
     "run",
     "radiomics",
     "verify",
+    "qc",
     "report",
     "query",
     "remove",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ..findings import CODES
@@ -22,11 +22,12 @@ def bytes_told(count: float) -> str:
     return f"{count:.3g} TB"
 
 
-def finding_lines(counts: Mapping[str, int]) -> list[str]:
-    """A line a code, the gravest first."""
+def finding_lines(counts: Mapping[str, int], severity: Callable[[str], str] | None = None) -> list[str]:
+    """A line a code, the gravest first; `severity` gives a code's where a site has set it."""
     order = ("error", "quarantine", "warning", "info")
-    ranked = sorted(counts.items(), key=lambda item: (order.index(CODES[item[0]].severity), -item[1]))
-    return [f"  {count:>6}  {code:<24} {CODES[code].severity:<10} {CODES[code].meaning}" for code, count in ranked]
+    grave = {code: severity(code) if severity is not None else CODES[code].severity for code in counts}
+    ranked = sorted(counts.items(), key=lambda item: (order.index(grave[item[0]]), -item[1]))
+    return [f"  {count:>6}  {code:<24} {grave[code]:<10} {CODES[code].meaning}" for code, count in ranked]
 
 
 def summary_lines(summary: Summary) -> list[str]:

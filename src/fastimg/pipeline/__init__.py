@@ -3,6 +3,8 @@
 from ._measure import Measured, measure_features
 from ._plan import names_of
 from ._preview import Preview, preview
+from ._qc import QcReport, qc
+from ._qc_settings import QcSettings
 from ._quality import quality
 from ._recipe import Recipe
 from ._run import Event, check_key, ingest, run
@@ -12,6 +14,8 @@ __all__ = [
     "Event",
     "Measured",
     "Preview",
+    "QcReport",
+    "QcSettings",
     "Recipe",
     "Summary",
     "check_key",
@@ -19,6 +23,7 @@ __all__ = [
     "measure_features",
     "names_of",
     "preview",
+    "qc",
     "quality",
     "run",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,21 @@ LIMITS = {
 }
 
 
-def quality(image: Image) -> list[Finding]:
-    """Findings on the voxels of `image`, padding left out: non-finite, empty, saturated, outside the unit's range."""
+def quality(
+    image: Image, *, saturated: float = SATURATED, units: Mapping[str, tuple[float, float]] | None = None
+) -> list[Finding]:
+    """Findings on the voxels of `image`, padding left out: non-finite, empty, saturated, outside the unit's range.
+
+    Parameters
+    ----------
+    image : Image
+    saturated : float
+        Share of the voxels above the lowest value that may sit at the highest one.
+    units : mapping of unit to (low, high), optional
+        What values of a unit can be; default: HU, SUV and Bq/mL.
+    """
+    if units is None:
+        units = {unit: (least, most) for unit, (least, most, _) in LIMITS.items()}
     array = np.asarray(image.array)
     inside = None if image.padding is None else ~np.asarray(image.padding)
     values = array if inside is None else array[..., inside]
@@ -42,30 +56,29 @@ def quality(image: Image) -> list[Finding]:
     low, high = float(values.min()), float(values.max())
     if low == high:
         return [*found, Finding("empty-image", f"All voxels have the value {low:g}.", details={"value": low})]
-    found += _saturated(values, low, high)
-    found += _out_of_range(values, image.unit, low, high)
+    found += _saturated(values, low, high, saturated)
+    found += _out_of_range(values, image.unit, low, high, units)
     return found
 
 
-def _saturated(values: npt.NDArray[Any], low: float, high: float) -> list[Finding]:
+def _saturated(values: npt.NDArray[Any], low: float, high: float, most: float) -> list[Finding]:
     top = int(np.count_nonzero(values == values.dtype.type(high)))
     above = int(np.count_nonzero(values > values.dtype.type(low)))
     # Two or few levels are a map or a mask, not a clipped image.
-    if (
-        above == 0
-        or top / above <= SATURATED
-        or len(np.unique(values.reshape(-1)[:: max(1, values.size // 65536)])) < 16
-    ):
+    if above == 0 or top / above <= most or len(np.unique(values.reshape(-1)[:: max(1, values.size // 65536)])) < 16:
         return []
     share = top / above
     message = f"{100 * share:.1f} % of the voxels above the lowest value sit at the highest, {high:g}."
     return [Finding("saturated", message, details={"share": share, "value": high})]
 
 
-def _out_of_range(values: npt.NDArray[Any], unit: str | None, low: float, high: float) -> list[Finding]:
-    if unit not in LIMITS:
+def _out_of_range(
+    values: npt.NDArray[Any], unit: str | None, low: float, high: float, units: Mapping[str, tuple[float, float]]
+) -> list[Finding]:
+    if unit is None or unit not in units:
         return []
-    least, most, why = LIMITS[unit]
+    least, most = units[unit]
+    why = LIMITS[unit][2] if unit in LIMITS else "the range that was set"
     found = []
     if low < least or high > most:
         outside = int(np.count_nonzero((values < least) | (values > most)))
