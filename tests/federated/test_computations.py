@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import fastimg as fi
 from fastimg.errors import ArgumentError, RefusedError
-from fastimg.federated._disclosure import suppress
+from fastimg.federated._disclosure import Cells, suppress
 from fastimg.federated._tables import cells_of
 
 from .conftest import FEATURES, SCALE
@@ -139,8 +139,10 @@ def test_the_cell_rule(data, patients, cells, minimum):
     )
     holds, weights = weights2 > 0, weights2.sum(0).astype(np.int64)
     try:
-        shown, counts, moved, inside = suppress(weights, holds, minimum)
+        shown, counts, moved, inside = suppress(weights, np.nonzero(holds), minimum)
     except RefusedError:
+        with pytest.raises(RefusedError):
+            filled(weights2, minimum)
         assert 0 < holds.any(axis=1).sum() < minimum
         return
     assert shown.sum() + moved == weights.sum()
@@ -148,6 +150,18 @@ def test_the_cell_rule(data, patients, cells, minimum):
     assert inside == 0 or inside >= minimum
     assert (inside == 0) == (moved == 0)
     np.testing.assert_array_equal(shown[counts > 0], weights[counts > 0])
+    seen, overflow = filled(weights2, minimum)
+    np.testing.assert_array_equal(seen, shown)
+    assert overflow == moved
+
+
+def filled(by_patient, minimum):
+    """The same cells filled patient by patient, in two cases each."""
+    cells = Cells(by_patient.shape[1], minimum, len(by_patient))
+    for patient, row in enumerate(by_patient):
+        cells.add(patient, row // 2)
+        cells.add(patient, row - row // 2)
+    return cells.suppressed()
 
 
 @settings(max_examples=60, deadline=None)

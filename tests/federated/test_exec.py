@@ -17,7 +17,12 @@ import fastimg as fi
 from fastimg.cli import main
 from fastimg.federated import Federation, FileTransport, Identity, Roster, describe, prov
 
-POLICY = 'format = "fastimg-policy"\nversion = 1\nmin_cases = 4\nrequesters = ["local", "statistician"]\n'
+POLICY = """format = "fastimg-policy"
+version = 1
+min_cases = 4
+requesters = ["local", "statistician"]
+disclose_batches = true
+"""
 
 
 def call(*arguments):

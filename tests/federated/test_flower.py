@@ -20,7 +20,12 @@ from .conftest import FEATURES
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Flower's own
 
-POLICY = 'format = "fastimg-policy"\nversion = 1\nmin_cases = 4\nrequesters = ["statistician"]\n'
+POLICY = """format = "fastimg-policy"
+version = 1
+min_cases = 4
+requesters = ["statistician"]
+disclose_batches = true
+"""
 
 
 def test_frames(tmp_path):

@@ -17,6 +17,7 @@ format = "fastimg-policy"
 version = 1
 min_cases = 10
 computations = ["count", "histogram", "combat"]
+disclose_batches = true
 requesters = ["local"]
 """
 BINS, LIMITS = 32, (0.0, 100.0)  # of the common intensity scale

@@ -30,6 +30,7 @@ _VERSION = 1
 _FIRST = "0" * 64
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _LEAST = 3
+_UNPROVEN = ("rule identity", "rule expiry", "FormatError")  # refusals of what a requester may not have asked
 _MOST_ASKED = 100_000  # rounds of a requester that are remembered for his rate
 
 
@@ -81,8 +82,11 @@ class Log:
         self.path = Path(path)
         self._lock = threading.Lock()
         self._lines, self._head = verify(self.path)
-        self._sets: dict[str, npt.NDArray[np.uint64]] = {}
-        self.answered: set[tuple[str, int, int]] = set()  # (nonce, attempt, round)
+        self._size = self.path.stat().st_size if self.path.exists() else 0
+        self._sets: dict[str, npt.NDArray[np.uint64]] = {}  # digest -> codes of the rows of a release
+        self._columns: dict[str, set[str]] = {}  # column -> digests of the sets over which it was summed
+        self.answers: dict[str, str] = {}  # question -> digest of the last answer
+        self._last: dict[str, tuple[int, int]] = {}  # nonce -> (attempt, round) that was answered last
         self._opened: dict[str, set[frozenset[str]]] = {}  # question -> sets of nodes of opened sums
         self._asked: dict[str, deque[float]] = {}  # requester -> when
         self.serial = 0  # of the newest roster that was seen
@@ -93,16 +97,32 @@ class Log:
         """What later decisions depend on."""
         event = record.get("event")
         if event == "released":
-            self.answered.add((record["nonce"], record["attempt"], record["round"]))
+            self._last[record["nonce"]] = (record["attempt"], record["round"])
+            if "answer" in record:
+                self.answers[record["question"]] = record["answer"]
         if event == "opened":
             self._opened.setdefault(record["question"], set()).add(frozenset(record["survivors"]))
         if event == "roster":
             self.serial = max(self.serial, record["serial"])
-        if event in ("released", "refused") and "requester" in record:
+        if event in ("released", "refused") and "requester" in record and record.get("rule") not in _UNPROVEN:
             self._asked.setdefault(record["requester"], deque(maxlen=_MOST_ASKED)).append(when)
-        if record.get("patients_set"):
-            raw = base64.b64decode(record["patients_set"])
-            self._sets[record["patients_digest"]] = np.frombuffer(raw, "<u8")
+        for digest, text in record.get("sets", {}).items():
+            self._sets[digest] = np.frombuffer(base64.b64decode(text), "<u8")
+        for digest, columns in record.get("columns", {}).items():
+            for column in columns:
+                self._columns.setdefault(column, set()).add(digest)
+
+    def follows(self, nonce: str, attempt: int, number: int) -> None:
+        """Refuse a round that was answered, or is not the next one of its request, also after a restart."""
+        before = self._last.get(nonce)
+        if before is None:
+            if number != 1 or attempt < 1:
+                raise RefusedError("rule order: a request begins with its first round")
+            return
+        if attempt <= before[0] and number <= before[1]:
+            raise RefusedError("rule replay: this round was answered before")
+        if attempt < before[0] or not before[1] <= number <= before[1] + 1:
+            raise RefusedError("rule order: this is not the next round of the request")
 
     def asked(self, requester: str) -> int:
         """Rounds of this requester within the last hour, answered or refused."""
@@ -136,28 +156,45 @@ class Log:
             data = json.dumps(record | {"hash": head}, sort_keys=True, separators=(",", ":")).encode() + b"\n"
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
+                if os.fstat(descriptor).st_size != self._size:
+                    raise IntegrityError("audit: something else wrote to this log; a log has one node")
                 os.write(descriptor, data)
                 if sync:
                     os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+            self._size += len(data)
             self._lines, self._head = self._lines + 1, head
             self._take(record, time.time())
             return head
 
-    def admit(self, patients: list[str], minimum: int) -> dict[str, Any]:
-        """The fields of a release of these patients, unless it differs from an earlier one by 1 to minimum - 1 of them.
+    def admit(
+        self, contributed: Sequence[tuple[npt.NDArray[np.uint64], Sequence[str]]], minimum: int
+    ) -> dict[str, Any]:
+        """The fields of a release of these columns over these rows (`Rows.contributed`).
 
-        Two sums over sets that differ by so few give away those few.
+        Two sums of one column over rows of which those of 1 to minimum - 1 patients differ give away these few: refused.
         """
-        codes = [int.from_bytes(hashlib.sha256(p.encode()).digest()[:8], "little") for p in patients]
-        mine = np.unique(np.array(codes, np.uint64))
-        digest = hashlib.sha256(mine.astype("<u8").tobytes()).hexdigest()
-        if digest in self._sets:
-            return {"patients_digest": digest}
-        for other in self._sets.values():
-            if 0 < np.setxor1d(mine, other, assume_unique=True).size < minimum:
-                raise RefusedError(
-                    f"rule differencing: the patients differ by fewer than {minimum} from those of an earlier release"
-                )
-        return {"patients_digest": digest, "patients_set": base64.b64encode(mine.astype("<u8").tobytes()).decode()}
+        sets, columns = dict[str, str](), dict[str, list[str]]()
+        compared = set[tuple[str, str]]()
+        for mine, names in contributed:
+            digest = hashlib.sha256(mine.astype("<u8").tobytes()).hexdigest()
+            others = set[str]().union(*(self._columns.get(name, ()) for name in names))
+            for other in others - {digest}:
+                if (digest, other) not in compared:
+                    compared.add((digest, other))
+                    self._compare(mine, self._sets[other], minimum)
+            new = [name for name in names if digest not in self._columns.get(name, ())]
+            if new:
+                columns.setdefault(digest, []).extend(new)
+            if digest not in self._sets:
+                sets[digest] = base64.b64encode(mine.astype("<u8").tobytes()).decode()
+        return {"sets": sets, "columns": columns}
+
+    @staticmethod
+    def _compare(mine: npt.NDArray[np.uint64], other: npt.NDArray[np.uint64], minimum: int) -> None:
+        rows = np.setxor1d(mine, other)
+        if 0 < len(np.unique(rows >> np.uint64(24))) < minimum:
+            raise RefusedError(
+                f"rule differencing: the patients differ by fewer than {minimum} from those of an earlier release"
+            )

@@ -38,6 +38,21 @@ def schema_of(parameter: Parameter) -> dict[str, Any]:
         "choice": {"enum": list(parameter.choices)},
         "arrays": {"type": "object", "additionalProperties": {"type": ["array", "number"]}},
         "levels": {"type": "object", "additionalProperties": {"type": "array", "items": _TEXT, "minItems": 1}},
+        "products": {"type": "array", "items": {"type": "array", "items": _TEXT, "minItems": 2}, **entries},
+        "splines": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "properties": {
+                    **{end: {"type": "number"} for end in ("low", "high")},
+                    "inner": {"type": "array", "items": {"type": "number"}},
+                    "degree": {"type": "integer", "minimum": 1, "maximum": 5},
+                    "penalty": {"anyOf": [{"const": "gcv"}, {"type": "number", "minimum": 0}]},
+                },
+                "required": ["low", "high"],
+                "additionalProperties": False,
+            },
+        },
         "where": {
             "type": "object",
             "additionalProperties": {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}]},

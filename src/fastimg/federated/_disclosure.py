@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,11 +18,11 @@ from ..errors import RefusedError
 if TYPE_CHECKING:
     from ._policy import Policy
 
-__all__ = ["blur", "suppress"]
+__all__ = ["Cells", "blur", "suppress"]
 
 
 def suppress(
-    weights: npt.NDArray[np.int64], holds: npt.NDArray[np.bool_], minimum: int
+    weights: npt.NDArray[np.int64], members: tuple[Any, ...], minimum: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int, int]:
     """Zero the cells of fewer than `minimum` patients and move their mass to one overflow cell, itself checked.
 
@@ -29,8 +30,8 @@ def suppress(
     ----------
     weights : int64, (cells,)
         What is counted (cases, voxels).
-    holds : bool, (patients, cells)
-        Whether a patient contributes to a cell.
+    members : (owners, cells), int64 of (n,) each
+        A patient's number, and a cell that he contributes to; a pair may stand more than once.
     minimum : int
 
     Returns
@@ -45,18 +46,63 @@ def suppress(
     RefusedError
         The overflow cannot reach the minimum.
     """
-    patients = holds.sum(axis=0, dtype=np.int64)
+    count = len(weights)
+    pairs = np.unique(np.asarray(members[0], np.int64) * count + np.asarray(members[1], np.int64))
+    owners, cells = np.divmod(pairs, max(count, 1))
+    patients = np.bincount(cells, minlength=count).astype(np.int64)
+
+    def inside(hidden: npt.NDArray[np.bool_]) -> int:
+        return len(np.unique(owners[hidden[cells]]))
+
+    hidden = _hidden(patients, inside, minimum)
+    shown: Any = np.where(hidden, 0, weights)
+    return shown, np.where(hidden, 0, patients), int(weights[hidden].sum()), inside(hidden)
+
+
+def _hidden(patients: npt.NDArray[np.int64], inside: Callable[[Any], int], minimum: int) -> npt.NDArray[np.bool_]:
+    """The cells that join the overflow."""
     hidden = (patients < minimum) & (patients > 0)
-    while True:
-        inside = int(holds[:, hidden].any(axis=1).sum())
-        if not hidden.any() or inside >= minimum:
-            break
+    while hidden.any() and inside(hidden) < minimum:
         left = np.flatnonzero(~hidden & (patients > 0))
         if not left.size:
             raise RefusedError(f"rule min_cases: cells of fewer than {minimum} patients cannot be merged to enough")
         hidden[left[np.argmin(patients[left])]] = True
-    shown: Any = np.where(hidden, 0, weights)
-    return shown, np.where(hidden, 0, patients), int(weights[hidden].sum()), inside
+    return hidden
+
+
+class Cells:
+    """Cells that are filled patient by patient; the memory is `minimum` numbers a cell, whatever the patients.
+
+    Of a cell that may have to be hidden all patients are known: there are fewer than the minimum.
+    """
+
+    def __init__(self, count: int, minimum: int, patients: int) -> None:
+        self.weights, self.patients = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        self._last = np.full(count, -1, np.int64)
+        self._minimum, self._few = minimum, min(minimum - 1, patients)
+        self._first = np.full((self._few, count), -1, np.int64)
+
+    def add(self, patient: int, counts: npt.NDArray[np.int64]) -> None:
+        """One case's counts; the cases of a patient follow one another."""
+        self.weights += counts
+        new = np.flatnonzero((counts > 0) & (self._last != patient))
+        slots = self.patients[new]
+        few = slots < self._few
+        self._first[slots[few], new[few]] = patient
+        self.patients[new] += 1
+        self._last[new] = patient
+
+    def suppressed(self) -> tuple[npt.NDArray[np.int64], int]:
+        """(weights, overflow) by the rule of `suppress`."""
+
+        def inside(hidden: npt.NDArray[np.bool_]) -> int:
+            if (self.patients[hidden] >= self._minimum).any():
+                return self._minimum
+            found = np.unique(self._first[:, hidden])
+            return int((found >= 0).sum())
+
+        hidden = _hidden(self.patients, inside, self._minimum)
+        return np.where(hidden, 0, self.weights), int(self.weights[hidden].sum())
 
 
 def blur(counts: npt.NDArray[np.int64], policy: Policy, secret: bytes, context: bytes) -> npt.NDArray[np.int64]:

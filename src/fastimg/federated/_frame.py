@@ -115,6 +115,12 @@ def frame(
     for column in picked.values():
         if column.dtype.kind == "f":
             keep &= np.isfinite(column)
+    used = [f"feature {name}" for name in features] + [f"column {name}" for name in parameters["covariates"]]
+    used += [f"column {parameters[key]}" for key in ("outcome", "time", "event") if key in parameters]
+    if features:
+        rows.contribute(used, keep, mask=parameters["mask"])
+    else:
+        rows.contribute(used, keep)
     x = np.concatenate(parts, axis=1)[keep]
     found = {name: column[keep] for name, column in picked.items()}
     return Frame(x, rows.patients[places][keep], found, columns, int((~keep).sum()))
@@ -122,5 +128,4 @@ def frame(
 
 def check_size(rows: Rows, data: Frame, parameters: int) -> None:
     """Refuse a model of more parameters than the policy's share of this node's patients (a third by default)."""
-    rows.policy.check("patients", data.patients)
     rows.policy.check("parameters", (parameters, data.patients))

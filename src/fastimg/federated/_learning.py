@@ -279,7 +279,6 @@ def evaluate(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> 
     group = np.array([float(code[m]) if m in code else np.nan for m in member])
     outcome = positives(rows, parameters["outcome"], parameters["positive"])
     data = _data(rows, parameters, shared.get("levels", {}), {"y": outcome, "group": group})
-    rows.policy.check("patients", data.patients)
     score = _scores(model, data.x, {k: np.asarray(v) for k, v in parameters["weights"].items()})
     if not ((score >= 0) & (score <= 1)).all():
         raise RefusedError("rule range: a score lies outside 0 to 1")
@@ -287,9 +286,9 @@ def evaluate(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> 
     place = np.minimum((score * bins).astype(int), bins - 1)
     cell = (g * 2 + y) * bins + place
     count = len(groups) * 2 * bins
-    holds = np.zeros((rows.n_patients, count), bool)
-    holds[data.owners, cell] = True
-    shown, _, moved, _ = suppress(np.bincount(cell, minlength=count).astype(np.int64), holds, rows.minimum)
+    shown, _, moved, _ = suppress(
+        np.bincount(cell, minlength=count).astype(np.int64), (data.owners, cell), rows.minimum
+    )
     keep = shown[cell] > 0
     where = g[keep] * bins + place[keep]
     return {

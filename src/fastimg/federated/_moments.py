@@ -9,7 +9,15 @@ import numpy as np
 from ._registry import Done, Parameter, computation
 from ._rows import Rows
 
-__all__ = ["moments"]
+__all__ = ["contribute_each", "moments"]
+
+
+def contribute_each(rows: Rows, parameters: dict[str, Any], there: Any) -> None:
+    """`Rows.contribute` for features whose missing values differ: there is (rows, features)."""
+    columns = np.array([f"feature {name}" for name in parameters["features"]], object)
+    patterns, which = np.unique(there, axis=1, return_inverse=True)
+    for k in range(patterns.shape[1]):
+        rows.contribute(columns[which.reshape(-1) == k].tolist(), patterns[:, k], mask=parameters["mask"])
 
 
 def _combine(total: Any, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
@@ -49,20 +57,17 @@ def moments(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> A
     Parameters: features, mask, covariance (over rows in which every feature is there), where. Value: features, n, mean,
     variance; with covariance also covariance and pairs.
     """
-    values, places = rows.features(parameters["features"], parameters["mask"])
-    if parameters["covariance"]:
-        complete = np.isfinite(values).all(axis=1)
-        values, places = values[complete], places[complete]
+    values, _ = rows.features(parameters["features"], parameters["mask"])
     there = np.isfinite(values)
-    owners = rows.patients[places]
-    held = np.zeros((rows.n_patients, values.shape[1]), bool)
-    np.logical_or.at(held, owners, there)
-    rows.policy.check("patients", int(held.sum(axis=0).min()))
+    if parameters["covariance"]:
+        there &= there.all(axis=1)[:, None]
+        rows.reserve(8 * values.shape[1] ** 2)
+    contribute_each(rows, parameters, there)
     if "mean" not in shared:
         return {"n": there.sum(axis=0, dtype=np.int64), "sum": np.where(there, values, 0.0).sum(axis=0)}
     centred = np.where(there, values - shared["mean"], 0.0)
     answer = {"rest": centred.sum(axis=0)}
     if parameters["covariance"]:
         k = values.shape[1]
-        return {**answer, "squares": centred.T @ centred, "pairs": np.full((k, k), len(values), np.int64)}
+        return {**answer, "squares": centred.T @ centred, "pairs": np.full((k, k), there[:, 0].sum(), np.int64)}
     return {**answer, "squares": (centred * centred).sum(axis=0)}

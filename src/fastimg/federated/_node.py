@@ -26,11 +26,14 @@ from ._policy import Policy
 from ._query import Query
 from ._registry import Computation, Labels, find
 from ._rows import Rows
+from ._stored import Stored
 
 __all__ = ["Node"]
 
 _LOG = "federation-log.jsonl"
 _NOISE_FILE = ".noise"  # appended to the log's name
+_ANSWERS = ".answers"
+_MOST_LOGGED = 4096  # bytes of parameters that stand in the log as they are
 _MOST_OPEN = 64  # rounds of secure aggregation at a time; the oldest gives way
 
 
@@ -86,6 +89,7 @@ class Node:
         if not 1 <= len(self.name.encode()) <= 64 or not self.name.isprintable():
             raise ArgumentError("name: 1 to 64 printable bytes")
         self.log = Log(log if log is not None else Path(str(folder)) / _LOG)
+        self._stored = Stored(self.log.path.with_name(self.log.path.name + _ANSWERS))
         self.roster: Roster | None = None
         if identity is not None and roster is not None:
             self.renew(roster)
@@ -157,7 +161,9 @@ class Node:
             return wire.failure(safe(error))
 
     def _who(self, q: Query) -> dict[str, Any]:
-        parameters = digest(q.parameters)
+        text = dumps(q.parameters)
+        short = len(text) <= _MOST_LOGGED and text[:1] == b"{"  # arrays are bytes, and many
+        parameters = text.decode() if short else "sha256:" + hashlib.sha256(text).hexdigest()
         return {
             "requester": q.requester[:64],
             "computation": q.computation[:64],
@@ -180,8 +186,7 @@ class Node:
         self.policy.check("computation", (q.computation, q.version))
         self.policy.check("minute", int(now // 60) % 1440)
         self.policy.check("queries", self.log.asked(q.requester))
-        if (q.nonce, q.attempt, q.round) in self.log.answered:
-            raise RefusedError("rule replay: this query was answered before")
+        self.log.follows(q.nonce, q.attempt, q.round)
         if self.name not in q.nodes or len(set(q.nodes)) != len(q.nodes):
             raise RefusedError("rule roster: this node is not among the nodes of the query")
         what = find(q.computation)
@@ -190,32 +195,67 @@ class Node:
         parameters = what.check(q.parameters)
         rows = Rows(self.cohort, self.policy, parameters.get("where"), every_state=what.every_state)
         self.policy.check("patients", rows.n_patients)
-        release = self.log.admit(list(rows.patient_names), self.policy.min_cases)
-        found = what.local(rows, parameters, q.shared)
-        if isinstance(found, Labels):
-            answer: dict[str, Any] = {"labels": found.of}
+        question = digest([q.computation, q.version, parameters, q.shared, q.round, self.policy.digest])
+        released, record = self._released(q, what, parameters, rows, question)
+        if "labels" in released:
+            answer: dict[str, Any] = {"labels": released["labels"]}
         else:
             if self.roster is not None and not q.secure:
                 raise RefusedError("rule secure: sums beyond one machine are opened by secure aggregation only")
             self.policy.check("secure", q.secure)
-            answer = self._contribution(q, what, found, release)
-        self.log.append(event="released", patients=rows.n_patients, cases=len(rows), **release, **self._who(q))
+            answer = self._contribution(q, released["arrays"])
+        self.log.append(event="released", question=question, **record, **self._who(q))
         about = {"policy": self.policy.digest, "log_head": self.log.head, "min_cases": self.policy.min_cases}
         return dumps({**answer, "about": about})
 
-    def _contribution(
-        self, q: Query, what: Computation, found: dict[str, Any], release: dict[str, Any]
-    ) -> dict[str, Any]:
-        found = self._blurred(q, what, found, release)
+    def _released(
+        self, q: Query, what: Computation, parameters: dict[str, Any], rows: Rows, question: str
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """(what leaves, fields of the log). An identical question gets what it got before: as long as the cases are the
+        same, and also where too few are new for another answer."""
+        cases = hashlib.sha256(rows.contributed[0][0].astype("<u8").tobytes()).hexdigest()
+        before = self.log.answers.get(question)
+        stored = self._stored.get(question, before)
+        if stored is not None and stored["cases"] != cases:
+            try:
+                self.log.admit(rows.contributed, self.policy.min_cases)
+            except RefusedError:
+                pass
+            else:
+                stored = None
+        if stored is not None:
+            return stored, {"patients": stored["patients"], "cases": stored["count"], "answer": before, "stored": True}
+        self.log.admit(rows.contributed, self.policy.min_cases)
+        found = what.local(rows, parameters, q.shared)
+        rows.in_time()
+        release = self.log.admit(rows.contributed, self.policy.min_cases)
+        kept: dict[str, Any] = {"cases": cases, "patients": rows.n_patients, "count": len(rows)}
+        if isinstance(found, Labels):
+            self.policy.check("values", sum(map(len, found.of.values())))
+            kept["labels"] = found.of
+        else:
+            layout = _exact.layout_of(found)
+            self.policy.check("values", _exact.length_of(layout))
+            found = self._blurred(q, what, found, cases)
+            kept["arrays"] = {name: np.asarray(value) for name, value in found.items()}
+            _exact.encode(found)  # what cannot be summed is refused before it is remembered
+        fields = {
+            "patients": rows.n_patients,
+            "cases": len(rows),
+            **release,
+            "answer": self._stored.put(question, kept),
+        }
+        return kept, fields
+
+    def _contribution(self, q: Query, found: dict[str, Any]) -> dict[str, Any]:
         layout = _exact.layout_of(found)
-        length = _exact.length_of(layout)
-        self.policy.check("values", length)
         words = _exact.encode(found)
         if not q.secure:
             return {"layout": layout, "words": words}
         if len(q.nodes) < 3:
             raise RefusedError("rule survivors: a secure sum needs at least 3 nodes")
-        question = digest([q.computation, q.version, q.parameters, q.round])
+        # whatever the round: a hub may call a rerun the next round
+        question = digest([q.computation, q.version, q.parameters])
         self.log.permit(question, q.nodes)
         request = hashlib.sha256(q.to_bytes() + _exact.digest_of(layout)).digest()
         options: dict[str, Any] = {"n": len(q.nodes), "threshold": q.threshold, "bits": _exact.BITS}
@@ -238,11 +278,11 @@ class Node:
             self._clients.popitem(last=False)
         return {"layout": layout, "message": client.start()}
 
-    def _blurred(self, q: Query, what: Computation, found: dict[str, Any], release: dict[str, Any]) -> dict[str, Any]:
-        """Counts as the policy lets them leave; an identical question over the same patients gives the same."""
+    def _blurred(self, q: Query, what: Computation, found: dict[str, Any], cases: str) -> dict[str, Any]:
+        """Counts as the policy lets them leave; an identical question over the same cases gives the same."""
         if self.policy.exact or not what.counts:
             return found
-        context = dumps([q.computation, q.version, q.parameters, q.shared, q.round, release["patients_digest"]])
+        context = dumps([q.computation, q.version, q.parameters, q.shared, q.round, cases])
         return {
             name: blur(np.asarray(value), self.policy, self._noise_key(), context + name.encode())
             if name in what.counts

@@ -37,7 +37,7 @@ class Policy:
         Refuse plain sums also inside one machine.
     disclose_batches : bool
         ComBat gives each batch's location and scale; where fewer than three nodes hold a batch, that is the node's own.
-        False refuses ComBat then.
+        False refuses it then; a file that does not say true means false.
     patient : str
         Metadata column that names the patient (a pseudonym). A cohort without the column counts each case as a patient.
     states : sequence of str
@@ -57,7 +57,9 @@ class Policy:
     max_queries_per_hour : int
         Rounds that one requester may ask within an hour, refusals counted. 0: no limit.
     max_seconds : float
-        Longest work on one answer, looked at between cases. 0: no limit.
+        Longest work on one answer, looked at between cases and at the end. 0: no limit.
+    max_memory_mb : int
+        Largest table of numbers that an answer may make at this node, in MiB. 0: no limit.
     tools : sequence of str
         Tools that the computation "tool" may run: names, or "name@version".
 
@@ -85,6 +87,7 @@ class Policy:
     hours: tuple[str, ...] = ()
     max_queries_per_hour: int = 0
     max_seconds: float = 0.0
+    max_memory_mb: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -110,6 +113,8 @@ class Policy:
             raise ArgumentError("policy: obfuscation_epsilon must be 0 or 0.001 to 100")
         if not (0 <= self.max_seconds < 1e9 and 0 <= self.max_queries_per_hour < 1 << 31):
             raise ArgumentError("policy: max_seconds and max_queries_per_hour must not be negative")
+        if not 0 <= self.max_memory_mb < 1 << 31:
+            raise ArgumentError("policy: max_memory_mb must not be negative")
         for span in self.hours:
             _minutes(span)
         if not set(self.states) <= {"ok", "warned"}:
@@ -138,7 +143,7 @@ class Policy:
             if key not in known:
                 raise FormatError(f"policy: {file.name}: unknown key {key!r}; known are {', '.join(sorted(known))}")
         try:
-            return cls(**table)
+            return cls(**{"disclose_batches": False} | table)
         except ArgumentError as error:
             raise FormatError(f"{error} ({file.name})") from None
 
@@ -166,6 +171,8 @@ class Policy:
             raise RefusedError("rule hours: questions are not answered at this time")
         if what == "queries" and 0 < self.max_queries_per_hour <= value:
             raise RefusedError(f"rule max_queries_per_hour: more than {self.max_queries_per_hour} within an hour")
+        if what == "bytes" and 0 < self.max_memory_mb << 20 < value:
+            raise RefusedError(f"rule max_memory_mb: the answer needs a table of more than {self.max_memory_mb} MiB")
         if what == "values" and value > self.max_values:
             raise RefusedError(f"rule max_values: the answer has more than {self.max_values} numbers")
         if what == "patients" and value < self.min_cases:

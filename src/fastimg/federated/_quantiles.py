@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, RefusedError
+from ._moments import contribute_each
 from ._registry import Done, Parameter, computation
 from ._rows import Rows
 
@@ -80,9 +81,9 @@ def quantiles(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) ->
     owners = rows.patients[places]
     there = np.isfinite(values)
     tail = min(min(p, 1 - p) for p in parameters["probabilities"])
+    contribute_each(rows, parameters, there)
     for column in there.T:
         held = len(np.unique(owners[column]))
-        rows.policy.check("patients", held)
         if tail * held < rows.minimum:
             raise RefusedError(f"rule min_cases: fewer than {rows.minimum} patients lie beyond a quantile")
     if "n" not in shared:

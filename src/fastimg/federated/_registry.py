@@ -22,7 +22,10 @@ _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 _COLUMN = re.compile(r"[^\x00-\x1f]{1,128}")
 _REGISTRY: dict[str, Computation] = {}
 _loaded = False
-_SHIPPED = ("_combat", "_learning", "_models", "_moments", "_quantiles", "_summaries", "_survival", "_tables", "_tools")
+_SHIPPED = (
+    *("_combat", "_landmarks", "_learning", "_models", "_moments", "_quantiles", "_summaries"),
+    *("_survival", "_tables", "_tools"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,11 @@ class Parameter:
 
     Parameters
     ----------
-    kind : "int", "float", "bool", "name", "names", "names1", "range", "numbers", "choice", "arrays", "levels" or "where"
+    kind : "int", "float", "bool", "name", "names", "names1", "range", "numbers", "choice", "arrays", "levels", "products",
+        "splines" or "where"
         names: a list, may be empty (names1: not); range: two rising numbers; numbers: a rising list; choice: one of
-        `choices`; arrays: {name: numbers}; levels: {column: [labels]}; where: {column: value or list of values}.
+        `choices`; arrays: {name: numbers}; levels: {column: [labels]}; products: lists of two names or more; splines:
+        {column: what harmonize.Spline takes}; where: {column: value or list of values}.
     default : value, optional
         None makes it optional; left out, the parameter must be given.
     low, high : number, optional
@@ -156,6 +161,22 @@ def _levels(p: Parameter, value: Any) -> dict[str, list[str]]:
     return {_name(p, column): _names1(p, labels) for column, labels in value.items()}
 
 
+def _products(p: Parameter, value: Any) -> list[list[str]]:
+    found = [_names1(Parameter("names1", high=8), names) for names in value]
+    if isinstance(value, str) or len(found) > p.high or any(len(names) < 2 for names in found):
+        raise ValueError
+    return found
+
+
+def _splines(p: Parameter, value: Any) -> dict[str, dict[str, Any]]:
+    from ..harmonize import Spline
+
+    found = {_name(p, column): Spline(**record).to_dict() for column, record in value.items()}
+    if len(found) > p.high or sum(len(record["inner"]) for record in found.values()) > 1000:
+        raise ValueError
+    return found
+
+
 def _where(p: Parameter, value: Any) -> dict[str, Any]:
     found = {}
     for column, wanted in value.items():
@@ -178,6 +199,8 @@ _CHECKS: dict[str, Callable[[Parameter, Any], Any]] = {
     "choice": _choice,
     "arrays": _arrays,
     "levels": _levels,
+    "products": _products,
+    "splines": _splines,
     "where": _where,
 }
 _WORDS = {
@@ -192,6 +215,8 @@ _WORDS = {
     "choice": "one of the values it may have",
     "arrays": "a mapping of names to finite arrays",
     "levels": "a mapping of columns to lists of labels",
+    "products": "a list of lists of different names, at least two each",
+    "splines": "a mapping of columns to low, high and, if wished, inner knots, degree and penalty",
     "where": "a mapping of columns to values",
 }
 

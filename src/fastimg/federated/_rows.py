@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..errors import RefusedError
+from ..errors import FastimgError, RefusedError
 from ._policy import Policy
 
 __all__ = ["Rows"]
@@ -29,6 +31,8 @@ class Rows:
     minimum : int
         The policy's min_cases.
     policy : Policy
+    broken : int
+        Cases whose voxels could not be read.
     """
 
     def __init__(
@@ -45,6 +49,11 @@ class Rows:
         self._cohort = cohort
         self._until = time.monotonic() + policy.max_seconds if policy.max_seconds else float("inf")
         self.policy, self.minimum = policy, policy.min_cases
+        self.broken = 0
+        self._contributed: dict[bytes, list[str]] = {}
+        self._case_codes: npt.NDArray[np.uint64] | None = None
+        self._tables: dict[str | None, pa.Table] = {}
+        self._kept: dict[str | None, npt.NDArray[np.int64]] = {}
         self.table = table.filter(pa.array(keep))
         names = self.table.column("case_id").to_pylist()
         self.by_case = policy.patient not in table.column_names
@@ -74,24 +83,115 @@ class Rows:
         return ["" if value is None else str(value) for value in self.column(name)]
 
     def cases(self) -> Iterator[tuple[int, Any]]:
-        """(patient's number, case) of those with voxels, one at a time, patient by patient."""
+        """(patient's number, case), one at a time, patient by patient; one that cannot be opened is counted in `broken`."""
+        return ((int(self.patients[place]), case) for place, case in self._opened())
+
+    def _opened(self) -> Iterator[tuple[int, Any]]:
+        """(place, case), in the order of `cases`."""
         ids = self.table.column("case_id").to_pylist()
-        for i in np.argsort(self.patients, kind="stable"):
-            if time.monotonic() > self._until:
-                raise RefusedError("rule max_seconds: the answer takes longer than this node allows")
-            yield int(self.patients[i]), self._cohort[ids[i]]
+        for i in np.argsort(self.patients, kind="stable").tolist():
+            self.in_time()
+            try:
+                case = self._cohort[ids[i]]
+            except (FastimgError, OSError):
+                self.broken += 1
+                continue
+            yield i, case
+
+    def voxels(self, mask: str | None = None) -> Iterator[tuple[int, Any]]:
+        """(place of the case, its voxels, inside `mask` where one is named), as `cases`; those without are passed over."""
+        for place, case in self._opened():
+            try:
+                if not case.has_voxels:
+                    continue
+                array = case.image().array
+                if mask is not None:
+                    masks = case.masks()
+                    if mask not in masks:
+                        continue
+                    array = array[..., masks[mask].array != 0]
+            except (FastimgError, OSError, ValueError):
+                self.broken += 1
+                continue
+            yield place, array
+
+    def contribute(self, columns: Sequence[str], keep: Any, *, mask: str | EllipsisType | None = ...) -> int:
+        """Say which rows are in the sums of these columns; how many patients they are of, never fewer than the minimum.
+
+        `keep` is a mask over the rows of `features` with that `mask`; without one, a mask over the cases or their places. A
+        node remembers it: sums of one column over rows of which few patients' differ are refused.
+        """
+        if mask is ...:
+            chosen = np.zeros(len(self), bool)
+            chosen[np.asarray(keep)] = True
+            owners, codes = self.patients[chosen], self._codes()[chosen]
+        else:
+            places, names = self._feature_rows(mask)
+            chosen = np.asarray(keep, bool)
+            owners = self.patients[places[chosen]]
+            codes = self._codes(places, names)[chosen]
+        patients = len(np.unique(owners))
+        self.policy.check("patients", patients)
+        key = np.sort(codes).tobytes()
+        self._contributed.setdefault(key, []).extend(columns)
+        return patients
+
+    @property
+    def contributed(self) -> list[tuple[npt.NDArray[np.uint64], list[str]]]:
+        """(codes of rows, columns that were summed over them); the cases of the query come first, as "cases"."""
+        own = [(np.sort(self._codes()), ["cases"])]
+        return own + [(np.frombuffer(key, np.uint64), names) for key, names in self._contributed.items()]
+
+    def _codes(self, places: Any = None, masks: Any = None) -> npt.NDArray[np.uint64]:
+        """A number a row: 40 bits of its patient, 24 of its case and mask."""
+        if self._case_codes is None:
+            owners = np.array([_hashed(str(name), 40) for name in self.patient_names], np.uint64)
+            cases = [_hashed(case, 24) for case in self.table.column("case_id").to_pylist()]
+            self._case_codes = (owners[self.patients] << np.uint64(24)) | np.array(cases, np.uint64)
+        if places is None:
+            return self._case_codes
+        known = {name: _hashed(name, 24) for name in set(masks)}
+        return self._case_codes[places] ^ np.array([known[name] for name in masks], np.uint64)
 
     def features(self, names: Sequence[str], mask: str | None = None) -> tuple[Any, npt.NDArray[np.int64]]:
         """(values float64 (rows, features), case's place of each row); a case has a row a mask. NaN where missing."""
-        table = self._cohort.features(mask)
+        table = self._table(mask)
         index = {name: i for i, name in enumerate(table.column_names)}
         if not index.keys() >= set(names):
             raise RefusedError("rule columns: a feature that was asked for is not in this node's table")
-        cases = table.column("case_id").to_pylist()
-        rows = np.array([i for i, case in enumerate(cases) if case in self._places], np.int64)
-        places = np.array([self._places[cases[i]] for i in rows], np.int64)
+        places, _ = self._feature_rows(mask)
+        rows = self._kept[mask]
+        self.reserve(8 * len(rows) * len(names))
         values = np.empty((len(rows), len(names)), np.float64)
         for j, name in enumerate(names):
             column = table.column(index[name]).to_numpy(zero_copy_only=False).astype(np.float64)
             values[:, j] = column[rows]
         return values, places
+
+    def in_time(self) -> None:
+        """Refuse an answer that takes longer than the policy allows."""
+        if time.monotonic() > self._until:
+            raise RefusedError("rule max_seconds: the answer takes longer than this node allows")
+
+    def reserve(self, size: int) -> None:
+        """Refuse an array of so many bytes if the policy does not allow it; before it is made."""
+        self.policy.check("bytes", size)
+
+    def _table(self, mask: str | None) -> pa.Table:
+        if mask not in self._tables:
+            self._tables[mask] = self._cohort.features(mask)
+        return self._tables[mask]
+
+    def _feature_rows(self, mask: str | None) -> tuple[npt.NDArray[np.int64], list[str]]:
+        """(case's place, name of the mask) of each row of `features`."""
+        table = self._table(mask)
+        cases = table.column("case_id").to_pylist()
+        if mask not in self._kept:
+            self._kept[mask] = np.array([i for i, case in enumerate(cases) if case in self._places], np.int64)
+        rows = self._kept[mask]
+        names = table.column("mask").to_pylist()
+        return np.array([self._places[cases[i]] for i in rows], np.int64), [names[i] for i in rows]
+
+
+def _hashed(text: str, bits: int) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> (64 - bits)

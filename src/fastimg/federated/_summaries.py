@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import findings
 from ._disclosure import suppress
+from ._moments import contribute_each
 from ._registry import Done, Parameter, computation
 from ._rows import Rows
 
@@ -53,11 +54,9 @@ def feature_summary(rows: Rows, parameters: dict[str, Any], shared: dict[str, An
     Parameters: features, mask, where. Value: features, n, missing, mean, standard_deviation (n - 1), skewness and excess
     kurtosis (of the population).
     """
-    values, places = rows.features(parameters["features"], parameters["mask"])
+    values, _ = rows.features(parameters["features"], parameters["mask"])
     there = np.isfinite(values)
-    held = np.zeros((rows.n_patients, values.shape[1]), bool)
-    np.logical_or.at(held, rows.patients[places], there)
-    rows.policy.check("patients", int(held.sum(axis=0).min()))
+    contribute_each(rows, parameters, there)
     if "mean" not in shared:
         n = there.sum(axis=0, dtype=np.int64)
         return {"n": n, "missing": len(values) - n, "sum": np.where(there, values, 0.0).sum(axis=0)}
@@ -102,6 +101,6 @@ def quality(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> A
         for code in {c for c in json.loads(text or "[]") if c in codes}:
             n_code[codes[code]] += 1
             by_code[owner, codes[code]] = True
-    shown_state, _, moved_state, _ = suppress(n_state, by_state, rows.minimum)
-    shown_code, _, moved_code, _ = suppress(n_code, by_code, rows.minimum)
+    shown_state, _, moved_state, _ = suppress(n_state, np.nonzero(by_state), rows.minimum)
+    shown_code, _, moved_code, _ = suppress(n_code, np.nonzero(by_code), rows.minimum)
     return {"states": shown_state, "findings": shown_code, "overflow": np.array([moved_state, moved_code], np.int64)}

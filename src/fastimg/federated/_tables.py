@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import RefusedError
-from ._disclosure import suppress
+from ._disclosure import Cells, suppress
 from ._registry import Done, Labels, Parameter, computation
 from ._rows import Rows
 
@@ -91,9 +91,7 @@ def count(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any
     if not by:
         where = np.zeros(len(rows), np.int64)
     weights = np.bincount(where, minlength=outside + 1).astype(np.int64)
-    holds = np.zeros((rows.n_patients, outside + 1), bool)
-    holds[rows.patients, where] = True
-    cases, patients, moved, moved_patients = suppress(weights, holds, rows.minimum)
+    cases, patients, moved, moved_patients = suppress(weights, (rows.patients, where), rows.minimum)
     overflow = np.array([moved + cases[outside], moved_patients + patients[outside]], np.int64)
     return {"cases": cases[:outside], "patients": patients[:outside], "overflow": overflow}
 
@@ -111,6 +109,7 @@ def _histogram_combine(total: Any, parameters: dict[str, Any], shared: dict[str,
             "overflow": int(total["overflow"][0]),
             "cases": int(total["overflow"][1]),
             "patients": int(total["overflow"][2]),
+            "broken": int(total["overflow"][3]),
         }
     )
 
@@ -133,36 +132,28 @@ def histogram(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) ->
 
     Parameters: bins, range (as numpy.histogram: the last bin holds its upper edge), feature, mask, where. Value: counts
     (int64), edges, below, above, not_finite, overflow (the mass of bins below a node's minimum of patients), cases,
-    patients.
+    patients, broken (cases that could not be read: they are passed over).
     """
     bins, limits = parameters["bins"], tuple(parameters["range"])
-    cells = bins + 3
-    weights = np.zeros(cells, np.int64)
-    holds = np.zeros((rows.n_patients, cells), bool)
-    cases = 0
-    if parameters["feature"] is not None:
-        values, places = rows.features([parameters["feature"]], parameters["mask"])
-        for place in np.unique(places):
-            found = cells_of(values[places == place, 0], bins, limits)
-            weights += found
-            holds[rows.patients[place]] |= found > 0
-            cases += 1
+    cells = Cells(bins + 3, rows.minimum, rows.n_patients)
+    feature, mask = parameters["feature"], parameters["mask"]
+    if feature is not None:
+        values, places = rows.features([feature], mask)
+        used = np.unique(places)
+        for place in used[np.argsort(rows.patients[used], kind="stable")]:
+            cells.add(int(rows.patients[place]), cells_of(values[places == place, 0], bins, limits))
+        patients = rows.contribute([f"feature {feature}"], np.full(len(places), True), mask=mask)
     else:
-        for patient, case in rows.cases():
-            array = case.image().array
-            if parameters["mask"] is not None:
-                masks = case.masks()
-                if parameters["mask"] not in masks:
-                    continue
-                array = array[..., masks[parameters["mask"]].array != 0]
+        seen = []
+        for place, array in rows.voxels(mask):
             found = cells_of(array, bins, limits)
-            weights += found
-            holds[patient] |= found > 0
-            cases += 1
-    patients = int(holds.any(axis=1).sum())
-    rows.policy.check("patients", patients)
-    counts, _, moved, _ = suppress(weights, holds, rows.minimum)
-    return {"counts": counts, "overflow": np.array([moved, cases, patients], np.int64)}
+            cells.add(int(rows.patients[place]), found)
+            if found.any():
+                seen.append(place)
+        used = np.array(seen, np.int64)
+        patients = rows.contribute([f"voxels of {mask}"], used)
+    counts, moved = cells.suppressed()
+    return {"counts": counts, "overflow": np.array([moved, len(used), patients, rows.broken], np.int64)}
 
 
 def cells_of(array: Any, bins: int, limits: tuple[float, float]) -> Any:

@@ -272,10 +272,10 @@ def run_tool(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> 
             holds[k, patient, place] = True
             n[k] += 1
             sums[k] += [2 * unit - 1, (2 * unit - 1) ** 2]
-    rows.policy.check("patients", len(seen))
+    rows.contribute([f"tool {found.name}@{found.version}"], np.isin(rows.patients, sorted(seen)))
     shown, overflow = counts.copy(), np.zeros(len(names), np.int64)
     for k in range(len(names)):
-        shown[k], _, overflow[k], _ = suppress(counts[k], holds[k], rows.minimum)
+        shown[k], _, overflow[k], _ = suppress(counts[k], np.nonzero(holds[k]), rows.minimum)
     return {"cases": np.array([cases, failed], np.int64), "n": n, "sums": sums, "counts": shown, "overflow": overflow}
 
 

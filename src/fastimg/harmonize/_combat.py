@@ -237,7 +237,7 @@ class ComBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             A batch that is in the fit already, or of one subject; a level of a covariate that the fit did not see.
         """
         model = self.model_
-        if self._is_single():
+        if self._is_single() and self.reference is None:
             raise ArgumentError("add_batch: the fit is of one batch; fit both batches together")
         x = matrix(X, tuple(model.design.features))
         _refuse_values(x, self.missing)

@@ -125,10 +125,11 @@ def _cross_validated(
         ) from None
     half = np.linalg.solve(root, penalty)
     strength, axes = np.linalg.eigh(np.linalg.solve(root, half.T))
-    strength = np.maximum(strength, 0.0)
+    # what the penalty leaves free is not shrunk: rounding would be, by large weights
+    strength = np.where(strength > 1e-12 * strength.max(initial=0.0), strength, 0.0)
     back = np.linalg.solve(root.T, axes)  # beta = back @ (shrunk coordinates)
     inside, t = back.T @ plain @ back, back.T @ scy
-    positive = strength[strength > 1e-12 * strength.max(initial=0.0)]
+    positive = strength[strength > 0]
     weights = _GRID / (np.median(positive) if positive.size else 1.0)
     best = np.full(scy.shape[1], np.inf)
     beta = np.empty_like(scy)
