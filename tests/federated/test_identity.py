@@ -146,9 +146,10 @@ def test_a_hub_can_carry_a_request_and_not_change_it(members):
     with pytest.raises(RefusedError, match="rule threshold"):
         alpha.answer(query_of(request, threshold=1).to_bytes())
     assert alpha.answer(query_of(request).to_bytes())
-    for one in (alpha, node("alpha")):  # also after a restart
+    for _ in range(2):
         with pytest.raises(RefusedError, match="rule replay"):
-            one.answer(query_of(request).to_bytes())
+            alpha.answer(query_of(request).to_bytes())
+        alpha = node("alpha")  # also after a restart
 
 
 def test_nodes_that_the_roster_does_not_know_are_not_summed_with(members):
