@@ -238,7 +238,6 @@ class Node:
             self.policy.check("values", _exact.length_of(layout))
             found = self._blurred(q, what, found, cases)
             kept["arrays"] = {name: np.asarray(value) for name, value in found.items()}
-            _exact.encode(found)  # what cannot be summed is refused before it is remembered
         fields = {
             "patients": rows.n_patients,
             "cases": len(rows),
