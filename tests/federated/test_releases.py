@@ -161,7 +161,7 @@ def test_a_release_is_logged_with_what_it_was(tmp_path):
 
 def test_a_stranger_does_not_use_up_a_requesters_rate(tmp_path):
     one = node(filled(tmp_path / "c"), tmp_path, max_queries_per_hour=3)
-    query = Query("count", 1, registered()["count"].check({}), {}, "local", "0" * 32, 1, 1, ["n"], 2, False, "forged")
+    query = Query("count", 1, registered()["count"].check({}), {}, "local", "0" * 32, 1, 1, ["n"], 2, False, b"forged")
     for _ in range(5):
         with pytest.raises(RefusedError, match="rule identity"):
             one.answer(query.to_bytes())
