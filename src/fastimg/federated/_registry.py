@@ -23,7 +23,7 @@ _COLUMN = re.compile(r"[^\x00-\x1f]{1,128}")
 _REGISTRY: dict[str, Computation] = {}
 _loaded = False
 _SHIPPED = (
-    *("_combat", "_landmarks", "_learning", "_models", "_moments", "_quantiles", "_summaries"),
+    *("_combat", "_landmarks", "_learning", "_models", "_moments", "_quantiles", "_site_report", "_summaries"),
     *("_survival", "_tables", "_tools"),
 )
 
