@@ -15,17 +15,18 @@ from ..image import Image
 from . import _shard
 from ._features import read_features
 from ._manifest import CASE, unpack
+from ._root import Root
 
 __all__ = ["Case", "read_manifest"]
 
 MANIFEST = "manifest.json"
 
 
-def read_manifest(folder: Path, data: bytes) -> dict[str, Any]:
+def read_manifest(case_id: str, data: bytes) -> dict[str, Any]:
     """The checked body of a case's manifest."""
-    manifest = unpack(CASE, data, f"case {folder.name}")
-    if manifest["case_id"] != folder.name:
-        raise IntegrityError(f"case {folder.name}: its manifest is that of another case")
+    manifest = unpack(CASE, data, f"case {case_id}")
+    if manifest["case_id"] != case_id:
+        raise IntegrityError(f"case {case_id}: its manifest is that of another case")
     return manifest
 
 
@@ -41,17 +42,19 @@ class Case:
     digest : str or None
         "sha256:..." of the image's voxels; None for a case without voxels.
     metadata, provenance : dict
+    root : object
+        Where its files are.
     findings : list of Finding
     """
 
-    __slots__ = ("_folder", "_manifest", "_shards")
+    __slots__ = ("_manifest", "_shards", "root")
 
-    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
-        self._folder, self._manifest = folder, manifest
+    def __init__(self, root: Root, manifest: dict[str, Any]) -> None:
+        self.root, self._manifest = root, manifest
         self._shards: dict[str, Any] = {}  # open files with their indexes
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Case, (self._folder, self._manifest)
+        return Case, (self.root, self._manifest)
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -106,7 +109,7 @@ class Case:
     @property
     def features(self) -> dict[str, dict[str, float]]:
         """{mask: {feature: value}}; empty before `Cohort.set_features`."""
-        return read_features(self._folder, self.digest)
+        return read_features(self.root, self.digest)
 
     @property
     def has_voxels(self) -> bool:
@@ -134,12 +137,43 @@ class Case:
         return list(self._manifest["masks"])
 
     @property
-    def path(self) -> Path:
-        """The OME-Zarr group, for zarr-python and viewers."""
+    def path(self) -> Path | str:
+        """The OME-Zarr group, for zarr-python and viewers: a path, or a URL where the cohort is in an object store."""
         from ._group import GROUP
 
         self._image_entry()
-        return self._folder / GROUP
+        return self.root.address(GROUP)
+
+    def store(self, *, decoded: bool = True) -> Any:
+        """The OME-Zarr group as a read-only store for zarr-python, read and checked by the compiled reader.
+
+        Parameters
+        ----------
+        decoded : bool
+            Arrays look uncompressed to zarr-python, in chunks near 32^3, which the compiled reader decodes. False: the
+            files as they are, and zarr-python decodes.
+
+        Returns
+        -------
+        zarr.abc.store.Store
+
+        Examples
+        --------
+        >>> import numpy as np, zarr, fastimg as fi, tempfile
+        >>> c = fi.Cohort.create(tempfile.mkdtemp() + "/cohort")
+        >>> case = c.add("case-1", fi.Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5)))
+        >>> zarr.open_group(case.store(), mode="r")["0"][2, 3, 1:3].tolist()
+        [56, 57]
+        """
+        from ._zarr import CaseStore
+
+        self._image_entry()
+        return CaseStore(self, decoded=decoded)
+
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """The manifest's entries of all arrays: image, padding, then the masks by name."""
+        own = {name: self._manifest[name] for name in ("image", "padding") if self._manifest[name] is not None}
+        return {**own, **{f"masks/{name}": entry for name, entry in self._manifest["masks"].items()}}
 
     def image(self, *, threads: int | None = None) -> Image:
         """The whole image, checked chunk by chunk.
@@ -168,7 +202,7 @@ class Case:
         entry = self._image_entry()
         what = entry if mask is None else self._mask_entry(mask)
         region = _shard.region_of(slices, what["shape"])
-        array = self._voxels(what, region, threads)
+        array = self.part(what, region, threads)
         affine = self.affine
         affine[:3, 3] += affine[:3, :3] @ [s.start for s in region[-3:]]
         if mask is not None:
@@ -177,7 +211,7 @@ class Case:
         leading = dict(zip(dims[:-3], region[:-3], strict=True))
         coords = {name: values[leading[name]] for name, values in entry["coords"].items()}
         padding = self._manifest["padding"]
-        hidden = None if padding is None else self._voxels(padding, region[-3:], threads).view(np.bool_)
+        hidden = None if padding is None else self.part(padding, region[-3:], threads).view(np.bool_)
         return Image(
             array, affine, dims=dims, coords=coords, unit=entry["unit"], padding=hidden, metadata=entry["metadata"]
         )
@@ -185,17 +219,18 @@ class Case:
     def voxels(self, slices: Any, mask: str | None = None, *, threads: int | None = None) -> npt.NDArray[Any]:
         """As `read`, without the geometry: the bare array."""
         entry = self._image_entry() if mask is None else self._mask_entry(mask)
-        return self._voxels(entry, _shard.region_of(slices, entry["shape"]), threads)
+        return self.part(entry, _shard.region_of(slices, entry["shape"]), threads)
 
     def masks(self) -> Mapping[str, Image]:
         """The masks on the image's grid; each is read when asked for."""
         return _Masks(self)
 
-    def _voxels(self, entry: dict[str, Any], region: tuple[slice, ...], threads: int | None) -> npt.NDArray[Any]:
+    def part(self, entry: dict[str, Any], region: tuple[slice, ...], threads: int | None) -> npt.NDArray[Any]:
+        """A region (one slice an axis, within the shape) of one of `entries`."""
         path = entry["path"]
         try:
             if path not in self._shards:
-                self._shards[path] = _shard.open_shard(self._folder / path, entry)
+                self._shards[path] = self.root.shard(entry)
             return _shard.read(self._shards[path], entry, region, threads=threads)
         except IntegrityError as error:
             raise IntegrityError(f"case {self.case_id}: {error}") from None

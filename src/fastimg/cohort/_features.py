@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from ..errors import ArgumentError
-from ._files import read_bytes
 from ._manifest import FEATURES, pack, unpack
+from ._root import Root
 
 __all__ = ["features_table", "pack_features", "read_features"]
 
@@ -39,13 +38,13 @@ def _number(value: Any, name: str) -> float | int | str:
     raise ArgumentError(f"{name}: must be a number, got {type(value).__name__}")
 
 
-def read_features(folder: Path, digest: str | None) -> dict[str, dict[str, float]]:
+def read_features(root: Root, digest: str | None) -> dict[str, dict[str, float]]:
     """{mask: {feature: value}}; empty when there are none, or they belong to other voxels."""
     try:
-        data = read_bytes(folder / NAME)
+        data = root.read(NAME)
     except FileNotFoundError:
         return {}
-    body = unpack(FEATURES, data, f"features of case {folder.name}")
+    body = unpack(FEATURES, data, f"features of case {root.name}")
     if body["digest"] != digest:
         return {}
     return {

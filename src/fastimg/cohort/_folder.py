@@ -17,6 +17,7 @@ from ._group import GroupWriter
 from ._index import Index
 from ._manifest import CASE, COHORT, check_case_id, newest, pack, unpack, version_of
 from ._place import COHORT_FILE
+from ._root import LocalRoot
 
 __all__ = ["Folder"]
 
@@ -113,7 +114,7 @@ class Folder:
             if folder.is_dir():
                 raise IntegrityError(f"case {case_id}: its manifest is missing") from None
             raise KeyError(case_id) from None
-        return Case(folder, read_manifest(folder, data))
+        return Case(LocalRoot(folder), read_manifest(case_id, data))
 
     def has(self, case_id: str) -> bool:
         """Whether there is a committed case of this name."""
@@ -177,7 +178,7 @@ class Folder:
         except RefusedError:
             self.purge(case_id)
             raise
-        return Case(final, body)
+        return Case(LocalRoot(final), body)
 
     def purge(self, case_id: str) -> None:
         """Remove a case's folder with everything in it, and its index row."""

@@ -17,13 +17,12 @@ from . import _features
 from ._case import MANIFEST, Case
 from ._files import crc32c, orphan
 from ._group import voxel_digest
+from ._root import Root
 
 if TYPE_CHECKING:
     from ._folder import Folder
 
 __all__ = ["Report", "collect", "verify"]
-
-_BLOCK = 1 << 22
 
 
 @dataclass(slots=True)
@@ -84,13 +83,13 @@ def _case(place: Folder, case_id: str, full: bool) -> tuple[list[Finding], int, 
         case = place.case(case_id)
     except (IntegrityError, FormatError, ArgumentError, KeyError, OSError) as error:
         return [_damaged(case_id, _text(error))], 0, 0
-    folder, manifest = place.cases / case_id, case.manifest
-    present = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+    present, manifest = case.root.files(), case.manifest
     size = 0
     for name, expected in manifest["files"].items():
-        present.discard(name)
         try:
-            length, check = _check(folder / name)
+            if present.pop(name, None) is None:
+                raise FileNotFoundError
+            length, check = _check(case.root, name)
         except OSError:
             found.append(_damaged(case_id, f"{name}: missing or unreadable"))
             continue
@@ -99,8 +98,8 @@ def _case(place: Folder, case_id: str, full: bool) -> tuple[list[Finding], int, 
             found.append(_damaged(case_id, f"{name}: {length} bytes, the manifest says {expected['size']}"))
         elif f"{check:08x}" != expected["crc32c"]:
             found.append(_damaged(case_id, f"{name}: its bytes differ from their checksum"))
-    present -= {MANIFEST, _features.NAME}
-    found += [_damaged(case_id, f"{name}: is not in the manifest") for name in sorted(present)]
+    foreign = sorted(present.keys() - {MANIFEST, _features.NAME})
+    found += [_damaged(case_id, f"{name}: is not in the manifest") for name in foreign]
     try:
         _ = case.features
     except FastimgError as error:
@@ -112,12 +111,9 @@ def _case(place: Folder, case_id: str, full: bool) -> tuple[list[Finding], int, 
 
 def _voxels(case: Case) -> list[Finding]:
     found = []
-    entries = {"image": case.manifest["image"], "padding": case.manifest["padding"], **case.manifest["masks"]}
-    for name, entry in entries.items():
-        if entry is None:
-            continue
+    for name, entry in case.entries().items():
         try:
-            same = voxel_digest(case._voxels(entry, tuple(slice(0, n) for n in entry["shape"]), 1)) == entry["digest"]
+            same = voxel_digest(case.part(entry, tuple(slice(0, n) for n in entry["shape"]), 1)) == entry["digest"]
         except FastimgError as error:
             found.append(_damaged(case.case_id, _text(error)))
             continue
@@ -126,12 +122,11 @@ def _voxels(case: Case) -> list[Finding]:
     return found
 
 
-def _check(path: Path) -> tuple[int, int]:
+def _check(root: Root, name: str) -> tuple[int, int]:
     size = check = 0
-    with path.open("rb", buffering=0) as file:
-        while block := file.read(_BLOCK):
-            size += len(block)
-            check = crc32c(block, check)
+    for block in root.blocks(name):
+        size += len(block)
+        check = crc32c(block, check)
     return size, check
 
 
