@@ -107,6 +107,11 @@ CODES: dict[str, Code] = {
     "tolerated": Code("warning", "A finding that would have set the case aside; the recipe tolerates it."),
     "mask-unmatched": Code("warning", "A mask belongs to no series that is here."),
     "table-row": Code("error", "A row of the input table cannot be used."),
+    "tree-mismatch": Code("warning", "The tables of a dataset's tree and its images do not list the same series or patients."),
+    "clinical-duplicate": Code("warning", "Patients stand in several rows of the clinical table."),
+    "clinical-unmatched": Code("warning", "Rows of the clinical table, or patients with cases, found no partner."),
+    "clinical-date": Code("warning", "Columns of dates of the clinical table were left out."),
+    "clinical-value": Code("warning", "Values of the clinical table that do not fit their type were left out."),
     # the store
     "case-damaged": Code("error", "A stored case differs from its manifest."),
     "leftover": Code("info", "A temporary group of an interrupted run."),

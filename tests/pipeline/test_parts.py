@@ -12,10 +12,8 @@ import fastimg as fi
 from fastimg.errors import FormatError
 from fastimg.findings import Finding
 from fastimg.pipeline import Recipe, Summary, quality
-from fastimg.pipeline._clinical import read
 from fastimg.pipeline._load import rectified
 from fastimg.pipeline._names import Names
-from fastimg.pipeline._recipe import Clinical
 from fastimg.pipeline._sketch import density, foreground, sketch
 from fastimg.pipeline._summary import load, save, write_whole
 
@@ -77,30 +75,6 @@ def test_a_finding_is_stored_without_names():
     assert "IM2.dcm" in safe.message
     assert safe.details == {"gap": 2.0}
     assert names.finding(Finding("missing-slice", "of Meyer"), {"Meyer"}).message == ""
-
-
-def test_clinical_tables(tmp_path):
-    table = tmp_path / "clinical.csv"
-    rows = ["subject,name,age,stage,phone,born,note"]
-    rows += [f"P{n},Name {n},{80 + 2 * n},{'I' * (1 + n % 3)},55512{n}99,1950-01-{n + 1:02d},n{n}" for n in range(8)]
-    table.write_text("\n".join(rows))
-    seen, left = read(table, Clinical())
-    assert seen["P1"] == {"age": 82, "stage": "II"}
-    assert seen["P7"]["age"] == 90
-    assert left == ["name", "phone", "born", "note"]
-    chosen, _ = read(table, Clinical(columns=("note",)))
-    assert chosen["P1"] == {"note": "n1"}
-    with pytest.raises(FormatError, match=r'clinical.csv:1: no column .*did you mean "stage"'):
-        read(table, Clinical(columns=("stages",)))
-    for text, words in [
-        ("a,b\n1,2", "no column 'patient_id'"),
-        ("subject,x\nP1,1\nP1,2", "clinical.csv:3: this patient"),
-        ("subject,x\nP1", "clinical.csv:2: 1 cells"),
-        ("", "clinical.csv:1: empty"),
-    ]:
-        table.write_text(text)
-        with pytest.raises(FormatError, match=words):
-            read(table, Clinical())
 
 
 @given(st.integers(1, 400), st.integers(0, 2**31), st.floats(-1e4, 1e4), st.floats(0.01, 1e4))

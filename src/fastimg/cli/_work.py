@@ -16,7 +16,7 @@ _there = click.Path(exists=True, path_type=Path)
 _any = click.Path(path_type=Path)
 _shared = [
     click.option("--key", type=_any, help="File of the pseudonyms' key [default: OUTPUT.key, made if absent]."),
-    click.option("--clinical", type=_there, help="A CSV with one row a patient."),
+    click.option("--clinical", type=_there, help="A CSV or Parquet table with one row a patient."),
     click.option("--workers", type=click.IntRange(1), help="Processes [default: by cores and memory]."),
     click.option("--retry", is_flag=True, help="Try failed cases again."),
     click.option("--dry-run", is_flag=True, help="Write nothing; say what would be done."),

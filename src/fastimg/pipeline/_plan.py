@@ -31,6 +31,7 @@ class Plan:
     files: int = 0
     series: int = 0
     bytes_in: int = 0
+    uids: set[str] = field(default_factory=set)  # of all series with images or masks
 
 
 def plan_folder(root: Path, recipe: Recipe, key: bytes, *, threads: int | None = None) -> Plan:
@@ -48,6 +49,7 @@ def plan_folder(root: Path, recipe: Recipe, key: bytes, *, threads: int | None =
             plan.findings.append(Finding(code, "", names.path(path)))
     found = dicom.series(table, threads=threads)
     plan.series = len(found)
+    plan.uids = {base_uid(series) for series in found if series.kind in ("image", "mask")}
     images = [series for series in found if series.kind == "image"]
     masks = _matched(images, [series for series in found if series.kind == "mask"], table, root, plan, names)
     for series in images:

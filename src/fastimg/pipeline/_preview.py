@@ -10,14 +10,16 @@ from pathlib import Path
 
 from .. import config
 from ..errors import ArgumentError
+from ._clinical import ClinicalTable
 from ._clinical import read as read_clinical
+from ._eucaim import dataset_of
 from ._pairs import plan_pairs
 from ._plan import Plan, plan_folder
 from ._recipe import Recipe
 from ._summary import FOLDER, MADE_WITH
 from ._task import Task
 
-__all__ = ["Preview", "free", "key_of", "places", "plan_of", "preview", "workers_for"]
+__all__ = ["Preview", "clinical_of", "free", "key_of", "places", "plan_of", "preview", "workers_for"]
 
 
 @dataclass
@@ -60,10 +62,10 @@ def preview(
     """A dry run: reads headers, writes nothing. Parameters as in `run`."""
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     source, target = places(input, output)
-    if clinical is not None:
-        read_clinical(Path(clinical), recipe.clinical)
+    table = clinical_of(source, clinical, recipe, key)
     known = key is not None and is_cohort(target)
     plan = plan_of(source, recipe, key if key is not None else secrets.token_bytes(32))
+    plan.findings += [*table.findings, *table.joined({who for task in plan.tasks if (who := task.subject)})]
     sources: dict[str, str] = {}
     if known:
         from ..cohort import Cohort
@@ -124,9 +126,22 @@ def key_of(key: bytes | str | Path | None, target: Path) -> bytes:
 
 
 def plan_of(source: Path, recipe: Recipe, key: bytes) -> Plan:
-    if source.is_dir():
+    """Of a folder of DICOM, of a dataset's tree (see `_eucaim`), or of a table of NIfTI files."""
+    if not source.is_dir():
+        return plan_pairs(source, recipe, key)
+    tree = dataset_of(source)
+    if tree is None:
         return plan_folder(source, recipe, key)
-    return plan_pairs(source, recipe, key)
+    plan = plan_folder(tree.images, recipe, key)
+    plan.findings += tree.compared(plan.uids)
+    return plan
+
+
+def clinical_of(source: Path, clinical: str | Path | None, recipe: Recipe, key: bytes | None = None) -> ClinicalTable:
+    """The clinical table that was named, or that stands in a dataset's tree."""
+    if clinical is None and source.is_dir() and (tree := dataset_of(source)) is not None:
+        clinical = tree.clinical
+    return ClinicalTable() if clinical is None else read_clinical(Path(clinical), recipe.clinical, key)
 
 
 def workers_for(recipe: Recipe, asked: int | None, pending: list[Task]) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..findings import Finding
+from ._clinical import SHIFTED
 from ._names import telling
 
 __all__ = ["identity_findings", "stored_texts", "suspicion"]
@@ -68,7 +69,8 @@ def stored_texts(case: Any) -> Iterator[tuple[str, str, str]]:
     """
     yield "case_id", "", case.case_id
     for key, value in case.metadata.items():
-        yield from _texts(f"metadata {key}", key, value)
+        if not key.endswith(SHIFTED):  # moved by the site's key
+            yield from _texts(f"metadata {key}", key, value)
     for number, name in enumerate(case.mask_names, 1):
         yield f"name of mask {number}", "", name
     for number, found in enumerate(case.findings, 1):

@@ -154,6 +154,14 @@ class Clinical:
 
     columns: tuple[str, ...] = _option((), check.list_of(check.text), "columns taken into the cohort's metadata")
     subject: str = _option("patient_id", check.text, "the column that holds the patient's id")
+    types: tuple[tuple[str, str], ...] = _option(
+        (),
+        check.column_types,
+        'column -> number, whole, text, date, or its words ("I|II|III"); what does not fit is left out',
+    )
+    dates: str = _option(
+        "refuse", check.choice("refuse", "shift"), "dates: left out, or moved by days that the key gives each patient"
+    )
 
 
 @dataclass(frozen=True)

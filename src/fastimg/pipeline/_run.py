@@ -16,11 +16,11 @@ from ..errors import RefusedError
 from ..findings import Finding
 from . import _case
 from ._after import left_behind, summed
-from ._clinical import read as read_clinical
+from ._clinical import ClinicalTable
 from ._names import Names
 from ._plan import Plan
 from ._pool import run_all
-from ._preview import free, key_of, places, plan_of, workers_for
+from ._preview import clinical_of, free, key_of, places, plan_of, workers_for
 from ._recipe import Recipe
 from ._summary import FOLDER, MADE_WITH, Summary, save, write_whole
 from ._task import Job, Outcome, Task
@@ -88,7 +88,7 @@ def run(
         The key of all pseudonyms: 32 bytes, or the file that holds them (made, readable by its owner only, if absent).
         Default: the file OUTPUT.key beside the cohort. Who has the key can tell which case is whose: keep it apart.
     clinical : path, optional
-        A CSV with one row a patient.
+        A CSV or Parquet table with one row a patient; of a dataset's tree as EUCAIM asks for it the one that stands in it.
     workers : int, optional
         Processes; default: the recipe's, or as many as cores and memory allow. Each has its share of `config.threads()`.
     retry : bool
@@ -120,8 +120,9 @@ def run(
     began = time.perf_counter()
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     source, target = places(input, output)
-    table = read_clinical(Path(clinical), recipe.clinical) if clinical is not None else ({}, [])
+    clinical_of(source, clinical, recipe)  # wrong tables are told before a key or a cohort is made
     secret = key_of(key, target)
+    table = clinical_of(source, clinical, recipe, secret)
     tell = on_event or (lambda event: None)
 
     from ..cohort import Cohort
@@ -133,6 +134,7 @@ def run(
         log = _Log(target / FOLDER / "log.jsonl", tell)
         log(Event("scan", text="reading headers"))
         plan = plan_of(source, recipe, secret)
+        plan.findings += [*table.findings, *table.joined({who for task in plan.tasks if (who := task.subject)})]
         _leave_out_removed(cohort, plan, secret)
         sources = cohort.sources()
         if retry:
@@ -148,7 +150,7 @@ def run(
             )
         )
         count, _ = workers_for(recipe, workers, pending)
-        job = _job(recipe, plan, secret, target, table[0], count)
+        job = _job(recipe, plan, secret, target, table, count)
         _check_disk(target, recipe, pending)
         job = _learned(job, plan, pending, sources, count, executor, target, log)
         stopped = _made(job, pending, count, executor, recipe, target, log)
@@ -160,7 +162,7 @@ def run(
         summary.pending, summary.identifiers_caught = stopped.left, stopped.caught
         if stopped.storing:
             summary.steps["store"] = round(stopped.storing, 3)
-        summary.workers, summary.threads, summary.clinical_left_out = count, job.threads, table[1]
+        summary.workers, summary.threads, summary.clinical_left_out = count, job.threads, table.left_out
         summary.seconds = time.perf_counter() - began
         summary.identifiers_left = left_behind(target, plan.identifiers)
         save(summary, target)
@@ -194,8 +196,7 @@ def _leave_out_removed(cohort: Any, plan: Plan, key: bytes) -> None:
     names = Names(key)
 
     def gone(task: Task) -> bool:
-        who = task.series.subject if task.series is not None else task.pair.subject if task.pair is not None else ""
-        subject = names.code(who, 32) if who else None
+        subject = names.code(task.subject, 32) if task.subject else None
         return bool(cohort.is_removed(subject=subject, source=task.source, case_id=task.case_id))
 
     kept = [task for task in plan.tasks if not gone(task)]
@@ -250,7 +251,7 @@ def _note_making(target: Path, recipe: Recipe, key: bytes) -> None:
     write_whole(target / FOLDER / MADE_WITH, json.dumps(record).encode())
 
 
-def _job(recipe: Recipe, plan: Plan, key: bytes, target: Path, clinical: dict[str, Any], workers: int) -> Job:
+def _job(recipe: Recipe, plan: Plan, key: bytes, target: Path, clinical: ClinicalTable, workers: int) -> Job:
     from ..versions import versions
 
     found = versions()
@@ -261,10 +262,17 @@ def _job(recipe: Recipe, plan: Plan, key: bytes, target: Path, clinical: dict[st
         key=key,
         root=str(Path(plan.root).absolute()),
         threads=max(1, config.threads() // workers),
-        clinical=tuple((names.code(subject, 32), values) for subject, values in clinical.items()),
+        clinical=tuple(pair for who, values in clinical.rows.items() for pair in _joining(who, values, names)),
         identifiers=frozenset(plan.identifiers),
         versions=tuple((name, str(found[name])) for name in ("fastimg", "python", "isa")),
     )
+
+
+def _joining(who: str, values: dict[str, Any], names: Names) -> list[tuple[str, dict[str, Any]]]:
+    """The codes by which a case may name a patient: the keyed one, and an id that an upstream tool has hashed."""
+    from ..dicom._residual import HASHED
+
+    return [(names.code(who, 32), values), *([(who, values)] if HASHED.fullmatch(who) else [])]
 
 
 # the work ---------------------------------------------------------------------------------------------------------------

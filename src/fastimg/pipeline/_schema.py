@@ -15,6 +15,7 @@ __all__ = [
     "Checker",
     "boolean",
     "choice",
+    "column_types",
     "integer",
     "list_of",
     "nearest",
@@ -163,3 +164,12 @@ def text_table(value: Any) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict) or not all(isinstance(entry, str) for entry in value.values()):
         raise ValueError(f'expected a table of texts such as {{ "GTV*" = "lesion" }}, got {value!r}')
     return tuple(value.items())
+
+
+def column_types(value: Any) -> tuple[tuple[str, str], ...]:
+    """A table from columns to "number", "whole", "text", "date", or words with | between them."""
+    for column, kind in text_table(value):
+        words = kind.split("|")
+        if kind not in ("number", "whole", "text", "date") and (len(words) < 2 or not all(words)):
+            raise ValueError(f'{column}: expected number, whole, text, date, or words such as "I|II|III", got {kind!r}')
+    return text_table(value)

@@ -40,6 +40,12 @@ class Task:
     voxels_out: int = 0
 
     @property
+    def subject(self) -> str:
+        """The patient's id as the source has it; never stored."""
+        who = self.series.subject if self.series is not None else self.pair.subject if self.pair is not None else ""
+        return str(who or "")
+
+    @property
     def bytes_out(self) -> int:
         """The most that the case may take on the disk: float32 voxels and a mask, not compressed."""
         return self.voxels_out * 5 + 65536
