@@ -17,7 +17,7 @@ test: $(VENV)/test
 # Peers for agreement tests that skip without them. PyRadiomics' build asks for packages that it does not declare.
 peers: $(VENV)/test
 	$(BIN)/python -m pip install -q setuptools wheel versioneer numpy Cython PyWavelets pykwalify docopt six scikit-image trimesh \
-	    statsmodels onnx onnxruntime
+	    statsmodels onnx onnxruntime obstore 'moto[server]' neuroglancer
 	$(BIN)/python -m pip install -q --no-build-isolation pyradiomics==3.0.1
 
 soak: $(VENV)/test

@@ -37,13 +37,50 @@ def die_always(case):
     return case.case_id
 
 
-def write(path, names, shape):
+def write(path, names, shape, options=None):
     """Add cases, for several writers at once."""
     import numpy as np
 
-    cohort = fi.Cohort.open(path, mode="r+")
+    cohort = fi.Cohort.open(path, mode="r+", options=options)
     for name in names:
         fill = int(name[1:])
         cohort.add(name, fi.Image(np.full(shape, fill, np.int16)), None, {f"k{fill}": fill, "pid": 1}, source=name)
         cohort.set_features(name, {"m": {"f": fill}})
     return len(cohort)
+
+
+def _die_at(step):
+    """Killed in front of change number `step` of an object store."""
+    from fastimg.cohort import _bucket
+
+    count = 0
+
+    def deadly(real):
+        def change(*arguments):
+            nonlocal count
+            if count == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            count += 1
+            return real(*arguments)
+
+        return change
+
+    for name in ("put", "put_if", "delete"):
+        setattr(_bucket.Objects, name, deadly(getattr(_bucket.Objects, name)))
+
+
+def write_and_die(url, name, options, step):
+    """Add a case with a mask and features."""
+    from .storm import image_of
+
+    cohort = fi.Cohort.open(url, mode="r+", options=options)
+    _die_at(step)
+    image = image_of(name)
+    cohort.add(name, image, {"m": image.array > 20}, source=name, features={"m": {"f": 1.0}})
+
+
+def remove_and_die(url, subject, options, step):
+    """Remove a subject."""
+    cohort = fi.Cohort.open(url, mode="r+", options=options)
+    _die_at(step)
+    cohort.remove(subjects=[subject])

@@ -17,12 +17,13 @@ from ..errors import ArgumentError, DeviceError, GeometryError
 from ..findings import Finding
 from ..image import Image
 from . import _features, _map, _patches, _remove, _shard, _verify
+from ._bucket import Bucket, is_url
 from ._case import Case
 from ._files import Lock, write_new
 from ._folder import Folder
 from ._group import GroupWriter
 from ._manifest import check_case_id, plain
-from ._place import COHORT_FILE
+from ._place import COHORT_FILE, Place
 
 __all__ = ["Cohort"]
 
@@ -46,42 +47,72 @@ class Cohort:
     [{'site': 'A', 'n': 1}]
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, writable: bool) -> None:
-        self.path = Path(path)
-        self.writable = writable
-        self._place = Folder(self.path, writable=writable)
+    def __init__(
+        self, path: str | os.PathLike[str], *, writable: bool, options: Mapping[str, Any] | None = None
+    ) -> None:
+        self.writable, self._options = writable, dict(options or {})
+        self.path: Any = Path(path)  # a URL where it is in an object store
+        self._place: Place
+        if is_url(path):
+            self._place = Bucket(str(path), self._options, writable=writable)
+            self.path = self._place.path
+        else:
+            self._place = Folder(self.path, writable=writable)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened, (self.path, self.writable, self._options)
 
     # making and opening -----------------------------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], *, profile: str = "default", exist_ok: bool = False) -> Cohort:
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        profile: str = "default",
+        exist_ok: bool = False,
+        options: Mapping[str, Any] | None = None,
+    ) -> Cohort:
         """A new, empty cohort, open for writing.
 
         Parameters
         ----------
-        path : path
-            A folder that does not exist or is empty.
+        path : path or URL
+            A folder that does not exist or is empty; or an empty prefix of an object store, "s3://bucket/prefix".
         profile : "default", "hot" or "gpu"
             Compression: Blosc zstd with bitshuffle (small), Blosc lz4 with bitshuffle (quick to read), plain zstd
             (readable by nvCOMP).
         exist_ok : bool
             Open the cohort that is there already.
+        options : mapping, optional
+            Of the object store, as obstore takes them: endpoint, region, access_key_id ...; what is not given comes from
+            the environment (AWS_ACCESS_KEY_ID ...). "allow_http": True lets voxels travel without TLS.
         """
         if profile not in _shard.PROFILES:
             raise ArgumentError(f"profile: must be one of {', '.join(map(repr, _shard.PROFILES))}; got {profile!r}")
+        body = {"codec": _shard.PROFILES[profile], "created": _now(), "fastimg": __version__}
+        if is_url(path):
+            Bucket.make(str(path), options or {}, body, exist_ok=exist_ok)
+            return cls(path, writable=True, options=options)
         folder = Path(path)
         if exist_ok and (folder / COHORT_FILE).exists():
             return cls.open(folder, mode="r+")
-        body = {"codec": _shard.PROFILES[profile], "created": _now(), "fastimg": __version__}
         Folder.make(folder, body)
         return cls(folder, writable=True)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r") -> Cohort:
-        """A cohort that exists: "r" to read (nothing on the disk is touched), "r+" to write too."""
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        mode: Literal["r", "r+"] = "r",
+        *,
+        options: Mapping[str, Any] | None = None,
+    ) -> Cohort:
+        """A cohort that exists: "r" to read (nothing on the disk is touched), "r+" to write too; `options` as for
+        `create`."""
         if mode not in ("r", "r+"):
             raise ArgumentError(f"mode: must be 'r' or 'r+', got {mode!r}")
-        return cls(path, writable=mode == "r+")
+        return cls(path, writable=mode == "r+", options=options)
 
     def lock(self) -> Lock:
         """For `with`: one run at a time on this cohort. A second one gets a RefusedError that names the first.
@@ -89,6 +120,8 @@ class Cohort:
         It does not hinder `add` by others; it is an agreement between runs.
         """
         self._must_write("lock")
+        if not isinstance(self.path, Path):
+            raise ArgumentError("lock: an object store has no locks; commits there need none")
         return Lock(self.path / ".lock", f"cohort {self.path.name}")
 
     # writing ----------------------------------------------------------------------------------------------------------
@@ -277,7 +310,7 @@ class Cohort:
         called metadata_NAME.
         """
         with self._place.reader() as db:
-            return self._place.index.table(db)
+            return self._place.table(db)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """One SQL SELECT over `cases` (as `index`) and `findings` (case_id, code, message); `?` for parameters.
@@ -286,7 +319,7 @@ class Cohort:
         conditions are computed column by column (3 ms for 100,000 cases), the rest by SQLite, with equal results.
         """
         with self._place.reader() as db:
-            return self._place.index.query(db, sql, parameters)
+            return self._place.query(db, sql, parameters)
 
     def sources(self) -> dict[str, str]:
         """{source hash: case_id} of all cases, whatever their state."""
@@ -332,10 +365,14 @@ class Cohort:
     def gc(self) -> list[Finding]:
         """Remove what dead writers left in .tmp; what living ones use stays. Returns a finding for each thing."""
         self._must_write("gc")
-        return _verify.collect(self._place)
+        return self._place.collect()
 
     def __repr__(self) -> str:
         return f"<Cohort {self.path}, {len(self)} cases, {'r+' if self.writable else 'r'}>"
+
+
+def _opened(path: Any, writable: bool, options: dict[str, Any]) -> Cohort:
+    return Cohort(path, writable=writable, options=options)
 
 
 def _now() -> str:

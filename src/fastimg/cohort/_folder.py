@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from ..errors import ArgumentError, FastimgError, FormatError, IntegrityError, RefusedError
+from ..findings import Finding
 from . import _features, _remove, _verify
 from ._case import MANIFEST, Case, read_manifest
 from ._files import Slot, exchange, orphan, read_bytes, storing, sync_folder, write_atomic, write_new
 from ._group import GroupWriter
 from ._index import Index
-from ._manifest import CASE, COHORT, check_case_id, newest, pack, unpack, version_of
-from ._place import COHORT_FILE
+from ._manifest import CASE, COHORT, check_case_id, pack
+from ._place import COHORT_FILE, settings_of
 from ._root import LocalRoot
 
 __all__ = ["Folder"]
@@ -43,13 +46,7 @@ class Folder:
             data = read_bytes(path / COHORT_FILE)
         except FileNotFoundError:
             raise FormatError(f"Cohort.open: {path} is not a cohort (it has no {COHORT_FILE})") from None
-        self.settings = unpack(COHORT, data, COHORT_FILE)
-        self.version = version_of(data)
-        if writable and self.version < newest(COHORT):
-            raise FormatError(
-                f"Cohort.open: {path} has format {self.version}, which is read but not written any more; "
-                "`fastimg migrate` brings it up to date"
-            )
+        self.settings, self.version = settings_of(data, path, writable=writable)
         self.index = Index(self.indexes, self.tmp, self.manifests, writable=writable)
         if writable:  # a copy may lack empty folders
             with storing("Cohort.open"):
@@ -126,6 +123,10 @@ class Folder:
             with suppress(IntegrityError, FormatError, KeyError, ArgumentError):  # verify tells of these
                 yield self.case(entry.name).manifest
 
+    def case_ids(self) -> list[str]:
+        """Of all cases that are there, whatever the index says."""
+        return sorted(os.listdir(self.cases))
+
     def names(self) -> list[str]:
         """The case_ids of the index."""
         with self.reader() as db:
@@ -195,7 +196,15 @@ class Folder:
 
     def clear(self) -> None:
         """Remove what dead writers left in .tmp."""
-        _verify.collect(self)
+        self.collect()
+
+    def audit(self, names: set[str]) -> list[Finding]:
+        """Leftovers of dead writers; whether the index is of today, which is made anew where it may be written."""
+        return [*_verify.leftovers(self), *_verify.index(self, names)]
+
+    def collect(self) -> list[Finding]:
+        """Remove what dead writers left in .tmp."""
+        return _verify.collect(self)
 
     # reading the index ------------------------------------------------------------------------------------------------
 
@@ -211,6 +220,14 @@ class Folder:
                 yield db
         except sqlite3.Error as error:
             raise IntegrityError(f"cohort: the index is damaged ({error}); Cohort.verify makes it anew") from error
+
+    def table(self, db: sqlite3.Connection) -> pa.Table:
+        """All rows of the index, by case_id."""
+        return self.index.table(db)
+
+    def query(self, db: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> pa.Table:
+        """The result of one SELECT."""
+        return self.index.query(db, sql, parameters)
 
     def _settle(self, notes: list[Path]) -> None:
         """Forget the notes whose rows are right now; those with a folder stay, empty, for gc."""

@@ -18,7 +18,7 @@ from ..errors import ArgumentError, FastimgError
 from . import _scan
 from ._files import Lock, sync_file, write_atomic
 
-__all__ = ["Index", "row_of"]
+__all__ = ["Index", "create", "insert", "remove", "row_of", "rows_table", "select"]
 
 _VERSION = 1
 FIXED = ("case_id", "state", "source", "digest", "committed", "shape", "dtype", "unit", "masks", "findings", "bytes")
@@ -74,8 +74,8 @@ class Index:
                 with closing(self._connect(self._file, "rw")) as db, db:
                     db.execute("PRAGMA secure_delete = ON")
                     db.execute("BEGIN IMMEDIATE")
-                    _remove(db, gone)
-                    _insert(db, manifests)
+                    remove(db, gone)
+                    insert(db, manifests)
             except sqlite3.Error as error:
                 raise FastimgError(f"cohort: the index was not updated: {error}") from error
 
@@ -99,8 +99,8 @@ class Index:
                 db.execute("PRAGMA journal_mode = OFF")  # a file that nobody sees yet needs no way back
                 db.execute("PRAGMA synchronous = OFF")
                 db.execute("BEGIN")
-                _create(db)
-                _insert(db, self._manifests())
+                create(db)
+                insert(db, self._manifests())
             sync_file(temporary)
             # a journal of the database that goes must never be played into the one that comes
             for old in (self._file, self._file.with_name(self._file.name + "-journal")):
@@ -159,13 +159,13 @@ class Index:
             memory = sqlite3.connect(":memory:", isolation_level=None)
             with closing(db):
                 db.backup(memory)
-            _remove(memory, gone)
-            _insert(memory, stale)
+            remove(memory, gone)
+            insert(memory, stale)
             return memory
         memory = sqlite3.connect(":memory:", isolation_level=None)
         memory.execute("BEGIN")
-        _create(memory)
-        _insert(memory, self._manifests())
+        create(memory)
+        insert(memory, self._manifests())
         return memory
 
     def query(self, db: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> pa.Table:
@@ -206,14 +206,8 @@ class Index:
         table = self._parquet_of(stamp)
         if table is not None:
             return table
-        kinds = {name: kind for _, name, kind in db.execute("SELECT key, name, kind FROM metadata_columns")}
-        names = [*FIXED, *kinds]
-        rows = db.execute(f"SELECT {', '.join(map(_quoted, names))} FROM cases ORDER BY case_id").fetchall()  # noqa: S608
-        columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
-        types = [pa.int64() if name == "bytes" else _TYPES[kinds.get(name, "str")] for name in names]
-        arrays = [_column(values, kind) for values, kind in zip(columns, types, strict=True)]
-        table = pa.Table.from_arrays(arrays, schema=pa.schema(list(zip(names, types, strict=True))))
-        if self._writable and len(rows) >= 1000:
+        table = rows_table(db)
+        if self._writable and table.num_rows >= 1000:
             sink = pa.BufferOutputStream()
             pq.write_table(
                 table.replace_schema_metadata({"fastimg-index": stamp}),
@@ -224,6 +218,17 @@ class Index:
             with suppress(OSError):  # a cache: a full disk must not stop a reader
                 write_atomic(self._parquet, sink.getvalue().to_pybytes(), self._scratch)
         return table
+
+
+def rows_table(db: sqlite3.Connection) -> pa.Table:
+    """All rows, by case_id."""
+    kinds = {name: kind for _, name, kind in db.execute("SELECT key, name, kind FROM metadata_columns")}
+    names = [*FIXED, *kinds]
+    rows = db.execute(f"SELECT {', '.join(map(_quoted, names))} FROM cases ORDER BY case_id").fetchall()  # noqa: S608
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+    types = [pa.int64() if name == "bytes" else _TYPES[kinds.get(name, "str")] for name in names]
+    arrays = [_column(values, kind) for values, kind in zip(columns, types, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(list(zip(names, types, strict=True))))
 
 
 def select(db: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> pa.Table:
@@ -242,6 +247,8 @@ def select(db: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> pa.Ta
         rows = cursor.fetchall()
     except (sqlite3.Error, sqlite3.Warning) as error:
         raise ArgumentError(f"query: {error}; only one SELECT over cases, findings is allowed") from None
+    finally:
+        db.set_authorizer(None)
     return _as_table([column[0] for column in cursor.description], rows)
 
 
@@ -271,7 +278,8 @@ def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
-def _create(db: sqlite3.Connection) -> None:
+def create(db: sqlite3.Connection) -> None:
+    """The tables of an empty index."""
     columns = ", ".join(f"{name} {'INTEGER' if name == 'bytes' else 'TEXT'}" for name in FIXED[1:])
     db.execute(f"CREATE TABLE cases (case_id TEXT PRIMARY KEY, {columns})")
     # apart, because scans of `cases` walk whole rows
@@ -290,7 +298,7 @@ def _stamp(db: sqlite3.Connection) -> str:
     return f"{made}-{changes}"
 
 
-def _remove(db: sqlite3.Connection, case_ids: Iterable[str]) -> None:
+def remove(db: sqlite3.Connection, case_ids: Iterable[str]) -> None:
     """Rows that go leave no bytes in the file (`secure_delete`): they may be those of a subject who withdrew."""
     for case_id in case_ids:
         db.execute("DELETE FROM cases WHERE case_id = ?", (case_id,))
@@ -299,7 +307,8 @@ def _remove(db: sqlite3.Connection, case_ids: Iterable[str]) -> None:
         db.execute("UPDATE stamp SET changes = changes + 1")
 
 
-def _insert(db: sqlite3.Connection, manifests: Iterable[Manifest]) -> None:
+def insert(db: sqlite3.Connection, manifests: Iterable[Manifest]) -> None:
+    """Insert or replace the rows of these cases."""
     known = {key: (name, kind) for key, name, kind in db.execute("SELECT key, name, kind FROM metadata_columns")}
     for manifest in manifests:
         row = row_of(manifest)
@@ -310,7 +319,7 @@ def _insert(db: sqlite3.Connection, manifests: Iterable[Manifest]) -> None:
                 values[name] = value
         names = ", ".join(map(_quoted, values))
         marks = ", ".join("?" * len(values))
-        _remove(db, [manifest["case_id"]])
+        remove(db, [manifest["case_id"]])
         db.execute(f"INSERT INTO cases ({names}) VALUES ({marks})", tuple(values.values()))  # noqa: S608
         details = json.dumps(manifest["metadata"], ensure_ascii=False)
         db.execute("INSERT INTO details VALUES (?, ?)", (manifest["case_id"], details))

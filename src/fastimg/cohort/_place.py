@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..errors import FormatError
+from ..findings import Finding
+from ._manifest import COHORT, newest, unpack, version_of
+
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from ._case import Case
     from ._group import GroupWriter
 
-__all__ = ["COHORT_FILE", "Place"]
+__all__ = ["COHORT_FILE", "Place", "settings_of"]
 
 COHORT_FILE = "cohort.json"
+
+
+def settings_of(data: bytes, where: Any, *, writable: bool) -> tuple[dict[str, Any], int]:
+    """Body and version of cohort.json; a FormatError where it is newer, or older and to be written to."""
+    settings, version = unpack(COHORT, data, COHORT_FILE), version_of(data)
+    if writable and version < newest(COHORT):
+        raise FormatError(
+            f"Cohort.open: {where} has format {version}, which is read but not written any more; "
+            "`fastimg migrate` brings it up to date"
+        )
+    return settings, version
 
 
 class Place(Protocol):
@@ -52,8 +69,8 @@ class Place(Protocol):
     def has(self, case_id: str) -> bool:
         """Whether there is a committed case of this name."""
 
-    def manifests(self) -> Iterator[dict[str, Any]]:
-        """The manifests of all cases that can be read, by case_id."""
+    def case_ids(self) -> list[str]:
+        """Of all cases that are there, whatever the index says."""
 
     def commit(
         self, case_id: str, body: dict[str, Any], write: Callable[[GroupWriter], None], *, replace: bool
@@ -74,3 +91,15 @@ class Place(Protocol):
 
     def reader(self) -> AbstractContextManager[sqlite3.Connection]:
         """A connection to the index, with the rows of dead writers' cases set right first."""
+
+    def table(self, db: sqlite3.Connection) -> pa.Table:
+        """All rows of the index, by case_id."""
+
+    def query(self, db: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> pa.Table:
+        """The result of one SELECT."""
+
+    def audit(self, names: set[str]) -> list[Finding]:
+        """What `verify` says beside the cases, whose names are given: leftovers, the index."""
+
+    def collect(self) -> list[Finding]:
+        """Remove what dead writers left."""

@@ -5,8 +5,9 @@ https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.htm
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,21 @@ import numpy as np
 import numpy.typing as npt
 
 from .._arrays import empty, thread_count
-from ..errors import ArgumentError, FormatError
+from ..errors import ArgumentError, FormatError, IntegrityError
 from ._codecs import native
 
-__all__ = ["DTYPES", "PROFILES", "array_metadata", "chunk_shape", "open_shard", "read", "region_of", "write"]
+__all__ = [
+    "DTYPES",
+    "PROFILES",
+    "array_metadata",
+    "chunk_shape",
+    "chunks_of",
+    "index_of",
+    "open_shard",
+    "read",
+    "region_of",
+    "write",
+]
 
 # what each profile compresses with; "gpu" is a plain zstd frame, which nvCOMP reads
 PROFILES: dict[str, dict[str, Any]] = {
@@ -114,6 +126,30 @@ def open_shard(path: Path, entry: dict[str, Any]) -> Any:
     size = np.dtype(entry["dtype"]).itemsize
     shape, chunks = entry["shape"], entry["chunks"]
     return native().Shard(str(path), shape, chunks, coder, shuffle, size, entry["size"], entry["index_crc32c"])
+
+
+def index_of(
+    entry: dict[str, Any], ranges: Callable[[list[int], list[int]], Sequence[Any]]
+) -> tuple[npt.NDArray[np.uint64], bytes]:
+    """Offset and size of each chunk of a shard, and the bytes of its index, which stand at its end, by a read of those
+    alone; `open_shard` checks them."""
+    grid = [-(-n // c) for n, c in zip(entry["shape"], entry["chunks"], strict=True)]
+    length = 16 * math.prod(grid) + 4
+    if length > entry["size"]:
+        raise IntegrityError("the index of its chunks is cut short")
+    (tail,) = ranges([entry["size"] - length], [entry["size"]])
+    if len(tail) != length:
+        raise IntegrityError("the index of its chunks is cut short")
+    return np.frombuffer(tail, "<u8", 2 * math.prod(grid)).reshape(*grid, 2), bytes(tail)
+
+
+def chunks_of(
+    entry: dict[str, Any], start: Sequence[int], stop: Sequence[int], places: npt.NDArray[np.uint64]
+) -> list[tuple[int, int]]:
+    """Where the chunks that a region touches begin and end in the shard."""
+    cells = tuple(slice(a // c, -(-b // c)) for a, b, c in zip(start, stop, entry["chunks"], strict=True))
+    found = places[cells].reshape(-1, 2)
+    return [(int(a), int(a + n)) for a, n in found if a != np.iinfo(np.uint64).max]
 
 
 def read(shard: Any, entry: dict[str, Any], region: Sequence[slice], *, threads: int | None = None) -> npt.NDArray[Any]:

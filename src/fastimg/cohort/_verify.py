@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,8 +20,9 @@ from ._root import Root
 
 if TYPE_CHECKING:
     from ._folder import Folder
+    from ._place import Place
 
-__all__ = ["Report", "collect", "verify"]
+__all__ = ["Report", "collect", "index", "leftovers", "verify"]
 
 
 @dataclass(slots=True)
@@ -56,20 +56,19 @@ class Report:
         return {"ok": self.ok, "full": self.full, **counts, "findings": [f.to_dict() for f in self.findings]}
 
 
-def verify(place: Folder, *, full: bool, threads: int | None) -> Report:
+def verify(place: Place, *, full: bool, threads: int | None) -> Report:
     """See `Cohort.verify`."""
     report = Report(full)
     if threads is not None and threads < 1:
         raise ArgumentError(f"threads: must be a positive number or None, got {threads!r}")
     with ThreadPoolExecutor(threads or config.threads()) as pool:
-        folders = sorted(os.scandir(place.cases), key=lambda e: e.name)
-        for found, files, size in pool.map(lambda entry: _case(place, entry.name, full), folders):
+        names = place.case_ids()
+        for found, files, size in pool.map(lambda case_id: _case(place, case_id, full), names):
             report.findings += found
             report.cases += 1
             report.files += files
             report.bytes += size
-    report.findings += _leftovers(place)
-    report.findings += _index(place, {entry.name for entry in folders})
+    report.findings += place.audit(set(names))
     return report
 
 
@@ -77,7 +76,7 @@ def _damaged(case_id: str, message: str) -> Finding:
     return Finding("case-damaged", message, case_id)
 
 
-def _case(place: Folder, case_id: str, full: bool) -> tuple[list[Finding], int, int]:
+def _case(place: Place, case_id: str, full: bool) -> tuple[list[Finding], int, int]:
     found: list[Finding] = []
     try:
         case = place.case(case_id)
@@ -134,7 +133,8 @@ def _text(error: Exception) -> str:
     return "its folder is missing" if isinstance(error, KeyError) else str(error)
 
 
-def _leftovers(place: Folder) -> list[Finding]:
+def leftovers(place: Folder) -> list[Finding]:
+    """A finding for each thing that no living writer owns."""
     with suppress(FileNotFoundError):
         return [Finding("leftover", "", path.name) for path in _dead(place.tmp)]
     return []
@@ -161,7 +161,8 @@ def _old(path: Path, seconds: float = 86400.0) -> bool:
     return False
 
 
-def _index(place: Folder, folders: set[str]) -> list[Finding]:
+def index(place: Folder, folders: set[str]) -> list[Finding]:
+    """Whether the index is sound and of these cases; it is made anew where it may be written."""
     sound = place.index.sound()
     try:
         listed = set(place.names()) if sound else folders

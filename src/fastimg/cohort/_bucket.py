@@ -1,0 +1,458 @@
+"""A cohort in an object store (S3 and the like): the commit of a case is its manifest, written last.
+
+    cohort.json, tombstones/           as in a folder
+    cases/ID/manifest.json             makes the case; its "data" says which of data/ is its own
+    data/TOKEN/image.ome.zarr/...      voxels, put before the manifest; what no manifest names is nobody's
+    data/TOKEN/features.json
+    index/manifests.parquet            a cache: manifests with their entity tags
+
+Object stores have no rename and no locks, but each object is put whole or not at all, and a put can ask that there is no
+such object yet (If-None-Match: *) or that it is still the one that was seen (If-Match). So a writer that dies leaves
+nothing that anyone sees, and of two writers of one case the second is told.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import ArgumentError, FastimgError, FormatError, IntegrityError, MissingError, RefusedError
+from ..findings import Finding
+from . import _features, _index, _remove, _shard
+from ._case import MANIFEST, Case, read_manifest
+from ._group import GroupWriter
+from ._manifest import CASE, COHORT, check_case_id, pack
+from ._place import COHORT_FILE, settings_of
+
+__all__ = ["Bucket", "is_url"]
+
+_SCHEMES = ("s3://", "s3a://", "gs://", "az://", "abfs://")
+_THREADS = 16
+_CACHE = "index/manifests.parquet"
+_WORTH = 64  # manifests that a cache lacks before it is written anew
+_GRACE = timedelta(days=1)  # a writer that takes longer for one case is taken for dead
+
+
+def is_url(path: Any) -> bool:
+    """Whether a cohort's path is an address in an object store."""
+    return isinstance(path, str) and path.startswith(_SCHEMES)
+
+
+class Objects:
+    """The objects below a URL; every failure is a FastimgError, or FileNotFoundError where there is no such object."""
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        try:
+            obstore: Any = import_module("obstore")
+        except ImportError:
+            raise MissingError("cohorts in object stores need obstore: pip install 'fastimg[s3]'") from None
+        self.url, self.options, self._api = url.rstrip("/"), dict(options), obstore
+        settings = dict(options)
+        http = bool(settings.pop("allow_http", False))
+        with self._told("open"):
+            self._store = obstore.store.from_url(self.url, config=settings, client_options={"allow_http": http})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Objects, (self.url, self.options)
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, self._api.exceptions.AlreadyExistsError, self._api.exceptions.PreconditionError):
+            raise
+        except (self._api.exceptions.BaseError, OSError) as error:
+            raise FastimgError(f"object store: {what} failed: {str(error).splitlines()[0][:300]}") from None
+
+    def get(self, name: str) -> tuple[bytes, str]:
+        """An object and its entity tag."""
+        with self._told("get"):
+            found = self._api.get(self._store, name)
+            return bytes(found.bytes()), found.meta["e_tag"] or ""
+
+    def ranges(self, name: str, starts: list[int], ends: list[int]) -> list[Any]:
+        """Parts of an object."""
+        with self._told("get"):
+            return list(self._api.get_ranges(self._store, name, starts=starts, ends=ends))
+
+    def put(self, name: str, data: bytes | Path) -> None:
+        """Put or replace an object."""
+        with self._told("put"):
+            self._api.put(self._store, name, data)
+
+    def put_if(self, name: str, data: bytes, tag: str | None) -> bool:
+        """Put an object where there is none (tag None), or in place of the one with this tag. False if that is not so."""
+        with self._told("put"):
+            try:
+                self._api.put(self._store, name, data, mode="create" if tag is None else {"e_tag": tag})
+            except (self._api.exceptions.AlreadyExistsError, self._api.exceptions.PreconditionError, FileNotFoundError):
+                return False
+        return True
+
+    def head(self, name: str) -> dict[str, Any] | None:
+        """What is known of an object, without its content."""
+        with self._told("head"), suppress(FileNotFoundError):
+            found: dict[str, Any] = self._api.head(self._store, name)
+            return found
+        return None
+
+    def entries(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """Path, size, entity tag and time of all objects below a prefix, which ends with a slash."""
+        with self._told("list"):
+            for some in self._api.list(self._store, prefix, chunk_size=1000):
+                yield from some
+
+    def delete(self, names: list[str]) -> None:
+        """Delete objects; those that are not there do not matter."""
+        with self._told("delete"), suppress(FileNotFoundError):
+            if names:
+                self._api.delete(self._store, names)
+
+
+class BucketRoot:
+    """Files of a case in an object store."""
+
+    remote = True
+
+    def __init__(self, objects: Objects, case_id: str, token: str) -> None:
+        self._objects, self.name, self._token = objects, case_id, token
+
+    def _key(self, name: str) -> str:
+        return f"cases/{self.name}/{name}" if name == MANIFEST else f"data/{self._token}/{name}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BucketRoot) and (self._objects.url, self.name, self._token) == (
+            other._objects.url,
+            other.name,
+            other._token,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self._objects.url, self.name, self._token))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BucketRoot, (self._objects, self.name, self._token)
+
+    def read(self, name: str) -> bytes:
+        """A whole file; FileNotFoundError where it is not there."""
+        return self._objects.get(self._key(name))[0]
+
+    def blocks(self, name: str) -> Iterator[bytes]:
+        """The same piece by piece."""
+        yield self.read(name)
+
+    def files(self) -> dict[str, int]:
+        """Sizes of all files that are there."""
+        head = f"data/{self._token}/"
+        found = {entry["path"].removeprefix(head): entry["size"] for entry in self._objects.entries(head)}
+        own = f"cases/{self.name}/"
+        return found | {entry["path"].removeprefix(own): entry["size"] for entry in self._objects.entries(own)}
+
+    def shard(self, entry: dict[str, Any]) -> RemoteShard:
+        """The shard, of which only what is asked for is fetched."""
+        return RemoteShard(self._objects, self._key(entry["path"]), entry)
+
+    def address(self, name: str) -> str:
+        """A URL."""
+        return f"{self._objects.url}/{self._key(name)}"
+
+
+class RemoteShard:
+    """A shard whose chunks are fetched for each read and decoded by the compiled reader.
+
+    That reader wants a file: it gets one in memory, full of holes, that holds the index and the chunks of one read.
+    """
+
+    def __init__(self, objects: Objects, key: str, entry: dict[str, Any]) -> None:
+        self._objects, self._key, self._entry = objects, key, entry
+        self._lock = threading.Lock()
+        self._places, tail = _shard.index_of(entry, self._ranges)
+        self._fd = os.memfd_create("shard", os.MFD_CLOEXEC)
+        self._size = entry["size"]
+        os.ftruncate(self._fd, self._size)
+        os.pwrite(self._fd, tail, self._size - len(tail))
+        self._shard = _shard.open_shard(Path(f"/proc/self/fd/{self._fd}"), entry)
+
+    def __del__(self) -> None:
+        with suppress(AttributeError, OSError):
+            os.close(self._fd)
+
+    def _ranges(self, starts: list[int], ends: list[int]) -> list[Any]:
+        try:
+            return self._objects.ranges(self._key, starts, ends)
+        except FileNotFoundError:
+            raise IntegrityError("its voxels are missing") from None
+
+    def read(self, start: list[int], stop: list[int], out: Any, threads: int) -> None:
+        """As the compiled shard."""
+        wanted = _shard.chunks_of(self._entry, start, stop, self._places)
+        parts = self._ranges([a for a, _ in wanted], [b for _, b in wanted]) if wanted else []
+        with self._lock:
+            try:
+                for (begin, _), part in zip(wanted, parts, strict=True):
+                    os.pwrite(self._fd, part, begin)
+                self._shard.read(start, stop, out, threads)
+            finally:  # the chunks go; the length stays, which an open shard has checked
+                os.ftruncate(self._fd, 0)
+                os.ftruncate(self._fd, self._size)
+
+
+class Bucket:
+    """See `fastimg.cohort._place.Place`."""
+
+    def __init__(self, url: str, options: Mapping[str, Any], *, writable: bool) -> None:
+        self.path, self.writable = url.rstrip("/"), writable
+        self._objects = Objects(url, options)
+        try:
+            data = self.read(COHORT_FILE)
+        except FileNotFoundError:
+            raise FormatError(f"Cohort.open: {self.path} is not a cohort (it has no {COHORT_FILE})") from None
+        self.settings, self.version = settings_of(data, self.path, writable=writable)
+        self._lock = threading.RLock()
+        self._db: sqlite3.Connection | None = None
+        self._tags: dict[str, str] = {}  # of the manifests whose rows are in the database
+        self._known: dict[str, tuple[str, bytes]] = {}  # of the cache: case_id -> (tag, manifest)
+        if writable:
+            _remove.finish(self)
+
+    @staticmethod
+    def make(url: str, options: Mapping[str, Any], body: dict[str, Any], *, exist_ok: bool) -> None:
+        """An empty cohort below a prefix that holds nothing."""
+        objects = Objects(url, options)
+        if objects.head(COHORT_FILE) is not None and exist_ok:
+            return
+        if next(objects.entries(""), None) is not None:
+            raise ArgumentError(f"Cohort.create: {url} is not empty")
+        objects.put(_remove.KEY, _remove.new_key())
+        if not objects.put_if(COHORT_FILE, pack(COHORT, body), None) and not exist_ok:
+            raise ArgumentError(f"Cohort.create: {url} is not empty")
+
+    # files ------------------------------------------------------------------------------------------------------------
+
+    def read(self, name: str) -> bytes:
+        """A file; FileNotFoundError where it is not there."""
+        return self._objects.get(name)[0]
+
+    def write(self, name: str, data: bytes) -> None:
+        """Replace a file as a whole."""
+        self._objects.put(name, data)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return self._objects.head(name) is not None
+
+    def listing(self, folder: str) -> list[str]:
+        """Names of the files right in a folder."""
+        names = (entry["path"] for entry in self._objects.entries(f"{folder}/"))
+        return sorted(name for name in names if "/" not in name[len(folder) + 1 :])
+
+    def delete(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        self._objects.delete([name])
+
+    # cases ------------------------------------------------------------------------------------------------------------
+
+    def _case(self, case_id: str, data: bytes) -> Case:
+        body = read_manifest(case_id, data)
+        return Case(BucketRoot(self._objects, case_id, body["data"]), body)
+
+    def case(self, case_id: str) -> Case:
+        """A committed case; KeyError where there is none."""
+        try:
+            return self._case(case_id, self.read(f"cases/{check_case_id(case_id)}/{MANIFEST}"))
+        except FileNotFoundError:
+            raise KeyError(case_id) from None
+
+    def has(self, case_id: str) -> bool:
+        """Whether there is a committed case of this name."""
+        return self.exists(f"cases/{check_case_id(case_id)}/{MANIFEST}")
+
+    def _listed(self) -> dict[str, str]:
+        """{case_id: entity tag of its manifest}."""
+        found = {}
+        for entry in self._objects.entries("cases/"):
+            parts = entry["path"].split("/")
+            if len(parts) == 3 and parts[2] == MANIFEST:
+                found[parts[1]] = entry["e_tag"] or ""
+        return found
+
+    def case_ids(self) -> list[str]:
+        """Of all cases that are there, whatever the index says."""
+        return sorted(self._listed())
+
+    def put_features(self, case_id: str, data: bytes) -> None:
+        """Replace the features of a case as a whole."""
+        self.write(f"data/{self.case(case_id).manifest['data']}/{_features.NAME}", data)
+
+    def commit(
+        self, case_id: str, body: dict[str, Any], write: Callable[[GroupWriter], None], *, replace: bool
+    ) -> Case:
+        """Put the files of a case, then its manifest on condition that nobody else did."""
+        _remove.refuse(self, body)
+        key = f"cases/{case_id}/{MANIFEST}"
+        before = self.case(case_id) if self.has(case_id) else None
+        if before is not None and not replace and (body["source"] is None or before.source != body["source"]):
+            raise ArgumentError(f"case {case_id} exists already; give replace=True to take its place")
+        token = uuid.uuid4().hex
+        body["data"] = token
+        with tempfile.TemporaryDirectory(prefix="fastimg-case-") as scratch:
+            writer = GroupWriter(Path(scratch), self.settings["codec"])
+            write(writer)
+            body["files"] = writer.files
+            extra = [_features.NAME] if (Path(scratch) / _features.NAME).exists() else []
+            with ThreadPoolExecutor(_THREADS) as pool:
+                list(
+                    pool.map(
+                        lambda n: self._objects.put(f"data/{token}/{n}", Path(scratch) / n), [*writer.files, *extra]
+                    )
+                )
+            _remove.refuse(self, body)  # again, as late as can be
+            while True:
+                tag = None
+                if replace:
+                    head = self._objects.head(key)
+                    tag = None if head is None else head["e_tag"]
+                if self._objects.put_if(key, pack(CASE, body), tag):
+                    break
+                if not replace:
+                    self._drop(token)
+                    return self.case(case_id).same_as(body)
+        try:
+            _remove.refuse(self, body)
+        except RefusedError:
+            self.purge(case_id)
+            raise
+        if before is not None:
+            self._drop(before.manifest["data"])
+        return Case(BucketRoot(self._objects, case_id, token), body)
+
+    def _drop(self, token: str) -> None:
+        self._objects.delete([entry["path"] for entry in self._objects.entries(f"data/{token}/")])
+
+    def purge(self, case_id: str) -> None:
+        """Remove a case. The manifest goes last: a kill before leaves it to tell what is still to go."""
+        with suppress(KeyError, IntegrityError, FormatError):
+            self._drop(self.case(case_id).manifest["data"])
+        self._objects.delete([f"cases/{case_id}/{MANIFEST}"])
+
+    def forget_tables(self, names: Iterable[str]) -> None:
+        """Remove the cache of the index and these files, which hold what was taken from cases."""
+        self._objects.delete([_CACHE, *names])
+
+    def clear(self) -> None:
+        """Remove what writers left that have been dead for a day."""
+        self.collect()
+
+    # index ------------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def reader(self) -> Iterator[sqlite3.Connection]:
+        """The index in memory, with the rows of all manifests as they are now: only those that changed are fetched."""
+        with self._lock:
+            if self._db is None:
+                self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+                _index.create(self._db)
+                self._known = self._cache()
+            now = self._listed()
+            gone = [case_id for case_id in self._tags if case_id not in now]
+            changed = sorted(case_id for case_id, tag in now.items() if self._tags.get(case_id) != tag)
+            fetched = [case_id for case_id in changed if self._known.get(case_id, ("",))[0] != now[case_id]]
+            with ThreadPoolExecutor(_THREADS) as pool:
+                for case_id, found in zip(fetched, pool.map(self._manifest, fetched), strict=True):
+                    if found is None:
+                        now.pop(case_id)
+                        gone += [case_id] if case_id in self._tags else []
+                    else:
+                        self._known[case_id] = found[1], found[0]
+                        now[case_id] = found[1]
+            bodies = []
+            for case_id in changed:
+                with suppress(IntegrityError, FormatError, KeyError):  # verify tells of these
+                    bodies.append(read_manifest(case_id, self._known[case_id][1]))
+            self._db.execute("BEGIN")
+            _index.remove(self._db, gone)
+            _index.insert(self._db, bodies)
+            self._db.execute("COMMIT")
+            self._tags = now
+            if self.writable and len(fetched) >= _WORTH:
+                with suppress(FastimgError):  # a cache
+                    self._keep_cache()
+            yield self._db
+
+    def _manifest(self, case_id: str) -> tuple[bytes, str] | None:
+        with suppress(FileNotFoundError):
+            return self._objects.get(f"cases/{case_id}/{MANIFEST}")
+        return None
+
+    def _cache(self) -> dict[str, tuple[str, bytes]]:
+        try:
+            table = pq.read_table(pa.BufferReader(self.read(_CACHE)), use_threads=False)
+            columns = (table.column(name).to_pylist() for name in ("case_id", "tag", "manifest"))
+            return {case_id: (tag, data) for case_id, tag, data in zip(*columns, strict=True)}
+        except (FileNotFoundError, pa.ArrowException, KeyError, ValueError):
+            return {}
+
+    def _keep_cache(self) -> None:
+        rows = [(case_id, *self._known[case_id]) for case_id in self._tags if case_id in self._known]
+        columns = list(zip(*rows, strict=True))
+        table = pa.table(
+            {
+                "case_id": pa.array(columns[0], pa.string()),
+                "tag": pa.array(columns[1], pa.string()),
+                "manifest": pa.array(columns[2], pa.binary()),
+            }
+        )
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        self.write(_CACHE, sink.getvalue().to_pybytes())
+
+    def table(self, db: sqlite3.Connection) -> pa.Table:
+        """All rows, by case_id."""
+        return _index.rows_table(db)
+
+    def query(self, db: sqlite3.Connection, sql: str, parameters: Any) -> pa.Table:
+        """The result of one SELECT."""
+        return _index.select(db, sql, parameters)
+
+    # keeping sound ----------------------------------------------------------------------------------------------------
+
+    def _orphans(self) -> dict[str, list[dict[str, Any]]]:
+        """{token: objects} of data that no manifest names, nothing of it younger than a day."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for entry in self._objects.entries("data/"):
+            found.setdefault(entry["path"].split("/")[1], []).append(entry)
+        named = set()
+        for case_id in self.case_ids():  # after the list of data: what is committed in between is not taken for dead
+            with suppress(KeyError):
+                named.add(self.case(case_id).manifest["data"])
+        limit = datetime.now(UTC) - _GRACE
+        return {
+            token: entries
+            for token, entries in found.items()
+            if token not in named and all(entry["last_modified"] <= limit for entry in entries)
+        }
+
+    def audit(self, names: set[str]) -> list[Finding]:
+        """Leftovers of dead writers."""
+        return [Finding("leftover", "", token) for token in sorted(self._orphans())]
+
+    def collect(self) -> list[Finding]:
+        """Remove what dead writers left."""
+        removed = []
+        for token, entries in sorted(self._orphans().items()):
+            self._objects.delete([entry["path"] for entry in entries])
+            removed.append(Finding("leftover", "removed", token))
+        return removed
