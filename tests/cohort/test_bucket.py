@@ -19,7 +19,7 @@ import pytest
 import zarr
 
 import fastimg as fi
-from fastimg.cohort import _bucket
+from fastimg.cohort import _bucket, _objects
 from fastimg.errors import ArgumentError, FastimgError, FormatError, IntegrityError, MissingError, RefusedError
 
 from . import workers
@@ -152,13 +152,13 @@ def test_only_what_is_asked_for_is_fetched(cohort, monkeypatch):
     noise = np.random.default_rng(0).integers(-3000, 3000, (96, 128, 128)).astype(np.int16)
     case = cohort.add("a", fi.Image(noise))
     fetched = []
-    ranges = _bucket.Objects.ranges
+    ranges = _objects.Objects.ranges
 
     def counted(self, name, starts, ends):
         fetched.append(sum(ends) - sum(starts))
         return ranges(self, name, starts, ends)
 
-    monkeypatch.setattr(_bucket.Objects, "ranges", counted)
+    monkeypatch.setattr(_objects.Objects, "ranges", counted)
     np.testing.assert_array_equal(case.voxels(np.s_[40:60, 40:60, 40:60]), noise[40:60, 40:60, 40:60])
     index, chunk = fetched
     assert index == 16 * 3 * 4 * 4 + 4
@@ -299,8 +299,8 @@ def test_the_index_is_fetched_once(cohort, url, options, raw, monkeypatch):
     assert "index/manifests.parquet" in names(raw)
     cohort.record("d", "failed", findings=[], source="d")
     asked = []
-    get = _bucket.Objects.get
-    monkeypatch.setattr(_bucket.Objects, "get", lambda self, name: asked.append(name) or get(self, name))
+    get = _objects.Objects.get
+    monkeypatch.setattr(_objects.Objects, "get", lambda self, name: asked.append(name) or get(self, name))
     reader = fi.Cohort.open(url, options=options)
     assert len(reader) == 71
     assert sorted(asked) == ["cases/d/manifest.json", "cohort.json", "index/manifests.parquet"]

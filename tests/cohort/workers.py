@@ -51,7 +51,7 @@ def write(path, names, shape, options=None):
 
 def _die_at(step):
     """Killed in front of change number `step` of an object store."""
-    from fastimg.cohort import _bucket
+    from fastimg.cohort import _objects
 
     count = 0
 
@@ -66,7 +66,7 @@ def _die_at(step):
         return change
 
     for name in ("put", "put_if", "delete"):
-        setattr(_bucket.Objects, name, deadly(getattr(_bucket.Objects, name)))
+        setattr(_objects.Objects, name, deadly(getattr(_objects.Objects, name)))
 
 
 def write_and_die(url, name, options, step):
