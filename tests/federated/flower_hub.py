@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -108,6 +109,7 @@ class Hub:
             "FLWR_TELEMETRY_ENABLED": "0",
             "FLWR_HOME": str(folder / "home"),
             "FASTIMG_THREADS": "1",
+            "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",
             "PATH": os.pathsep.join([str(self.bin), os.environ["PATH"]]),
         }
 
@@ -116,12 +118,13 @@ class Hub:
         return [str(found)] if found.exists() else [name]
 
     def start(self, name, command):
-        log = (self.folder / f"{name}.log").open("ab")
-        self.processes[name] = subprocess.Popen(
-            command, stdout=log, stderr=log, env=self.environment, start_new_session=True
-        )
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                command, stdout=log, stderr=log, env=self.environment, start_new_session=True
+            )
 
     def superlink(self):
+        """Start it; again after a kill: it has kept its nodes' keys."""
         command = [*self.program("flower-superlink"), "--ssl-ca-certfile", self.ca, "--ssl-certfile", self._certificate]
         command += ["--ssl-keyfile", self._key, "--enable-supernode-auth", "--disable-runtime-dependency-installation"]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--database", self._database]
@@ -148,47 +151,30 @@ class Hub:
         assert done.returncode == 0, done.stdout + done.stderr
         return private
 
-    def node(self, k, *, key=None, ca=None):
+    def node(self, k, *, key=None, ca=None, policy="policy.toml"):
         name = self.names[k]
         private = key or self.folder / f"{name}.ssh"
-        command = [
-            sys.executable,
-            "-m",
-            "fastimg",
-            "node",
-            "serve",
-            self.cohorts[k],
-            "--policy",
-            self.folder / "policy.toml",
-        ]
-        command += [
-            "--key",
-            self.folder / f"{name}.key",
-            "--roster",
-            self.folder / "roster.json",
-            "--authority",
-            self.authority,
-        ]
-        command += [
-            "--superlink",
-            f"127.0.0.1:{self.port}",
-            "--root-certificates",
-            ca or self.ca,
-            "--supernode-key",
-            private,
-        ]
-        command += ["--log", self.folder / f"{name}.jsonl", "--supernode-option", f"--port {free_port()}"]
+        files = {"policy": policy, "key": f"{name}.key", "roster": "roster.json", "log": f"{name}.jsonl"}
+        options = {option: self.folder / file for option, file in files.items()}
+        options |= {"authority": self.authority, "superlink": f"127.0.0.1:{self.port}"}
+        options |= {"root-certificates": ca or self.ca, "supernode-key": private}
+        command = [sys.executable, "-m", "fastimg", "node", "serve", self.cohorts[k]]
+        command += [part for option, value in options.items() for part in (f"--{option}", value)]
         self.start(name, list(map(str, command)))
 
-    def kill(self, name, number=9):
-        process = self.processes.pop(name)
+    def signal(self, name, number):
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        process.wait(timeout=30)
+            os.killpg(self.processes[name].pid, number)
+
+    def kill(self, name, number=signal.SIGKILL):
+        self.signal(name, number)
+        self.processes.pop(name).wait(timeout=60)
 
     def log(self, name):
         return (self.folder / f"{name}.log").read_text(errors="replace")[-3000:]
 
     def close(self):
+        for name in self.processes:
+            self.signal(name, signal.SIGTERM)
         for name in list(self.processes):
-            self.kill(name, 15)
+            self.kill(name)  # what was asked to end and has not

@@ -1,4 +1,4 @@
-"""The real engine: a SuperLink and SuperNodes as processes on loopback, TLS and keys (soak: each exchange takes seconds)."""
+"""What lies between Flower and a federation: frames, the relay at the hub, the SuperNode's loop at a node; no processes."""
 
 from __future__ import annotations
 
@@ -6,26 +6,17 @@ import hashlib
 import threading
 import time
 from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-import fastimg as fi
-from fastimg.errors import RefusedError
-from fastimg.federated import Federation, Node, Policy, _sockets
+from fastimg.errors import ArgumentError, RefusedError
+from fastimg.federated import Federation, Identity, Node, Policy, Roster, _sockets, serve
 from fastimg.federated import _messages as wire
-from fastimg.federated._flower_app import relay
+from fastimg.federated._flower_app import packed, relay, unpacked
 
-from .conftest import FEATURES
-
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Flower's own
-
-POLICY = """format = "fastimg-policy"
-version = 1
-min_cases = 4
-requesters = ["statistician"]
-disclose_batches = true
-"""
+WITHOUT = "Flower is not installed: pip install 'fastimg[federated]' (make peers)"
 
 
 def test_frames(tmp_path):
@@ -43,28 +34,34 @@ def test_frames(tmp_path):
 
 
 class Grid:
-    """Flower's grid as the relay uses it, over nodes of this process."""
+    """Flower's grid as the relay uses it, over nodes of this process; replies come at the second look."""
 
     def __init__(self, nodes):
-        self.nodes = nodes
+        self.nodes, self.replies, self.looks = nodes, {}, 0
 
     def get_node_ids(self):
         return list(self.nodes)
 
-    def send_and_receive(self, messages, timeout):
-        from flwr.app import ConfigRecord, Message, RecordDict
+    def push_messages(self, messages):
+        from flwr.app import Message
 
-        for message in messages:
+        for k, message in enumerate(messages):
+            name = f"{len(self.replies)}-{k}"
+            message.metadata.__dict__["_message_id"] = name
             node = self.nodes[message.metadata.dst_node_id]
             if node is not None:
-                message.metadata.__dict__["_message_id"] = "1"
-                body = node.handle(message.content["fastimg"]["body"])
-                yield Message(RecordDict({"fastimg": ConfigRecord({"body": body})}), reply_to=message)
+                body = node.handle(unpacked(message.content))
+                self.replies[name] = Message(packed(body), reply_to=message)
+            yield name
+
+    def pull_messages(self, names):
+        self.looks += 1
+        return [self.replies[name] for name in names if name in self.replies] if self.looks % 2 == 0 else []
 
 
 def test_the_relay_carries_a_federation(hospitals, tmp_path, monkeypatch):
     """Everything of the engine but Flower's own processes; a node that never answers is lost."""
-    pytest.importorskip("flwr", reason="Flower is not installed (extra federated)")
+    pytest.importorskip("flwr", reason=WITHOUT)
     from flwr.supercore.task_identity import TaskIdentity
 
     for name in ("run_id", "node_id", "task_id"):  # what Flower's server process says of itself
@@ -81,10 +78,10 @@ def test_the_relay_carries_a_federation(hospitals, tmp_path, monkeypatch):
 
     class Transport:
         def names(self):
-            return [name.decode() for name in _sockets.call(path, [b"names", b"5"])]
+            return [name.decode() for name in _sockets.call(path, [b"names", b"0.5"])]
 
         def exchange(self, kind, key, messages):
-            parts = [b"exchange", b"5"]
+            parts = [b"exchange", b"0.5"]
             for name, message in messages.items():
                 parts += [name.encode(), wire.ask(message) if kind == "ask" else wire.give(key, message)]
             return {n: wire.result(a) for n, a in zip(messages, _sockets.call(path, parts), strict=True)}
@@ -99,96 +96,168 @@ def test_the_relay_carries_a_federation(hospitals, tmp_path, monkeypatch):
 
 
 def test_the_app_is_the_same_bytes_everywhere():
-    pytest.importorskip("flwr", reason="Flower is not installed (extra federated)")
+    pytest.importorskip("flwr", reason=WITHOUT)
     from fastimg.federated._flower_app import app_bytes, app_hash
 
     assert app_bytes() == app_bytes()
     assert app_hash() == hashlib.sha256(app_bytes()).hexdigest()
 
 
-def test_a_foreign_app_is_not_run(monkeypatch, tmp_path):
-    """The code that a hub sends is compared and never loaded."""
-    pytest.importorskip("flwr", reason="Flower is not installed (extra federated)")
-    cli = import_module("flwr.supernode.cli.flwr_clientapp")  # a function of this name hides it as an attribute
-    process = import_module("flwr.supernode.runtime.run_clientapp")
+class Store(dict):
+    """Flower's object store and state as the SuperNode's loop has them, for one run and one message."""
 
-    from fastimg.errors import FastimgError
-    from fastimg.federated import _flower_app
+    def __init__(self, message, app):
+        from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 
-    for name in ("install_from_fab", "get_load_client_app_fn", "install_app_dependencies", "get_project_dir"):
-        monkeypatch.setattr(process, name, getattr(process, name))
-    monkeypatch.setattr(cli, "flwr_clientapp", lambda: None)
-    monkeypatch.setattr("sys.argv", ["x"])
-    monkeypatch.setenv(_flower_app.PINNED, _flower_app.app_hash())
-    _flower_app.clientapp()
-    process.install_from_fab(_flower_app.app_bytes(), skip_prompt=True)
-    with pytest.raises(FastimgError, match="not the one that this node pins"):
-        process.install_from_fab(_flower_app.app_bytes() + b"\0", skip_prompt=True)
-    from flwr.clientapp import ClientApp
+        self.message, self.app, self.finished, self.told = message, app, [], []
+        message.metadata.__dict__["_message_id"] = message.object_id
+        self.tree = get_object_tree(message)
+        super().__init__({name: part.deflate() for name, part in get_all_nested_objects(message).items()})
 
-    assert isinstance(process.get_load_client_app_fn("", None, True)("a", "b", "c"), ClientApp)
+    def get_messages_legacy(self, is_reply):
+        return [] if is_reply else [self.message]
+
+    def get_run(self, run):
+        return SimpleNamespace(fab_hash="x")
+
+    def get_fab(self, name):
+        return None if self.app is None else SimpleNamespace(content=self.app)
+
+    def get_object_tree(self, name):
+        return self.tree
+
+    def get_tasks(self, run_ids):
+        return [SimpleNamespace(task_id=7)]
+
+    def finish_task(self, task, sub_status, details):
+        self.finished.append(task)
+
+    def record_message_processing_start(self, name):
+        self.told.append(name)
+
+    record_message_processing_end = record_message_processing_start
+
+    def delete(self, name):
+        self.clear()
+
+    def _insert_message(self, reply, state, store):
+        self.reply = reply
 
 
 @pytest.fixture
-def hub(hospitals, tmp_path):
-    pytest.importorskip("flwr", reason="Flower is not installed (extra federated)")
-    from .flower_hub import Hub
+def ask_supernode(monkeypatch):
+    """ask(node, body or content, app) -> the Store after one message to the SuperNode's loop."""
+    pytest.importorskip("flwr", reason=WITHOUT)
+    from flwr.app import Message, MessageType
+    from flwr.supercore.task_identity import TaskIdentity
 
-    made = Hub(tmp_path, [*hospitals[0], hospitals[0][0]], POLICY)
-    yield made
-    made.close()
+    from fastimg.federated._flower_app import app_bytes, app_hash
+    from fastimg.federated._flower_node import answer_with
 
+    for name in ("run_id", "node_id", "task_id"):
+        monkeypatch.setattr(TaskIdentity, f"_{name}", 1, raising=False)
 
-@pytest.mark.soak
-def test_secure_combat_over_flower(hub, hospitals, tmp_path):
-    """Four nodes; strangers are kept out; one is killed in the middle; the hub restarts; the bits are those of one process."""
-    hub.superlink()
-    for k in range(4):
-        hub.register(hub.names[k])
-        hub.node(k)
-    address = f"127.0.0.1:{hub.port}"
-    options = {"requester": hub.requester, "root_certificates": hub.ca, "timeout": 180}
-    with Federation.flower(address, nodes=hub.names[:3], **options) as fed:
-        question = {"features": FEATURES, "batch": "scanner", "covariates": ["age"]}
-        result = fed.run("combat", **question)
-        assert [node["status"] for node in result.nodes] == ["answered"] * 3
-        assert any(text.startswith("Active model") for text in result.privacy)
-    nodes = [Node(p, Policy(min_cases=4), name=f"l{k}", log=tmp_path / f"l{k}") for k, p in enumerate(hospitals[0])]
-    local = Federation.local(nodes).run("combat", **question)
-    for name in ("mean", "beta", "var", "gamma_star", "delta_star"):
-        np.testing.assert_array_equal(getattr(result.value.model_, name), getattr(local.value.model_, name))
+    def ask(node, body, app=None):
+        content = packed(body) if isinstance(body, bytes) else body
+        store = Store(Message(content, 3, MessageType.QUERY), app_bytes() if app is None else app)
+        answer_with(node, app_hash(), store, store, store)
+        assert store.finished == [7]
+        assert len(store.told) == 2
+        assert not store
+        return store.reply
 
-    with Federation.flower(address, expect=4, **(options | {"timeout": 45})) as fed:
-        killer = threading.Timer(20, hub.kill, ["node-3"])
-        killer.start()
-        try:  # above the threshold it goes on; lost between two opened sums it is refused
-            assert fed.run("moments", features=FEATURES[:2]).value["n"].tolist() in ([72, 72], [96, 96])
-        except RefusedError as error:
-            assert "rule" in str(error)
-        killer.join()
-        assert fed.run("count", by=["sex"]).value["cases"].sum() in (72, 96)
+    return ask
 
 
-@pytest.mark.soak
-def test_strangers_are_kept_out(hub, tmp_path):
-    """A node that the hub does not know, and a hub whose certificate another authority signed: no connection."""
-    from .flower_hub import certificates, supernode_keys
+@pytest.mark.parametrize("size", [0, 5, 1 << 20])
+def test_the_supernode_carries_bytes_to_the_node_and_back(ask_supernode, size):
+    body = np.random.default_rng(size).bytes(size)
+    seen = []
+    reply = ask_supernode(lambda data: seen.append(data) or data[::-1], body)
+    assert seen == [body]
+    assert unpacked(reply.content) == body[::-1]
 
-    hub.superlink()
-    hub.register(hub.names[0])
-    stranger, _ = supernode_keys(tmp_path, "stranger")
-    hub.node(1, key=stranger)
-    other = tmp_path / "other"
-    other.mkdir()
-    hub.node(0, ca=certificates(other)[0])
-    time.sleep(20)
-    with pytest.raises(fi.errors.FastimgError, match="nodes are there"):
-        import fastimg.federated._flower as module
 
-        module._START, before = 15.0, module._START
-        try:
-            Federation.flower(
-                f"127.0.0.1:{hub.port}", requester=hub.requester, root_certificates=hub.ca, expect=1, timeout=10
-            )
-        finally:
-            module._START = before
+def test_large_messages_are_arrays_to_flower():
+    pytest.importorskip("flwr", reason=WITHOUT)
+    from flwr.app import ArrayRecord, ConfigRecord, RecordDict
+
+    assert isinstance(packed(b"x" * 100)["fastimg"], ConfigRecord)
+    assert isinstance(packed(b"x" * 100_000)["fastimg"], ArrayRecord)
+    strange = [
+        RecordDict(),
+        RecordDict({"fastimg": ConfigRecord({"body": "text"})}),
+        RecordDict({"fastimg": ConfigRecord()}),
+    ]
+    assert [unpacked(content) for content in strange] == [None] * 3
+
+
+def test_a_foreign_app_is_not_answered(ask_supernode, capsys):
+    """The code that a hub sends is compared and never loaded; the node is not even asked."""
+    from fastimg.federated._flower_app import app_bytes
+
+    for app in (app_bytes() + b"\0", b"import os"):
+        reply = ask_supernode(lambda data: pytest.fail("the node was asked"), b"x", app)
+        assert reply.error.reason == "the hub's app is not the one that this node pins"
+        assert "not the one that this node pins" in capsys.readouterr().err
+
+
+def test_whatever_a_hub_sends_the_supernode_goes_on(ask_supernode):
+    from flwr.app import RecordDict
+
+    def breaks(data):
+        raise OSError("patient name")
+
+    assert ask_supernode(breaks, RecordDict()).error.reason == "federated: not a message of a hub"
+    assert ask_supernode(breaks, b"x").error.reason == "failed"
+
+
+def test_waits_grow_with_the_time_since_the_last_message(monkeypatch):
+    from fastimg.federated import _flower_node
+
+    clock, slept = [1000.0], []
+    monkeypatch.setattr(_flower_node.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(_flower_node.time, "sleep", slept.append)
+    waits = _flower_node.Waits()
+    waits.sleep(3)
+    waits.last = 1000.0
+    for passed in (0, 2, 40):
+        clock[0] = 1000.0 + passed
+        waits.sleep(3)
+    waits.sleep(0.5)
+    assert slept == [3, 0.05, 0.5, 3, 0.5]
+
+
+def test_this_flower_has_what_is_replaced_in_it():
+    pytest.importorskip("flwr", reason=WITHOUT)
+    from fastimg.federated._flower_node import _REPLACED
+
+    for module, names in _REPLACED.items():
+        assert all(hasattr(import_module(module), name) for name in names)
+
+
+def test_a_relay_ends_with_the_process_that_holds_it(tmp_path):
+    path = tmp_path / "relay"
+    thread = threading.Thread(target=relay, args=(Grid({}), str(path)), daemon=True)
+    thread.start()
+    while not path.exists():
+        time.sleep(0.01)
+    with _sockets.connect(path) as stream:
+        _sockets.send(stream, [b"hold", b"1"])
+        assert _sockets.receive(stream) == [b"held"]
+        assert _sockets.call(path, [b"names", b"1"]) == []
+        assert thread.is_alive()
+    thread.join(timeout=10)
+    assert not thread.is_alive()
+
+
+def test_without_a_certificate_only_loopback_is_served(hospitals, tmp_path):
+    pytest.importorskip("flwr", reason=WITHOUT)
+    node = Node(hospitals[0][0], Policy(), log=tmp_path / "log")
+    with pytest.raises(ArgumentError, match="identity and a roster"):
+        serve(node, "127.0.0.1:1", root_certificates=None, supernode_key=None)
+    identity, authority = Identity.new("n"), Identity.new("a")
+    roster = Roster().trust("n", "node", identity.public).signed(authority)
+    node = Node(hospitals[0][0], Policy(), log=tmp_path / "log2", identity=identity, roster=roster)
+    with pytest.raises(RefusedError, match="loopback only"):
+        serve(node, "hub.example:9093", root_certificates=None, supernode_key=None)

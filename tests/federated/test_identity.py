@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
 import pytest
 
 from fastimg.errors import ArgumentError, FormatError, RefusedError
-from fastimg.federated import Federation, Identity, Node, Policy, Roster, registered
+from fastimg.federated import Federation, Identity, Node, Policy, Roster, registered, signed_request
+from fastimg.federated._codec import dumps, loads
 from fastimg.federated._query import Query, Request
 
 NAMES = ("alpha", "beta", "gamma")
@@ -215,3 +218,63 @@ def test_a_message_from_outside_gives_a_rule_or_nothing(members):
         assert str(reply) in ("FormatError", "RefusedError", "ArgumentError") or str(reply).startswith("rule ")
     request = Request.signed(requester, "count", 1, registered()["count"].check({}), list(NAMES), secure=True)
     assert isinstance(wire.result(alpha.handle(wire.ask(query_of(request).to_bytes()))), bytes)
+
+
+def test_a_request_is_signed_elsewhere_and_only_carried_by_the_hub(members, tmp_path):
+    """The requester's key is on another machine: a process without a network signs; the hub has no key at all."""
+    _, requester, nodes, _, node = members
+    requester.save(tmp_path / "me.key")
+    (tmp_path / "params.json").write_text('{"by": ["sex"]}')
+    command = [sys.executable, "-m", "fastimg", "node", "request", "count", "--key", str(tmp_path / "me.key")]
+    command += ["--params", str(tmp_path / "params.json"), "--out", str(tmp_path / "request")]
+    for name in NAMES:
+        command += ["--node", name]
+    assert b"count by statistician of 3 nodes" in subprocess.run(command, check=True, capture_output=True).stdout
+    request = (tmp_path / "request").read_bytes()
+    hub = Federation.local([node(name) for name in NAMES], requester=None)
+    result = hub.carry(request)
+    assert result.value["cases"].sum() == 72
+    assert (result.provenance["requester"], result.provenance["parameters"]["by"]) == ("statistician", ["sex"])
+    with pytest.raises(RefusedError, match="rule replay"):  # the same request again
+        hub.carry(request)
+    with pytest.raises(ArgumentError, match="carries signed requests only"):
+        hub.run("count")
+    for altered in (
+        signed_request(Identity.new("statistician"), "count", NAMES),  # another key under the same name
+        signed_request(nodes["alpha"], "count", NAMES),  # a node's key
+        dumps(loads(request) | {"nodes": [*NAMES, "delta"], "nonce": "1" * 32}),  # changed by the hub
+        dumps(loads(request) | {"expires": int(time.time()) + 9999}),
+        dumps(loads(request) | {"requester": "alpha"}),
+    ):
+        with pytest.raises(RefusedError, match=r"rule survivors.*rule identity"):
+            hub.carry(altered)
+    with pytest.raises(FormatError, match="request: "):
+        hub.carry(b"{}")
+    with pytest.raises(ArgumentError, match="differs"):
+        hub.carry(dumps(loads(request) | {"version": 9}))
+
+
+def test_a_hub_asks_those_whom_the_request_names(members):
+    _, requester, _, _, node = members
+    four = [node(name) for name in NAMES]
+    request = signed_request(requester, "count", ["alpha", "beta", "nobody"])
+    with pytest.raises(RefusedError, match="2 nodes answer; 3 are needed"):
+        Federation.local(four, requester=None).carry(request)
+    assert [record["event"] for record in map(json.loads, four[2].log.path.read_text().splitlines())] == ["roster"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"nodes": []}, "nodes: "),
+        ({"nodes": "abc"}, "nodes: "),
+        ({"nodes": ["a", "a"]}, "nodes: "),
+        ({"valid": 0}, "valid: "),
+    ],
+)
+def test_a_request_is_checked_where_it_is_signed(given, words):
+    given = {"nodes": ["a", "b", "c"]} | given
+    with pytest.raises(ArgumentError, match=words):
+        signed_request(Identity.new("me"), "count", given.pop("nodes"), **given)
+    with pytest.raises(ArgumentError, match="unknown parameter"):
+        signed_request(Identity.new("me"), "count", ["a"], formula="1 + 1")

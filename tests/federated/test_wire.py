@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as hnp
 
 from fastimg.errors import ArgumentError, FormatError
 from fastimg.federated import Federation, Identity, Node, Policy, registered
-from fastimg.federated._answers import Answer
 from fastimg.federated._codec import dumps, loads
 from fastimg.federated._query import Query, Request
+from fastimg.federated._reply import Answer
 
 HEAD = b"\xffFASTIM\x01"
 

@@ -1,6 +1,17 @@
 """All commands, in the order of work."""
 
-from . import _bench, _demo, _identity, _keep, _look, _measure, _node, _quality, _work  # noqa: F401  (they add themselves to `main`)
+from . import (  # noqa: F401  (they add themselves to `main`)
+    _bench,
+    _demo,
+    _identity,
+    _keep,
+    _look,
+    _measure,
+    _node,
+    _quality,
+    _requests,
+    _work,
+)
 from ._main import main
 
 __all__ = ["main"]

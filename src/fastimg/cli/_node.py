@@ -11,7 +11,7 @@ import click
 from ..errors import ArgumentError, FastimgError, FormatError, RefusedError
 from ._main import as_json, emit, exit_with, main
 
-__all__ = ["node"]
+__all__ = ["node", "parameters_of", "write_json"]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _HERE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -248,7 +248,7 @@ def run_exec(
     if computation is None:
         raise ArgumentError("node exec: --computation is needed")
     here = federated.Node(data, rules, log=log)
-    result = federated.Federation.local([here]).run(computation, secure=False, **_parameters(params))
+    result = federated.Federation.local([here]).run(computation, secure=False, **parameters_of(params))
     what = federated.registered()[computation]
     document = {
         "format": "fastimg-node-result",
@@ -261,12 +261,13 @@ def run_exec(
         "value": federated.jsonable(result.value),
         "privacy": result.privacy,
     }
-    _write(sandbox / "result.json", document)
-    _write(sandbox / "provenance.json", federated.prov(result))
+    write_json(sandbox / "result.json", document)
+    write_json(sandbox / "provenance.json", federated.prov(result))
     return 0
 
 
-def _parameters(file: Path | None) -> dict[str, Any]:
+def parameters_of(file: Path | None) -> dict[str, Any]:
+    """Of a JSON file; none without one."""
     if file is None:
         return {}
     try:
@@ -280,7 +281,8 @@ def _parameters(file: Path | None) -> dict[str, Any]:
     return found
 
 
-def _write(path: Path, document: Any) -> None:
+def write_json(path: Path, document: Any) -> None:
+    """Whole or not at all; the same document gives the same bytes."""
     from ..cohort import write_whole
 
     write_whole(path, json.dumps(document, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n")

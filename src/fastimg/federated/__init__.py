@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ._learning import family as family
     from ._node import Node as Node
     from ._policy import Policy as Policy
+    from ._query import signed_request as signed_request
     from ._registry import Done as Done
     from ._registry import Labels as Labels
     from ._registry import Parameter as Parameter
@@ -59,6 +60,7 @@ _NAMES = {
     "prov": ("_describe", "prov"),
     "registered": ("_registry", "registered"),
     "serve": ("_flower", "serve"),
+    "signed_request": ("_query", "signed_request"),
     "serve_files": ("_files", "serve_files"),
     "tool": ("_tools", "tool"),
     "tools": ("_tools", "tools"),
@@ -90,6 +92,7 @@ __all__ = [
     "registered",
     "serve",
     "serve_files",
+    "signed_request",
     "tool",
     "tools",
     "verify_log",

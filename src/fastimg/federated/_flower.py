@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,12 +18,15 @@ from typing import Any
 from ..errors import ArgumentError, FastimgError, FormatError, RefusedError
 from . import _messages as wire
 from . import _sockets
-from ._flower_app import PINNED, RELAY, SOCKET, app_files, app_hash, check_flower
+from ._flower_app import RELAY, app_files, app_hash, check_flower
+from ._flower_node import PINNED, SOCKET
 from ._node import Node
 
 __all__ = ["FlowerTransport", "serve"]
 
 _START = 120.0  # seconds for a run to begin
+_SETTLED = 20.0  # seconds after which a SuperNode that ends had been connected
+_PAUSE = 3.0  # seconds until it is started again
 
 
 def _command(name: str) -> str:
@@ -64,7 +67,12 @@ def serve(
     Returns
     -------
     int
-        The SuperNode's exit status.
+        0, when it was stopped.
+
+    Raises
+    ------
+    FastimgError
+        The SuperNode ended at once: one side refused the other's certificate or key. One that ends later is started again.
     """
     check_flower()
     if node.roster is None:
@@ -74,45 +82,43 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="fastimg-node-") as folder:
         socket = Path(folder) / "node"
         listener = _sockets.Listener(socket, lambda parts: [node.handle(parts[0])])
-        shim = Path(folder) / "flwr-clientapp"
-        shim.write_text(f'#!/bin/sh\nexec {_quoted(sys.executable)} -m fastimg.federated._flower_app "$@"\n')
-        shim.chmod(stat.S_IRWXU)
-        # Flower starts its client process by name: ours comes first
-        path = os.pathsep.join([folder, str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        command = [_command("flower-supernode"), "--superlink", superlink, *options]
+        command = [sys.executable, "-m", "fastimg.federated._flower_node", "--superlink", superlink, *options]
+        command += ["--isolation", "process"]  # starts no process for an app
         command += (
             ["--insecure"] if root_certificates is None else ["--root-certificates", os.fspath(root_certificates)]
         )
         if supernode_key is not None:
             command += ["--auth-supernode-private-key", os.fspath(supernode_key)]
-        environment = os.environ | {
-            "PATH": path,
-            SOCKET: str(socket),
-            PINNED: app_hash(),
-            "FLWR_TELEMETRY_ENABLED": "0",
-        }
-        environment["FLWR_SUPEREXEC_TASK_POLL_INTERVAL"] = "0.1"
+        environment = os.environ | {SOCKET: str(socket), PINNED: app_hash(), "FLWR_TELEMETRY_ENABLED": "0"}
         environment["FLWR_HOME"] = str(Path(folder) / "flower")
-        child = subprocess.Popen(command, env=environment, start_new_session=True)
+        ended = stop or threading.Event()
         try:
-            while child.poll() is None and not (stop is not None and stop.is_set()):
-                time.sleep(0.2)
+            while True:
+                began = time.monotonic()
+                child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)
+                try:
+                    while child.poll() is None and not ended.wait(0.2):
+                        pass
+                finally:
+                    _end(child)
+                if ended.is_set():
+                    return 0
+                if time.monotonic() - began < _SETTLED:
+                    raise FastimgError(
+                        f"serve: the SuperNode ended with status {child.returncode}: the SuperLink or this node refused the "
+                        "other's certificate or key; see its lines above"
+                    )
+                ended.wait(_PAUSE)  # it was connected: the hub is restarting, or has forgotten it for a while
         finally:
             listener.close()
-            _end(child)
-        return int(child.returncode or 0)
 
 
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
-
-
-def _end(child: subprocess.Popen[Any]) -> None:
+def _end(child: subprocess.Popen[bytes]) -> None:
     """The process and all that it started."""
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGTERM)
+    if child.stdin is not None:
+        child.stdin.close()
     try:
         child.wait(timeout=10)
     except subprocess.TimeoutExpired:
@@ -149,6 +155,7 @@ class FlowerTransport:
     ) -> None:
         check_flower()
         self._timeout, self._wanted = timeout, None if nodes is None else set(nodes)
+        self._hold: Any = None
         self._folder = tempfile.TemporaryDirectory(prefix="fastimg-hub-")
         home = Path(self._folder.name)
         self._socket = home / "relay"
@@ -173,6 +180,8 @@ class FlowerTransport:
                 f"flower: the run was not accepted: {done.stderr.strip()[-300:] or done.stdout.strip()[-300:]}"
             )
         self._until(self._socket.exists, "the run did not begin")
+        self._hold = _sockets.connect(self._socket)  # the relay ends when this connection does
+        _sockets.send(self._hold, [b"hold", b"1"])
         self._until(lambda: len(self.names()) >= expect, f"fewer than {expect} nodes are there")
 
     def _until(self, condition: Any, problem: str) -> None:
@@ -207,4 +216,6 @@ class FlowerTransport:
         """End the run."""
         with suppress(FastimgError, OSError):
             _sockets.call(self._socket, [b"stop", b"1"], timeout=5)
+        if self._hold is not None:
+            self._hold.close()
         self._folder.cleanup()

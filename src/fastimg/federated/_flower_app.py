@@ -1,26 +1,27 @@
-"""The one Flower app of this library: its files, its hash, and what its two sides do. Imports Flower only when run.
+"""The one Flower app of this library: its files, its hash, and the relay that it runs at the hub. Imports Flower only when run.
 
-The app that travels holds three lines that import what is installed here; a node compares its hash with that of its own
-copy and runs its own installed side, never the code that came (`clientapp`).
-
-    hub side     a relay: frames from the hub's socket -> Flower messages -> frames
-    node side    a message -> the node's socket -> a reply; the node itself is a process of its own that outlives them
+The app that travels holds three lines that import what is installed here. At the hub it is a relay: frames from the hub's
+socket -> Flower messages -> frames. A node compares the app's hash with that of its own copy and runs nothing of it
+(`_flower_node.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
+import threading
+import time
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from .. import __version__
-from ..errors import FastimgError, MissingError
+from ..errors import MissingError
 from . import _sockets
 
-__all__ = ["PINNED", "RELAY", "SOCKET", "app_bytes", "app_files", "app_hash", "clientapp", "relay"]
+__all__ = ["RELAY", "app_bytes", "app_files", "app_hash", "check_flower", "packed", "relay", "unpacked"]
 
-RELAY, SOCKET, PINNED = "relay", "FASTIMG_NODE_SOCKET", "FASTIMG_NODE_APP"
+RELAY = "relay"
+_WHOLE = 1 << 16  # bytes that travel in one piece; more are cut by Flower into chunks
 _TESTED = (1, 42)  # of Flower: its process layout is not a public interface
 
 _PROJECT = f'''[build-system]
@@ -78,7 +79,9 @@ def app_bytes() -> bytes:
     check_flower()
     from flwr.cli.build import build_fab_from_files
 
-    return bytes(build_fab_from_files(app_files())[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of what Flower matches names with
+        return bytes(build_fab_from_files(app_files())[0])
 
 
 def app_hash() -> str:
@@ -86,14 +89,31 @@ def app_hash() -> str:
     return hashlib.sha256(app_bytes()).hexdigest()
 
 
+def packed(body: bytes) -> Any:
+    """Bytes as the content of a Flower message: raw, a large one as an array, which Flower streams in chunks."""
+    from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+
+    if len(body) <= _WHOLE:
+        return RecordDict({"fastimg": ConfigRecord({"body": body})})
+    array = Array(dtype="uint8", shape=(len(body),), stype="fastimg.bytes", data=body)
+    return RecordDict({"fastimg": ArrayRecord({"body": array})})
+
+
+def unpacked(content: Any) -> bytes | None:
+    """The inverse; None for anything else."""
+    record = content.get("fastimg")
+    body = record.get("body") if isinstance(record, Mapping) else None
+    body = getattr(body, "data", body)
+    return body if isinstance(body, bytes) else None
+
+
 # -- the hub's side: inside Flower's server process --------------------------------------------------------------------
 
 
 def relay(grid: Any, path: str) -> None:
-    """Carry frames [kind, timeout, name, message, name, message, ...] until "stop" comes; answers have the same order."""
-    import threading
-
-    nodes: dict[str, int] = {}
+    """Carry frames [kind, timeout, name, message, name, message, ...] until "stop" comes, or until the connection over which
+    "hold" came is closed, as it is when its process dies; answers have the order of the messages."""
+    known: dict[int, str] = {}  # nodes that have said their name
     over = threading.Event()
     turn = threading.Lock()  # one exchange at a time over one grid
 
@@ -102,113 +122,71 @@ def relay(grid: Any, path: str) -> None:
         if kind == b"stop":
             over.set()
             return [b"stopped"]
+        if kind == b"hold":
+            return [b"held"]
         with turn:
+            here = set(grid.get_node_ids())
             if kind == b"names":
-                nodes.clear()
-                for node, reply in _carry(grid, dict.fromkeys(grid.get_node_ids(), b"N\0"), timeout).items():
+                fresh = here - known.keys()
+                for node, reply in _carry(grid, dict.fromkeys(fresh, b"N\0"), timeout).items():
                     if reply[:1] == b"R":
-                        nodes.setdefault(reply[1:].decode("utf-8", "replace"), node)
-                return [name.encode() for name in sorted(nodes)]
-            wanted = {
-                nodes[parts[k].decode()]: parts[k + 1] for k in range(2, len(parts), 2) if parts[k].decode() in nodes
-            }
+                        known[node] = reply[1:].decode("utf-8", "replace")
+                return [name.encode() for name in sorted({known[node] for node in here & known.keys()})]
+            places = {known[node]: node for node in sorted(here & known.keys())}
+            names = [part.decode() for part in parts[2::2]]
+            wanted = {places[n]: body for n, body in zip(names, parts[3::2], strict=True) if n in places}
             found = _carry(grid, wanted, timeout)
-            return [found.get(nodes.get(parts[k].decode(), -1), b"Fno answer in time") for k in range(2, len(parts), 2)]
+            return [found.get(places.get(name, -1), b"Fno answer in time") for name in names]
 
-    listener = _sockets.Listener(path, answer)
+    def gone(first: list[bytes]) -> None:
+        if first[:1] == [b"hold"]:
+            over.set()
+
+    listener = _sockets.Listener(path, answer, gone)
     try:
         over.wait()
     finally:
         listener.close()
 
 
-def _carry(grid: Any, messages: dict[int, bytes], timeout: float) -> dict[int, bytes]:
-    from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+def _carry(grid: Any, messages: Mapping[int, bytes], timeout: float) -> dict[int, bytes]:
+    """Flower's `send_and_receive`, which looks every 3 s, with waits in proportion to the time that has passed."""
+    from flwr.app import Message, MessageType
 
-    made = [
-        Message(
-            content=RecordDict({"fastimg": ConfigRecord({"body": body})}),
-            dst_node_id=node,
-            message_type=MessageType.QUERY,
-            ttl=timeout + 60,
-        )
-        for node, body in messages.items()
-    ]
+    if not messages:
+        return {}
+    kind = MessageType.QUERY
+    made = [Message(packed(body), node, kind, ttl=timeout + 60) for node, body in messages.items()]
+    waiting = {str(name) for name in grid.push_messages(made) if name}
     found: dict[int, bytes] = {}
-    for reply in grid.send_and_receive(made, timeout=timeout):
-        if reply.has_error():
-            continue
-        body = reply.content["fastimg"]["body"]
-        if isinstance(body, bytes):
-            found[reply.metadata.src_node_id] = body
+    start = time.monotonic()
+    while waiting:
+        for reply in grid.pull_messages(waiting):
+            waiting.discard(reply.metadata.reply_to_message_id)
+            body = None if reply.has_error() else unpacked(reply.content)
+            if body is not None:
+                found[reply.metadata.src_node_id] = body
+        passed = time.monotonic() - start
+        if not waiting or passed > timeout:
+            break
+        time.sleep(min(max(passed / 10, 0.02), 1.0))
     return found
 
 
-def _server() -> Any:
-    from flwr.serverapp import ServerApp
-
-    app = ServerApp()
-
-    @app.main()
-    def main(grid: Any, context: Any) -> None:
-        relay(grid, str(context.run_config[RELAY]))
-
-    return app
-
-
-# -- the node's side: inside Flower's client process -------------------------------------------------------------------
-
-
-def _client() -> Any:
-    from flwr.app import ConfigRecord, Message, RecordDict
-    from flwr.clientapp import ClientApp
-
-    app = ClientApp()
-
-    @app.query()
-    def query(message: Any, context: Any) -> Any:
-        body = message.content["fastimg"]["body"]
-        reply = _sockets.call(os.environ[SOCKET], [body])[0]
-        return Message(RecordDict({"fastimg": ConfigRecord({"body": reply})}), reply_to=message)
-
-    return app
-
-
 def __getattr__(name: str) -> Any:
+    """The app's two components, made where Flower asks for them."""
     if name == "server":
-        return _server()
+        from flwr.serverapp import ServerApp
+
+        app = ServerApp()
+
+        @app.main()
+        def main(grid: Any, context: Any) -> None:
+            relay(grid, str(context.run_config[RELAY]))
+
+        return app
     if name == "client":
-        return _client()
+        from flwr.clientapp import ClientApp
+
+        return ClientApp()  # answers nothing: at a node the node itself does
     raise AttributeError(name)
-
-
-def clientapp() -> None:
-    """What a node runs in place of `flwr-clientapp`: Flower's own process, but the app that came is only compared, by its
-    hash, with the installed one; the installed one runs."""
-    check_flower()
-    import flwr.supernode.runtime.run_clientapp as process
-    from flwr.supernode.cli.flwr_clientapp import flwr_clientapp
-
-    pinned = os.environ[PINNED]  # said by `serve`, which has computed it once
-
-    def compare(content: bytes, *_: Any, **__: Any) -> None:
-        if hashlib.sha256(content).hexdigest() != pinned:
-            raise FastimgError("the hub's app is not the one that this node pins")
-
-    def load(*_: Any, **__: Any) -> Any:
-        return lambda *_: _client()
-
-    for name, ours in (
-        ("install_from_fab", compare),
-        ("get_load_client_app_fn", load),
-        ("install_app_dependencies", None),
-    ):
-        if not hasattr(process, name):
-            raise MissingError(f"this Flower has no {name}: it was not tested with this fastimg")
-        setattr(process, name, ours)
-    sys.argv[0] = "flwr-clientapp"
-    flwr_clientapp()
-
-
-if __name__ == "__main__":
-    clientapp()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import FormatError, RefusedError
+from ..errors import ArgumentError, FormatError, RefusedError
 from ._codec import dumps, loads
 from ._identity import Identity, Roster, fresh_nonce, verify
 
-__all__ = ["Query", "Request"]
+__all__ = ["Query", "Request", "signed_request"]
 
 _VERSION = 2  # 2: the request inside a query, and arrays, are raw bytes
 _LONGEST = 24 * 3600  # seconds that a request may stay valid
@@ -114,6 +115,48 @@ class Request:
         fields = self._fields()
         del fields["signature"]
         return b"fastimg request\n" + dumps({"format_version": _VERSION, **fields})
+
+
+def signed_request(
+    identity: Identity,
+    computation: str,
+    nodes: Sequence[str],
+    *,
+    secure: bool = True,
+    valid: int = 3600,
+    **parameters: Any,
+) -> bytes:
+    """A request as a file for a hub to carry (`Federation.carry`); made where the requester's key is, without a network.
+
+    Parameters
+    ----------
+    identity : Identity
+        Of the requester.
+    computation : str
+        Installed here in the same version as at the nodes.
+    nodes : list of str
+        Whom to ask; the hub can ask fewer, never others.
+    secure : bool
+    valid : int, seconds
+        At most a day.
+    **parameters
+        Of the computation, checked here.
+
+    Returns
+    -------
+    bytes
+    """
+    from ._registry import find
+
+    what = find(computation)
+    if not isinstance(nodes, (list, tuple)) or not nodes or len(set(nodes)) != len(nodes):
+        raise ArgumentError("nodes: a list of different names, at least one")
+    if not 1 <= valid <= _LONGEST:
+        raise ArgumentError(f"valid: 1 to {_LONGEST} seconds")
+    checked = what.check(parameters)
+    return Request.signed(
+        identity, what.name, what.version, checked, list(nodes), secure=secure, valid=valid
+    ).to_bytes()
 
 
 @dataclass(frozen=True, slots=True)

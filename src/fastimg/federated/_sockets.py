@@ -78,10 +78,18 @@ def call(path: str | os.PathLike[str], parts: Sequence[bytes], timeout: float | 
 
 
 class Listener:
-    """Answers frames on a socket of mode 0600, a thread a connection, until `close`."""
+    """Answers frames on a socket of mode 0600, a thread a connection, until `close`.
 
-    def __init__(self, path: str | os.PathLike[str], answer: Callable[[list[bytes]], list[bytes]]) -> None:
-        self._path, self._answer = Path(path), answer
+    `gone`, if given, is called with a connection's first frame when it has ended.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        answer: Callable[[list[bytes]], list[bytes]],
+        gone: Callable[[list[bytes]], None] | None = None,
+    ) -> None:
+        self._path, self._answer, self._gone = Path(path), answer, gone
         self._stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)
         try:
@@ -101,9 +109,13 @@ class Listener:
             threading.Thread(target=self._one, args=(stream,), daemon=True).start()
 
     def _one(self, stream: socket.socket) -> None:
+        first: list[bytes] = []
         with stream, suppress(OSError, FormatError):
             while (parts := receive(stream)) is not None:
+                first = first or parts
                 send(stream, self._answer(parts))
+        if self._gone is not None:
+            self._gone(first)
 
     def close(self) -> None:
         """No more connections; the socket's file goes."""
