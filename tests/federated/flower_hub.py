@@ -162,12 +162,12 @@ class Hub:
         command += [part for option, value in options.items() for part in (f"--{option}", value)]
         self.start(name, list(map(str, command)))
 
-    def signal(self, name, number):
+    def send(self, name, number):
         with suppress(ProcessLookupError):
             os.killpg(self.processes[name].pid, number)
 
     def kill(self, name, number=signal.SIGKILL):
-        self.signal(name, number)
+        self.send(name, number)
         self.processes.pop(name).wait(timeout=60)
 
     def log(self, name):
@@ -175,6 +175,6 @@ class Hub:
 
     def close(self):
         for name in self.processes:
-            self.signal(name, signal.SIGTERM)
+            self.send(name, signal.SIGTERM)
         for name in list(self.processes):
             self.kill(name)  # what was asked to end and has not

@@ -133,17 +133,20 @@ class Node:
             try:
                 return self._answer(q)
             except FastimgError as error:
-                rule = str(error).split(":")[0] if str(error).startswith("rule ") else type(error).__name__
-                self.log.append(sync=False, event="refused", rule=rule, **self._who(q))
+                self.log.append(sync=False, event="refused", rule=_rule(error), **self._who(q))
                 raise
 
     def receive(self, key: str, message: bytes) -> bytes | None:
         """The secure-aggregation messages that follow `answer`, of the round that `Query.key` names."""
         with self._lock:
-            client = self._clients.get(key)
-            if client is None:
-                raise RefusedError("node: no such round is open")
-            reply = client.receive(message)
+            try:
+                client = self._clients.get(key)
+                if client is None:
+                    raise RefusedError("rule rounds: no such round is open at this node")
+                reply = client.receive(message)
+            except FastimgError as error:
+                self.log.append(sync=False, event="refused", rule=_rule(error), key=key[:64])
+                raise
             if client.done:
                 del self._clients[key]
             return reply
@@ -151,7 +154,11 @@ class Node:
     def handle(self, message: bytes) -> bytes:
         """Any message of a hub, as it comes over a network; errors come back as bytes that tell no more than their rule."""
         try:
-            kind, key, body = wire.opened(message)
+            try:
+                kind, key, body = wire.opened(message)
+            except FormatError:
+                self.log.append(sync=False, event="malformed")
+                raise
             if kind == wire.NAME:
                 return wire.reply(self.name.encode())
             if kind == wire.ASK:
@@ -303,6 +310,12 @@ class Node:
             if len(self._secret) != 32:
                 raise IntegrityError("node: the secret beside the log is damaged")
         return self._secret
+
+
+def _rule(error: FastimgError) -> str:
+    """As the log names it."""
+    text = str(error)
+    return text.split(":")[0] if text.startswith("rule ") else type(error).__name__
 
 
 def safe(error: BaseException) -> str:

@@ -23,11 +23,13 @@ _SKEW = 300  # seconds by which clocks may differ
 
 def _read(data: bytes, name: str, kinds: dict[str, type]) -> dict[str, Any]:
     body = loads(data)
-    if not isinstance(body, dict) or body.pop("format", None) != f"fastimg-{name}":
+    form = body.pop("format", None) if isinstance(body, dict) else None
+    if not isinstance(form, str) or form != f"fastimg-{name}":
         raise FormatError(f"{name}: not a {name} of fastimg")
     version = body.pop("format_version", None)
-    if version != _VERSION:
-        raise FormatError(f"{name}: version {version!r}; this fastimg reads version {_VERSION}")
+    if type(version) is not int or version != _VERSION:
+        stated = version if type(version) is int else "none"
+        raise FormatError(f"{name}: version {stated}; this fastimg reads version {_VERSION}")
     if body.keys() != kinds.keys() or any(type(body[key]) is not kind for key, kind in kinds.items()):
         raise FormatError(f"{name}: fields are missing, unknown or of a wrong type")
     numbers = [body[key] for key, kind in kinds.items() if kind is int]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from importlib import import_module
 from importlib.metadata import entry_points
 from itertools import pairwise
@@ -12,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, FastimgError, RefusedError
 from ._rows import Rows
 
 __all__ = ["Computation", "Done", "Labels", "Parameter", "computation", "find", "registered"]
@@ -22,6 +24,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 _COLUMN = re.compile(r"[^\x00-\x1f]{1,128}")
 _REGISTRY: dict[str, Computation] = {}
 _loaded = False
+_LOADING = threading.RLock()
 _SHIPPED = (
     *("_combat", "_landmarks", "_learning", "_models", "_moments", "_quantiles", "_site_report", "_summaries"),
     *("_survival", "_tables", "_tools"),
@@ -300,22 +303,44 @@ def computation(
         if before is not None and before.local.__module__ != local.__module__:
             raise ArgumentError(f"computation: {name!r} is registered already by {before.local.__module__}")
         doc = (local.__doc__ or "").strip()
-        _REGISTRY[name] = Computation(name, version, schema, local, combine, discloses, doc, every_state, tuple(counts))
+        _REGISTRY[name] = Computation(
+            name, version, schema, _guarded(local), combine, discloses, doc, every_state, tuple(counts)
+        )
         return local
 
     return register
 
 
+def _guarded(local: Local) -> Local:
+    """A hub may lie about what earlier rounds gave: what does not fit is refused, like everything else that comes from it."""
+
+    @wraps(local)
+    def run(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any] | Labels:
+        try:
+            return local(rows, parameters, shared)
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            if not shared or isinstance(error, FastimgError):
+                raise
+            raise RefusedError("rule shared: what earlier rounds are said to have given does not fit") from error
+
+    return run
+
+
 def registered() -> dict[str, Computation]:
     """All computations by name."""
     global _loaded
-    if not _loaded:
-        _loaded = True
-        for module in _SHIPPED:
-            import_module(f".{module}", __package__)
-        for entry in entry_points(group=GROUP):
-            entry.load()
-    return dict(_REGISTRY)
+    with _LOADING:  # other threads wait; what is being imported may itself come here
+        if not _loaded:
+            _loaded = True
+            try:
+                for module in _SHIPPED:
+                    import_module(f".{module}", __package__)
+                for entry in entry_points(group=GROUP):
+                    entry.load()
+            except BaseException:
+                _loaded = False
+                raise
+        return dict(_REGISTRY)
 
 
 def find(name: str) -> Computation:
