@@ -6,7 +6,7 @@ SOURCES := pyproject.toml setup.py $(wildcard csrc/*/*.cpp csrc/*/*.hpp csrc/*/*
 SOAK_MINUTES ?= 30
 CLANG ?= clang++
 
-.PHONY: demo test peers soak soak-short fuzz bench lint clean
+.PHONY: demo test peers wheel soak soak-short fuzz bench lint clean
 
 demo: $(VENV)/core
 	$(BIN)/fastimg demo --output out/demo
@@ -14,17 +14,26 @@ demo: $(VENV)/core
 test: $(VENV)/test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-# Peers for agreement tests that skip without them. PyRadiomics' build asks for packages that it does not declare.
+# Peers and engines of tests that skip without them: Flower (pinned by the extra "federated"), atheris, PyRadiomics, whose build
+# asks for packages that it does not declare. `pip check` sees that none of them has moved another's pin.
 peers: $(VENV)/test
 	$(BIN)/python -m pip install -q setuptools wheel versioneer numpy Cython PyWavelets pykwalify docopt six scikit-image trimesh \
 	    statsmodels onnx onnxruntime obstore 'moto[server]' neuroglancer
 	$(BIN)/python -m pip install -q --no-build-isolation pyradiomics==3.0.1
+	$(BIN)/python -m pip install -q atheris $$($(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', \
+	    'rb'))['project']['optional-dependencies']['federated'])")
+	$(BIN)/python -m pip check
+
+# The wheel that examples/node/Containerfile copies.
+wheel: $(VENV)/python
+	rm -f dist/fastimg-*.whl
+	$(BIN)/python -m pip wheel -q --no-deps -w dist .
 
 soak: $(VENV)/test
-	FASTIMG_SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/python -m pytest -n 2 -m soak
+	FASTIMG_SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/python -m pytest -n 2 --dist loadgroup -m soak
 
 soak-short: $(VENV)/test
-	FASTIMG_SOAK_MINUTES=1 $(BIN)/python -m pytest -n 2 -m soak
+	FASTIMG_SOAK_MINUTES=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m soak
 
 # libFuzzer under AddressSanitizer and UBSan over everything that walks a stranger's DICOM, target by target; needs clang.
 # FUZZ_SECONDS each, or FUZZ_RUNS executions each.
@@ -54,7 +63,7 @@ lint: $(VENV)/lint
 	$(BIN)/clang-format --dry-run -Werror $$(git ls-files '*.hpp' 'csrc/*.cpp' 'kernels/*.cu' 'kernels/*.cuh' 'tests/*.cpp')
 
 clean:
-	rm -rf $(VENV) build out src/*.egg-info
+	rm -rf $(VENV) build dist out src/*.egg-info
 	find src -name '*.so' -delete
 
 # The package is installed in place (editable), built by pip in its own isolated environment; again when a source changes.

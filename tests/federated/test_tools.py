@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import tomllib
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import fastimg as fi
 from fastimg.errors import ArgumentError, IntegrityError, RefusedError
-from fastimg.federated import _tools, onnx_tool, tool, tools
+from fastimg.federated import _tools, onnx_tool, registered, tool
 
 
 @pytest.fixture(autouse=True)
@@ -82,19 +92,91 @@ def test_broken_cases_are_counted_and_stop_nothing(means):
     assert (value["cases"], value["failed"], value["outputs"]["x"]["n"]) == (72, 9, 63)
 
 
-def test_fifty_tools(make):
-    for k in range(50):
+GUIDE = Path(__file__).parents[2] / "docs/guides/register-a-tool.md"
+FIFTY = """
 
-        @tool(name=f"tool-{k:02}", outputs={"x": (0, 100)})
-        def one(case, options, k=k):
-            return {"x": k}
+def _register(k):
+    @fi.federated.tool(name=f"tool-{k:02}", version=k + 1, outputs={"x": (0, 100)}, options={"add": 0.0})
+    def one(case, options):
+        return {"x": k + options["add"]}
 
-    names = tuple(f"tool-{k:02}" for k in range(50))
-    assert set(names) <= tools().keys()
-    fed = make(min_cases=1, computations=("tool",), tools=names)
-    for k, name in enumerate(names):
-        if k % 10 == 0:
-            assert fed.run("tool", tool=name).value["outputs"]["x"]["mean"] == pytest.approx(k, abs=1e-9)
+
+for _k in range(50):
+    _register(_k)
+
+
+@fi.federated.computation(name="our-hospital.patients")
+def patients(rows, parameters, shared):
+    return {"patients": np.array([rows.n_patients])}
+"""
+ASKS = """
+import json, sys
+import fastimg as fi
+from fastimg.federated import Federation, Node, Policy
+
+names = [f"tool-{k:02}" for k in range(50)]
+policy = Policy(min_cases=4, computations=("tool", "our-hospital.patients"), tools=(*names[:-1], "tool-49@50", "lesion-volume"))
+node = Node(sys.argv[1], policy, log=sys.argv[2])
+fed = Federation.local([node])
+ask = lambda name, version, **more: fed.run("tool", secure=False, tool=name, tool_version=version, **more).value["outputs"]
+means = [ask(name, k + 1)["x"]["mean"] for k, name in enumerate(names)]
+added = ask("tool-07", 8, options={"add": 3.0})["x"]["mean"]
+volume = ask("lesion-volume", 1)["ml"]
+patients = fed.run("our-hospital.patients", secure=False).value["patients"].tolist()
+print(json.dumps({"means": means, "added": added, "volume": [volume["n"], volume["mean"]], "patients": patients}))
+"""
+
+
+def installed(folder, module, entry_points):
+    """`our-hospital` 1.0 as pip installs it from a wheel, into a folder of its own."""
+    info = "our_hospital-1.0.dist-info"
+    files = {
+        "our_hospital/__init__.py": "",
+        "our_hospital/tools.py": module,
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: our-hospital\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": entry_points,
+    }
+    files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
+    wheel = folder / "our_hospital-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--disable-pip-version-check"]
+    subprocess.run([*command, "--target", str(folder / "site"), str(wheel)], check=True, capture_output=True)
+    return folder / "site"
+
+
+def test_a_site_installs_a_package_that_registers_fifty_tools(tmp_path):
+    """The guide's module and entry point, and fifty tools and a computation more, through an installed distribution."""
+    blocks = re.findall(r"```(python|toml)\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    module = textwrap.dedent(next(text for kind, text in blocks if kind == "python"))
+    entry = tomllib.loads(textwrap.dedent(next(text for kind, text in blocks if kind == "toml")))
+    ((group, points),) = entry["project"]["entry-points"].items()
+    assert group == "fastimg.computations"
+    text = f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in points.items())
+    site = installed(tmp_path, module + FIFTY, text)
+
+    cohort = fi.Cohort.create(tmp_path / "cohort")
+    for i in range(8):
+        image = fi.Image(np.zeros((4, 8, 8), np.int16), spacing=(5, 2, 2))
+        mask = np.zeros((4, 8, 8), np.uint8)
+        mask[:2, :5, :5] = 1  # 50 voxels of 20 mm3
+        cohort.add(f"c{i}", image, {"lesion": mask}, {"subject": f"p{i}"})
+    environment = os.environ | {"PYTHONPATH": str(site)}
+    command = [sys.executable, "-c", ASKS, str(cohort.path), str(tmp_path / "log")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["means"] == pytest.approx(list(range(50)), abs=1e-9)
+    assert seen["added"] == pytest.approx(10, abs=1e-9)
+    assert seen["volume"] == [8, pytest.approx(1.0, rel=1e-9)]
+    assert seen["patients"] == [8]
+    described = subprocess.run(
+        [sys.executable, "-m", "fastimg", "node", "exec", "--describe"], env=environment, capture_output=True, text=True
+    )
+    assert "our-hospital.patients" in {c["name"] for c in json.loads(described.stdout)["computations"]}
+    assert "our-hospital.patients" not in registered()  # here it is not installed
 
 
 @pytest.mark.parametrize(

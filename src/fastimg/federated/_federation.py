@@ -76,6 +76,7 @@ class Federation:
         nodes: Sequence[str] | None = None,
         expect: int = 3,
         timeout: float = 120.0,
+        wait: float = 120.0,
     ) -> Federation:
         """Nodes that `fastimg node serve` connects to a Flower SuperLink of this machine (extra "federated").
 
@@ -93,13 +94,15 @@ class Federation:
             Wait until so many nodes are connected.
         timeout : float
             Seconds to wait for a node in each step.
+        wait : float
+            Seconds to wait until `expect` nodes are connected.
         """
         from ._flower import FlowerTransport
 
         if not isinstance(requester, Identity | None):
             raise ArgumentError("requester: beyond one machine an Identity signs the requests")
         transport = FlowerTransport(
-            address, root_certificates=root_certificates, nodes=nodes, expect=expect, timeout=timeout
+            address, root_certificates=root_certificates, nodes=nodes, expect=expect, timeout=timeout, wait=wait
         )
         return cls(transport, requester=requester)
 

@@ -24,6 +24,7 @@ from ._node import Node
 
 __all__ = ["FlowerTransport", "serve"]
 
+_NAMED = 15.0  # seconds for a node to say its name
 _START = 120.0  # seconds for a run to begin
 _SETTLED = 20.0  # seconds after which a SuperNode that ends had been connected
 _PAUSE = 3.0  # seconds until it is started again
@@ -142,6 +143,8 @@ class FlowerTransport:
         Wait until so many nodes are there.
     timeout : float
         Seconds to wait for a node's answer; one that is late is lost for the round.
+    wait : float
+        Seconds to wait until `expect` nodes are there.
     """
 
     def __init__(
@@ -152,6 +155,7 @@ class FlowerTransport:
         nodes: Sequence[str] | None = None,
         expect: int = 3,
         timeout: float = 120.0,
+        wait: float = 120.0,
     ) -> None:
         check_flower()
         self._timeout, self._wanted = timeout, None if nodes is None else set(nodes)
@@ -173,19 +177,23 @@ class FlowerTransport:
         )
         environment = os.environ | {"FLWR_HOME": str(home), "FLWR_TELEMETRY_ENABLED": "0"}
         command = [_command("flwr"), "run", str(app), "hub", "--run-config", f'{RELAY}="{self._socket}"']
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_START)
+        try:
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_START)
+        except subprocess.TimeoutExpired:
+            self._folder.cleanup()
+            raise FastimgError(f"flower: the SuperLink has not taken the run within {_START:g} s") from None
         if done.returncode:
             self._folder.cleanup()
             raise FastimgError(
                 f"flower: the run was not accepted: {done.stderr.strip()[-300:] or done.stdout.strip()[-300:]}"
             )
-        self._until(self._socket.exists, "the run did not begin")
+        self._until(_START, self._socket.exists, "the run did not begin")
         self._hold = _sockets.connect(self._socket)  # the relay ends when this connection does
         _sockets.send(self._hold, [b"hold", b"1"])
-        self._until(lambda: len(self.names()) >= expect, f"fewer than {expect} nodes are there")
+        self._until(wait, lambda: len(self.names()) >= expect, f"fewer than {expect} nodes are there")
 
-    def _until(self, condition: Any, problem: str) -> None:
-        until = time.monotonic() + _START
+    def _until(self, wait: float, condition: Any, problem: str) -> None:
+        until = time.monotonic() + wait
         while not condition():
             if time.monotonic() > until:
                 self.close()
@@ -194,7 +202,7 @@ class FlowerTransport:
 
     def names(self) -> list[str]:
         """The nodes that answer now."""
-        found = [name.decode() for name in self._call([b"names", str(self._timeout).encode()])]
+        found = [name.decode() for name in self._call([b"names", str(min(self._timeout, _NAMED)).encode()])]
         return [name for name in found if self._wanted is None or name in self._wanted]
 
     def _call(self, parts: list[bytes]) -> list[bytes]:

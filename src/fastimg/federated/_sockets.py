@@ -63,7 +63,11 @@ def connect(path: str | os.PathLike[str], timeout: float | None = None) -> socke
     """An open connection."""
     stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     stream.settimeout(timeout)
-    stream.connect(os.fspath(path))
+    try:
+        stream.connect(os.fspath(path))
+    except BaseException:
+        stream.close()
+        raise
     return stream
 
 
