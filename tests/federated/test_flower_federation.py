@@ -23,7 +23,11 @@ flwr = pytest.importorskip("flwr", reason="Flower is not installed: pip install 
 
 pytestmark = [pytest.mark.soak, pytest.mark.xdist_group("flower")]
 
-RULES = {"min_cases": 2, "computations": ("count", "histogram", "moments", "combat", "quality"), "disclose_batches": True}
+RULES = {
+    "min_cases": 2,
+    "computations": ("count", "histogram", "moments", "combat", "quality"),
+    "disclose_batches": True,
+}
 FEATURES = ["10Percentile", "90Percentile", "Entropy", "Mean", "Median", "RootMeanSquared", "Skewness", "Variance"]
 FITTED = ("mean", "beta", "var", "gamma_star", "delta_star")
 HEAD = 'format = "fastimg-policy"\nversion = 1\nrequesters = ["statistician"]\n'
