@@ -6,53 +6,133 @@
 namespace fastimg::dicom::FASTIMG_LEVEL {
 namespace {
 
-template <int N>
-struct Turns {  // the state of N streams, in registers where they suffice
-  const Byte* at[N];
-  std::uint64_t bits[N];
-  std::uint64_t count[N];
-  std::int16_t *out[N], *stop[N];
+struct PlainBlock {  // of one stream in `plain`
+  static constexpr int kValues = 96;
+  JpegTable::Plain cells[JpegTable::kPlainCells];
+  std::uint64_t bits[kValues];
+  JpegTable::Plain found[kValues];
+};
 
-  static __attribute__((always_inline)) std::uint64_t word(const Byte* p) {
-    std::uint64_t w;
-    std::memcpy(&w, p, 8);
-    return __builtin_bswap64(w);
+#define FASTIMG_INLINE __attribute__((always_inline)) inline
+
+// Where N streams are, stream by stream rather than in arrays: only so does all of it stay in registers.
+template <int N>
+struct Turns {
+  Turns<N - 1> others;
+  const Byte* at;
+  std::uint64_t bits, count;
+  std::int16_t* out;
+  const JpegTable::Multi* multi;
+
+  FASTIMG_INLINE void load(JpegStream* const* streams) {
+    others.load(streams);
+    const JpegStream& mine = *streams[N - 1];
+    at = mine.at;
+    bits = mine.bits;
+    count = mine.count;
+    out = mine.out;
+    multi = mine.table->multi;
   }
-  __attribute__((always_inline)) void load(JpegStream* const* streams, std::int64_t values) {
-    for (int i = 0; i < N; ++i) {
-      at[i] = streams[i]->at;
-      bits[i] = streams[i]->bits;
-      count[i] = streams[i]->count;
-      out[i] = streams[i]->out;
-      stop[i] = streams[i]->out + values;
-    }
+  FASTIMG_INLINE void save(JpegStream* const* streams) const {
+    others.save(streams);
+    JpegStream& mine = *streams[N - 1];
+    mine.at = at;
+    mine.bits = bits;
+    mine.count = static_cast<unsigned>(count);
+    mine.out = out;
   }
-  __attribute__((always_inline)) void save(JpegStream* const* streams) {
-    for (int i = 0; i < N; ++i) {
-      streams[i]->at = at[i];
-      streams[i]->bits = bits[i];
-      streams[i]->count = static_cast<unsigned>(count[i]);
-      streams[i]->out = out[i];
-    }
-  }
-  __attribute__((always_inline)) void refill(int i) {
-    bits[i] |= word(at[i]) >> count[i];
-    at[i] += (63 - count[i]) >> 3;
-    count[i] |= 56;
+  FASTIMG_INLINE void refill() {
+    others.refill();
+    std::uint64_t word;
+    std::memcpy(&word, at, 8);
+    bits |= __builtin_bswap64(word) >> count;
+    at += (63 - count) >> 3;
+    count |= 56;
   }
   // Out of line: the state passes through memory only here.
-  __attribute__((always_inline)) void slow(JpegStream* stream, int i) {
+  FASTIMG_INLINE std::int16_t slow(JpegStream* stream) {
     JpegStream one = *stream;
-    one.at = at[i];
-    one.bits = bits[i];
-    one.count = static_cast<unsigned>(count[i]);
-    *out[i]++ = one.slow();
+    one.at = at;
+    one.bits = bits;
+    one.count = static_cast<unsigned>(count);
+    const std::int16_t value = one.slow();
     one.refill();
-    at[i] = one.at;
-    bits[i] = one.bits;
-    count[i] = one.count;
+    at = one.at;
+    bits = one.bits;
+    count = one.count;
     stream->bad = one.bad;
+    return value;
   }
+
+  // Of `several`: room for so many values; one lookup.
+  FASTIMG_INLINE bool room(std::int16_t* const* stop, std::int64_t most) const {
+    return others.room(stop, most) & (stop[N - 1] - out >= most);
+  }
+  FASTIMG_INLINE void several(JpegStream* const* streams) {
+    others.several(streams);
+    const std::uint64_t cell = multi[bits >> (64 - JpegTable::kBits)];
+    const std::uint64_t taken = cell >> 56;
+    if (__builtin_expect(taken == 0, 0)) {
+      *out++ = slow(streams[N - 1]);
+      return;
+    }
+    std::memcpy(out, &cell, 8);
+    out += cell >> 48 & 0xFF;
+    bits <<= taken;
+    count -= taken;
+    asm("" : "+r"(count));
+  }
+
+  // Of `plain`: one lookup; what is left to look up slowly.
+  FASTIMG_INLINE void plain(PlainBlock* blocks, std::int64_t place) {
+    others.plain(blocks, place);
+    PlainBlock& mine = blocks[N - 1];
+    const JpegTable::Plain cell = mine.cells[bits >> (64 - JpegTable::kPlainBits)];
+    mine.bits[place] = bits;
+    mine.found[place] = cell;
+    bits <<= cell & 63;
+    count -= cell;  // bits in its lowest byte, empty cells in the next
+    asm("" : "+r"(count));
+  }
+  FASTIMG_INLINE std::uint64_t counts() const { return others.counts() | count; }
+  FASTIMG_INLINE void settle(JpegStream* const* streams, PlainBlock* blocks, std::int64_t end) {
+    others.settle(streams, blocks, end);
+    const auto left = static_cast<std::int8_t>(count);
+    const auto missing = static_cast<std::int64_t>((static_cast<std::uint64_t>(left) - count) >> 8 & 0xFF);
+    count = static_cast<std::uint64_t>(left);
+    if (left < 0) {  // into the next byte, which the word had too
+      count += 8;
+      at += 1;
+    }
+    for (std::int64_t place = end - missing; place < end; ++place) {
+      blocks[N - 1].bits[place] = static_cast<std::uint64_t>(slow(streams[N - 1])) << 48;
+      blocks[N - 1].found[place] = 16;
+    }
+  }
+  FASTIMG_INLINE void trim() {
+    others.trim();
+    count &= 0xFF;
+  }
+  FASTIMG_INLINE void put(const PlainBlock* blocks, std::int64_t values) {
+    others.put(blocks, values);
+    const PlainBlock& mine = blocks[N - 1];
+    for (std::int64_t i = 0; i < values; ++i)
+      out[i] = static_cast<std::int16_t>((mine.bits[i] >> (-mine.found[i] & 63)) + (mine.found[i] >> 16));
+    out += values;
+  }
+};
+template <>
+struct Turns<0> {
+  FASTIMG_INLINE void load(JpegStream* const*) {}
+  FASTIMG_INLINE void save(JpegStream* const*) const {}
+  FASTIMG_INLINE void refill() {}
+  FASTIMG_INLINE bool room(std::int16_t* const*, std::int64_t) const { return true; }
+  FASTIMG_INLINE void several(JpegStream* const*) {}
+  FASTIMG_INLINE void plain(PlainBlock*, std::int64_t) {}
+  FASTIMG_INLINE std::uint64_t counts() const { return 0; }
+  FASTIMG_INLINE void settle(JpegStream* const*, PlainBlock*, std::int64_t) {}
+  FASTIMG_INLINE void trim() {}
+  FASTIMG_INLINE void put(const PlainBlock*, std::int64_t) {}
 };
 
 template <int N>
@@ -64,63 +144,52 @@ void finish(JpegStream* const* streams, std::int16_t* const* stop) {
 template <int N>
 void several(JpegStream* const* streams, std::int64_t values) {
   constexpr int kTurns = 56 / JpegTable::kBits;  // lookups that one refill serves
+  std::int16_t* stop[N];
+  for (int i = 0; i < N; ++i) stop[i] = streams[i]->out + values;
   Turns<N> state;
-  state.load(streams, values);
-  const JpegTable::Multi* tables[N];
-  for (int i = 0; i < N; ++i) tables[i] = streams[i]->table->multi;
-  for (;;) {
-    bool room = true;  // for the most that the turns can yield
-    for (int i = 0; i < N; ++i) room &= state.stop[i] - state.out[i] >= 3 * kTurns + 1;
-    if (!room) break;
-    for (int i = 0; i < N; ++i) state.refill(i);
+  state.load(streams);
+  while (state.room(stop, 3 * kTurns + 1)) {  // the most that the turns can yield
+    state.refill();
 #pragma GCC unroll 8
-    for (int turn = 0; turn < kTurns; ++turn) {
-#pragma GCC unroll 4
-      for (int i = 0; i < N; ++i) {
-        const std::uint64_t cell = tables[i][state.bits[i] >> (64 - JpegTable::kBits)];
-        const std::uint64_t taken = cell >> 56;
-        if (__builtin_expect(taken == 0, 0)) {
-          state.slow(streams[i], i);
-          continue;
-        }
-        std::memcpy(state.out[i], &cell, 8);
-        state.out[i] += cell >> 48 & 0xFF;
-        state.bits[i] <<= taken;
-        state.count[i] -= taken;
-      }
-    }
+    for (int turn = 0; turn < kTurns; ++turn) state.several(streams);
   }
   state.save(streams);
-  finish<N>(streams, state.stop);
+  finish<N>(streams, stop);
 }
 
+// Of several streams a group of three differences each. The chain from one to the next is index, cell, shift; the bits
+// and the cell are kept, and the differences taken from them in vectors. Where a cell is empty, so are those after it
+// (nothing was taken): they are looked up one by one.
 template <int N>
 void plain(JpegStream* const* streams, std::int64_t values) {
+  constexpr std::int64_t kGroup = 3, kMost = PlainBlock::kValues / kGroup * kGroup;
+  std::int16_t* stop[N];
+  PlainBlock blocks[N];  // in one place: one register reaches all of them
+  for (int i = 0; i < N; ++i) {
+    stop[i] = streams[i]->out + values;
+    std::memcpy(blocks[i].cells, streams[i]->table->plain, sizeof blocks[i].cells);
+  }
   Turns<N> state;
-  state.load(streams, values);
-  const JpegTable::Plain* tables[N];
-  for (int i = 0; i < N; ++i) tables[i] = streams[i]->table->plain;
-  for (std::int64_t done = 0; done + 3 <= values; done += 3) {
-    for (int i = 0; i < N; ++i) state.refill(i);
-#pragma GCC unroll 3
-    for (int turn = 0; turn < 3; ++turn) {
-#pragma GCC unroll 4
-      for (int i = 0; i < N; ++i) {
-        const JpegTable::Plain cell = tables[i][state.bits[i] >> (64 - JpegTable::kBits)];
-        if (__builtin_expect(cell.total == 0, 0)) {
-          state.slow(streams[i], i);
-          continue;
-        }
-        const std::uint64_t low = state.bits[i] >> (64 - cell.total) & ((std::uint64_t{1} << cell.size) - 1);
-        *state.out[i]++ = static_cast<std::int16_t>(static_cast<int>(low) + cell.base);
-        state.bits[i] <<= cell.total;
-        state.count[i] -= cell.total;
-      }
+  state.load(streams);
+  for (std::int64_t left = values / kGroup * kGroup; left > 0;) {
+    const std::int64_t now = left < kMost ? left : kMost;
+    for (std::int64_t done = 0; done < now;) {
+      state.refill();
+      state.plain(blocks, done);
+      state.plain(blocks, done + 1);
+      state.plain(blocks, done + 2);
+      done += kGroup;
+      if (__builtin_expect((state.counts() & 0xFF00) != 0, 0)) state.settle(streams, blocks, done);
+      state.trim();
     }
+    state.put(blocks, now);
+    left -= now;
   }
   state.save(streams);
-  finish<N>(streams, state.stop);
+  finish<N>(streams, stop);
 }
+
+#undef FASTIMG_INLINE
 
 // out[i] = start + deltas[0] + ... + deltas[i] (+ above[i] for predictor 4), modulo 2^16.
 template <bool kAbove>

@@ -209,7 +209,7 @@ void JpegLossless::next(JpegLossless* const* frames, int count, Rows* rows, bool
     alive[i] = alive[i] && frame.row_ < frame.rows_ && frame.begin_rows();
     if (!alive[i]) continue;
     values = static_cast<std::int64_t>(frame.now_) * frame.columns_;
-    const int kind = frame.stream_.table->several;
+    const int kind = frame.stream_.table->several(count);
     streams[kind][waiting[kind]++] = &frame.stream_;
   }
   for (int kind = 0; kind < 2; ++kind)
@@ -265,7 +265,7 @@ bool JpegLossless::whole_frame(Rows& rows) {
       const std::uint64_t values = std::uint64_t{now_} * columns_ * several;
       if (same) {
         JpegStream* stream = &stream_;
-        (stream_.table->several ? loops.several : loops.plain)[1](&stream, static_cast<std::int64_t>(values));
+        (stream_.table->several(1) ? loops.several : loops.plain)[1](&stream, static_cast<std::int64_t>(values));
       } else {
         for (std::uint64_t i = 0; i < values; i += several)
           for (unsigned s = 0; s < several; ++s) {

@@ -1,40 +1,46 @@
 #include "dicom/jpeg_stream.hpp"
 
+#include <algorithm>
+
 namespace fastimg::dicom {
 
 bool JpegTable::build(const Byte* code_counts, const Byte* code_sizes, unsigned codes) {
   if (defined && !std::memcmp(counts, code_counts, 16) && !std::memcmp(sizes, code_sizes, codes)) return true;
   defined = false;
   std::uint32_t code = 0, index = 0;
-  double bits = 0;  // of a difference, were codes and data made for each other
+  bits = 0;
   bound[0] = 0;
-  std::memset(plain, 0, sizeof plain);
+  std::fill_n(plain, kPlainCells, kNone);
+  std::int16_t value[kCells];
+  Byte taken[kCells] = {0};  // bits of a whole difference within the index, 0: it does not fit
   for (int length = 1; length <= 16; ++length) {
     first[length] = static_cast<std::int32_t>(index) - static_cast<std::int32_t>(code);
     for (unsigned i = 0; i < code_counts[length - 1]; ++i, ++code, ++index) {
       const unsigned size = code_sizes[index];
       if (size > 16 || code >= 1u << length) return false;
       bits += static_cast<double>(static_cast<unsigned>(length) + size) / (1u << length);
-      const int total = length + static_cast<int>(size);
-      if (length + (size > 0) > kBits || total > kMost || size == 16) continue;  // size 16 has no further bits
-      const unsigned begin = code << (kBits - length), half = 1u << (kBits - length) >> 1;
-      for (unsigned at = 0; at < 2 * half + (half == 0); ++at)
-        plain[begin + at] = {static_cast<std::uint8_t>(total), static_cast<std::uint8_t>(size),
-                             static_cast<std::int16_t>(at < half ? 1 - (1 << size) : 0)};
+      if (size == 16) continue;  // no further bits
+      const unsigned total = static_cast<unsigned>(length) + size;
+      // What is added to code and bits as one number, where the first bit is 0 and where it is 1.
+      const std::uint32_t set = 0u - (code << size), clear = set + 1 - (1u << size);
+      if (length + (size > 0) <= kPlainBits && total <= kMost) {
+        const unsigned begin = code << (kPlainBits - length), cells = 1u << (kPlainBits - length);
+        for (unsigned at = 0; at < cells; ++at)
+          plain[begin + at] = total | (size && at < cells / 2 ? clear : set) << 16;
+      }
+      if (total <= kBits) {
+        const unsigned begin = code << (kBits - length), cells = 1u << (kBits - length);
+        for (unsigned at = begin; at < begin + cells; ++at) {
+          taken[at] = static_cast<Byte>(total);
+          value[at] =
+              static_cast<std::int16_t>((at >> (kBits - total)) + (size && at - begin < cells / 2 ? clear : set));
+        }
+      }
     }
     bound[length] = code << (16 - length);
     code <<= 1;
   }
   bound[17] = ~0u;
-  std::int16_t value[kCells];
-  Byte taken[kCells];
-  for (unsigned at = 0; at < kCells; ++at) {
-    const Plain cell = plain[at];
-    taken[at] = cell.total && cell.total <= kBits ? cell.total : 0;
-    if (!taken[at]) continue;
-    value[at] = static_cast<std::int16_t>((at >> (kBits - cell.total) & ((1u << cell.size) - 1)) +
-                                          static_cast<unsigned>(cell.base));
-  }
   for (unsigned at = 0; at < kCells; ++at) {
     Multi cell = 0;
     unsigned used = 0, n = 0;
@@ -47,7 +53,6 @@ bool JpegTable::build(const Byte* code_counts, const Byte* code_sizes, unsigned 
   }
   std::memcpy(counts, code_counts, 16);
   std::memcpy(sizes, code_sizes, codes);
-  several = bits < 8.5;
   return defined = true;
 }
 

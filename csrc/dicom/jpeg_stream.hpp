@@ -9,27 +9,33 @@
 
 namespace fastimg::dicom {
 
-// One Huffman table (T.81 annex C) of sizes of differences, with two ways to look codes up by the next kBits bits.
+// One Huffman table (T.81 annex C) of sizes of differences, with two ways to look codes up by the next bits.
 struct JpegTable {
+  // By kBits bits, a code and its difference's first bit: the difference is the lowest 16 bits of the next kTotal bits,
+  // as a number, plus what the upper half of the cell says (the code is subtracted there). In a cell:
+  // bits 0-5 kTotal, 8 set where there is no such code (then kTotal is 0), 16-31 what is added.
+  using Plain = std::uint32_t;
+  static constexpr int kPlainBits = 10;  // four tables, the streams' values and the rows share an L1 cache
+  static constexpr unsigned kPlainCells = 1u << kPlainBits;
+  static constexpr Plain kNone = 1u << 8;
+  static constexpr int kMost = 21;  // bits of such a code and difference: three are within a refilled word
+  // By more bits, up to three whole differences: 3 x 16 bits, then their number, then their bits (0: look it up
+  // slowly).
+  using Multi = std::uint64_t;
   static constexpr int kBits = 11;
   static constexpr unsigned kCells = 1u << kBits;
 
-  // A code that fits the index, its difference's first bit too: the difference is its other bits plus `base`.
-  struct Plain {
-    std::uint8_t total, size;  // bits of code and difference; of the difference. total 0: look it up slowly
-    std::int16_t base;
-  };
-  static constexpr int kMost = 18;  // bits of such a code and difference: one refill serves three
-  // Up to three whole differences: 3 x 16 bits, then their number, then their bits (0: look it up slowly).
-  using Multi = std::uint64_t;
-
   Byte counts[16] = {0};
   Byte sizes[256] = {0};
-  bool defined = false, several = false;  // several: a lookup yields more than one difference on average
-  std::uint32_t bound[18];                // first 16-bit prefix beyond the codes of this length and shorter ones
-  std::int32_t first[17];                 // index of a code in `sizes`: first[length] + code
-  Plain plain[kCells];
+  bool defined = false;
+  double bits = 0;          // of a difference on average, were codes and data made for each other
+  std::uint32_t bound[18];  // first 16-bit prefix beyond the codes of this length and shorter ones
+  std::int32_t first[17];   // index of a code in `sizes`: first[length] + code
+  Plain plain[kPlainCells];
   Multi multi[kCells];
+
+  // Whether `streams` of such differences are decoded faster by several a lookup (measured).
+  bool several(int streams) const { return bits < (streams > 2 ? 5.0 : 6.5); }
 
   // From a DHT segment's counts and sizes. False where they make no code for sizes 0 to 16.
   bool build(const Byte* code_counts, const Byte* code_sizes, unsigned codes);
