@@ -6,6 +6,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pydicom
 
@@ -48,7 +49,8 @@ def seeds(*folders: Path) -> dict[str, list[bytes]]:
                 _frames(row, path, found)
     for number, streams in enumerate(_streams()):
         found["jpeg"].append(streams)
-        found["series"].append(_head(5, 6, 4, number) + streams)
+        size = (5, 6) if number < 28 else (31, 40)
+        found["series"].append(_head(*size, 4, number) + streams)
     for level in (0, 1, 9):
         packer = zlib.compressobj(level, zlib.DEFLATED, -15, strategy=zlib.Z_FIXED if level == 1 else 0)
         found["inflate"].append(packer.compress(bytes(range(200)) * 9 + bytes(3000)) + packer.flush())
@@ -79,6 +81,9 @@ def _streams() -> list[bytes]:
         pixels = rng.integers(0, 4096, (5, 6, 1 + 2 * (predictor % 3 == 0)))
         for more in ({}, {"restart": 2}, {"shift": 2}, {"interleaved": False}):
             made.append(jpeg.lossless_encode(pixels, precision=12, predictor=predictor, **more))
+    for noise in (1, 30, 900, 20000):  # tables fitted to the image, more values than are kept at once
+        pixels = np.clip(30000 + rng.normal(0, noise, (31, 40)), 0, 65535).astype(np.uint16)
+        made.append(imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=1, bitspersample=16))
     return made
 
 

@@ -40,8 +40,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     cpu::level_now = cpu::Level::baseline;
     const bool good = alone(data, size, rows, columns, samples, first);
 #ifdef FASTIMG_X86
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) {
-      cpu::level_now = cpu::Level::avx2;
+    const bool able[] = {__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"),
+                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd")};
+    for (int level = 0; level < 2; ++level) {
+      if (!able[level]) break;
+      cpu::level_now = static_cast<cpu::Level>(level + 1);
       if (alone(data, size, rows, columns, samples, second) != good || (good && first != second)) std::abort();
     }
 #endif
