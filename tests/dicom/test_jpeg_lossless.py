@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import fastimg as fi
-from fastimg.dicom import _codecs, _native
+from fastimg.dicom import _codecs, _layout, _native, _pixels
 from fastimg.testing import jpeg as twin
 
 SV1, P14 = "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.57"
@@ -114,8 +114,8 @@ def test_bits_and_signs_equal_the_codecs(tmp_path, allocated, stored, signed):
     data = twin.lossless_encode(words, precision=stored)
     ds = image(words.view(f"i{allocated // 8}") if signed else words, BitsStored=stored, HighBit=stored - 1)
     path = compressed(ds, [data], SV1, tmp_path / "x.dcm")
-    row = fi.dicom._pixels.row_of(path)
-    layout = fi.dicom._layout.layout_of(row, str(path))
+    row = _pixels.row_of(path)
+    layout = _layout.layout_of(row, str(path))
     wanted = _codecs._conformed(turbo(data, 1), layout, _codecs._jpeg_header(data))
     np.testing.assert_array_equal(_codecs.decode(data, layout), wanted)
     seen = fi.dicom.pixels(path)
