@@ -54,6 +54,27 @@ class Plan {
     frames_.push_back(std::move(frame));
   }
 
+  // Files whose only frame is like the last one added, at other places; they go to `slice` and after it.
+  void more(const std::vector<std::string>& paths, const std::vector<std::uint64_t>& offsets,
+            const std::vector<std::uint64_t>& lengths, const std::vector<double>& slopes,
+            const std::vector<double>& intercepts, std::uint64_t slice) {
+    const std::size_t count = paths.size();
+    if (frames_.empty() || offsets.size() != count || lengths.size() != count || slopes.size() != count ||
+        intercepts.size() != count)
+      throw std::invalid_argument("one value a file, behind a first frame");
+    frames_.reserve(frames_.size() + count);
+    Frame frame = frames_.back();
+    for (std::size_t i = 0; i < count; ++i) {
+      frame.path = paths[i];
+      frame.offset = offsets[i];
+      frame.length = lengths[i];
+      frame.rescale.slope = slopes[i];
+      frame.rescale.intercept = intercepts[i];
+      frame.slice = slice + i;
+      frames_.push_back(frame);
+    }
+  }
+
   std::vector<std::pair<std::uint64_t, std::string>> run(py::array out, int threads) {
     if (!out.writeable() || !(out.flags() & py::array::c_style))
       throw std::invalid_argument("out must be writable and C-contiguous");
@@ -178,6 +199,8 @@ inline void register_decode(py::module_& module) {
            py::arg("dtype"), py::arg("packing"), py::arg("planar"), py::arg("swap"), py::arg("swap_pairs"),
            py::arg("index"), py::arg("offset"), py::arg("length"), py::arg("deflated_at"), py::arg("spans"),
            py::arg("left"), py::arg("right"), py::arg("slope"), py::arg("intercept"), py::arg("slice"))
+      .def("more", &Plan::more, py::kw_only(), py::arg("paths"), py::arg("offsets"), py::arg("lengths"),
+           py::arg("slopes"), py::arg("intercepts"), py::arg("slice"))
       .def("run", &Plan::run, py::arg("out"), py::arg("threads"))
       .def("bytes", &Plan::bytes, py::arg("index"))
       .def("__len__", &Plan::size);

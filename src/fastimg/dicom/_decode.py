@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -32,30 +32,48 @@ def decode_slices(
     codecs: list[int] = []
     lossless: list[int] = []  # those of the plan that a codec takes where the native decoder refuses them
     spans: dict[str, Any] = {}
-    for place, (layout, index, one) in enumerate(zip(layouts, frames, maps, strict=True)):
+    for begin, end in _alike(layouts, frames, maps):
+        layout = layouts[begin]
         if not layout.encapsulated and layout.syntax not in ("", *NATIVE):
             raise FormatError(f"decode-failed: transfer syntax {layout.syntax} without encapsulated pixel data")
         if not layout.native and layout.syntax not in SYNTAXES:
             raise FormatError(f"unsupported-syntax: no decoder for transfer syntax {layout.syntax}")
-        if one.table is not None:
-            tables.append(place)
+        if maps[begin].table is not None:
+            tables.extend(range(begin, end))
         elif not layout.native and not layout.lossless_jpeg:
-            codecs.append(place)
+            codecs.extend(range(begin, end))
         else:
             if layout.lossless_jpeg:
-                lossless.append(place)
+                lossless.extend(range(begin, end))
             layout.add(
                 plan,
-                index=index,
-                slice=place,
-                slope=one.slope,
-                intercept=one.intercept,
-                spans=_spans(layout, index, spans),
+                index=frames[begin],
+                slice=begin,
+                slope=maps[begin].slope,
+                intercept=maps[begin].intercept,
+                spans=_spans(layout, frames[begin], spans),
             )
+            if end - begin > 1:
+                rest = maps[begin + 1 : end]
+                slopes, intercepts = [one.slope for one in rest], [one.intercept for one in rest]
+                layout.add_more(plan, layouts[begin + 1 : end], slopes, intercepts, begin + 1)
     codecs += _run(plan, out, threads, lossless)
     _through_codecs(layouts, frames, maps, out, codecs, spans, threads)
     for place in tables:
         _through_table(layouts[place], frames[place], maps[place], out[place], spans)
+
+
+def _alike(layouts: Sequence[Layout], frames: Sequence[int], maps: Sequence[ValueMap]) -> Iterator[tuple[int, int]]:
+    """Runs [begin, end) of files of one frame that differ in their place alone; any other frame is one by itself."""
+    begin = 0
+    for end in range(1, len(layouts) + 1):
+        if end < len(layouts):
+            first, next_one = layouts[begin], layouts[end]
+            plain = maps[end].table is maps[begin].table is None
+            if plain and first.frames == 1 and not first.deflated and next_one.like(first):
+                continue
+        yield begin, end
+        begin = end
 
 
 def _spans(layout: Layout, index: int, known: dict[str, Any]) -> list[tuple[int, int]] | None:

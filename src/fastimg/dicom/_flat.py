@@ -21,6 +21,7 @@ __all__ = ["described", "frame_times", "is_flat", "regions_of"]
 
 PROJECTIONS = ("CR", "DX", "MG", "RG", "PX", "IO", "XA", "RF")
 ULTRASOUND = ("US", "IVUS")
+_FLAT = frozenset([*PROJECTIONS, *ULTRASOUND])
 CENTIMETRES = 3  # PS3.3 C.8.5.5.1.15
 FORMATS = {1: "2D", 2: "M-mode", 3: "spectral", 4: "waveform", 5: "graphics"}
 UNITS = {0: "none", 1: "percent", 2: "dB", 3: "cm", 4: "s", 5: "Hz", 6: "dB/s", 7: "cm/s", 8: "cm2", 9: "cm2/s",
@@ -31,7 +32,7 @@ _FRAME_TIME, _FRAME_TIMES = 0x00181063, 0x00181065
 
 def is_flat(row: dict[str, Any]) -> bool:
     """Whether a row of a scan is a projection or an ultrasound image that has no position in the patient."""
-    flat = row["modality"] in (*PROJECTIONS, *ULTRASOUND)
+    flat = row["modality"] in _FLAT
     return flat and row["image_position"] is None and not row["multi_frame"]
 
 

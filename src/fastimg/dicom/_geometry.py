@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..findings import Finding
 
-__all__ = ["Stack", "affine_from_parts", "affine_of", "normal_of", "spacing_of", "stack"]
+__all__ = ["Stack", "affine_from_parts", "affine_of", "normal_of", "placed", "spacing_of", "stack"]
 
 Array = npt.NDArray[np.float64]
 
@@ -43,6 +43,15 @@ def normal_of(orientation: Any) -> Array | None:
     return np.asarray(normal / np.linalg.norm(normal), np.float64)
 
 
+def placed(rows: list[dict[str, Any]]) -> Array | None:
+    """(n, 3) positions of the rows of a scan, mm; None where one is missing or makes no place."""
+    found = [row["image_position"] for row in rows]
+    if not all(position is not None and len(position) == 3 for position in found):
+        return None
+    positions = np.array(found, np.float64)
+    return positions if np.isfinite(positions).all() else None
+
+
 def stack(positions: Array, normal: Array, names: list[str], *, fallback: float | None = None) -> Stack:
     """Order slices and judge their distances.
 
@@ -59,14 +68,18 @@ def stack(positions: Array, normal: Array, names: list[str], *, fallback: float 
     """
     result = Stack()
     depth = positions @ normal
-    by_depth = sorted(range(len(names)), key=lambda i: (depth[i], i))
-    for index in by_depth:
-        same = result.order and abs(depth[index] - depth[result.order[-1]]) <= ABSOLUTE_MM
-        if same and np.abs(positions[index] - positions[result.order[-1]]).max() <= 0.05:
-            result.repeats[-1].append(index)
-        else:
-            result.order.append(index)
-            result.repeats.append([index])
+    by_depth = np.argsort(depth, kind="stable")
+    ordered = by_depth.tolist()
+    if (np.diff(depth[by_depth]) > ABSOLUTE_MM).all():
+        result.order, result.repeats = ordered, [[index] for index in ordered]
+    else:
+        for index in ordered:
+            same = result.order and abs(depth[index] - depth[result.order[-1]]) <= ABSOLUTE_MM
+            if same and np.abs(positions[index] - positions[result.order[-1]]).max() <= 0.05:
+                result.repeats[-1].append(index)
+            else:
+                result.order.append(index)
+                result.repeats.append([index])
     result.depths = depth[result.order]
     if len(result.order) == 1:
         result.step = normal * (fallback or 1.0)
@@ -118,8 +131,8 @@ def _spacing_finding(gaps: Array, usual: float, off: npt.NDArray[np.bool_], name
 
 def _shear(result: Stack, positions: Array, normal: Array, usual: float, names: list[str]) -> None:
     """Slices that drift within their plane: a sheared step if they do so evenly, else a finding."""
-    placed = positions[result.order]
-    offsets = placed - placed[0]
+    ordered = positions[result.order]
+    offsets = ordered - ordered[0]
     inplane = offsets - np.outer(offsets @ normal, normal)
     span = float(result.depths[-1] - result.depths[0])
     drift = inplane[-1] / span  # mm a mm
@@ -156,10 +169,9 @@ def affine_of(rows: list[dict[str, Any]]) -> tuple[Array, Array | None]:
     if normal is None:
         orientation, normal = np.array([1.0, 0, 0, 0, 1, 0]), np.array([0.0, 0, 1])
     fallback = first["spacing_between_slices"] or first["thickness"] or 1.0
-    placed = [row["image_position"] for row in rows]
-    if any(p is None or len(p) != 3 for p in placed):
+    positions = placed(rows)
+    if positions is None:
         return affine_from_parts(orientation, spacing, normal * abs(fallback), np.zeros(3)), None
-    positions = np.array(placed, np.float64)
     found = stack(positions, normal, [str(i) for i in range(len(rows))], fallback=abs(fallback))
     return affine_from_parts(orientation, spacing, found.step, positions[found.order[0]]), found.depths
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import FormatError
 from . import _native
 
-__all__ = ["Layout", "layout_of"]
+__all__ = ["Layout", "layout_of", "layouts_of"]
 
 NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
 RLE = "1.2.840.10008.1.2.5"
@@ -19,12 +20,13 @@ LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 _PLAIN, _BITS, _RLE, _YBR422, _LOSSLESS = range(5)
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """Pixel format of one file, checked.
 
     Attributes
     ----------
+    path, offset, length
+        The file, where its pixel data are and their bytes (-1: in fragments); all else is the same for alike files.
     dtype : numpy.dtype
         Of a stored sample, in this machine's byte order.
     left, right : int
@@ -34,6 +36,8 @@ class Layout:
     """
 
     path: str
+    offset: int
+    length: int
     syntax: str
     rows: int
     columns: int
@@ -47,8 +51,6 @@ class Layout:
     left: int
     right: int
     signed: bool
-    offset: int
-    length: int
     big: bool
     words: bool
     deflated: bool
@@ -75,6 +77,10 @@ class Layout:
             return None
         bits = self.bits_stored
         return (-(1 << bits - 1), (1 << bits - 1) - 1) if self.signed else (0, (1 << bits) - 1)
+
+    def like(self, other: Layout) -> bool:
+        """Whether all but the place is the same."""
+        return self[3:] == other[3:] and self.encapsulated == other.encapsulated
 
     def add(
         self,
@@ -121,6 +127,20 @@ class Layout:
             slice=slice,
         )
 
+    @staticmethod
+    def add_more(
+        plan: Any, layouts: Sequence[Layout], slopes: Sequence[float], intercepts: Sequence[float], slice: int
+    ) -> None:
+        """Put files of one frame each behind the last frame that was put, whose layout is like theirs."""
+        plan.more(
+            paths=[os.fsencode(one.path) for one in layouts],
+            offsets=[one.offset for one in layouts],
+            lengths=[max(one.length, 0) for one in layouts],
+            slopes=slopes,
+            intercepts=intercepts,
+            slice=slice,
+        )
+
     def _deflated_at(self) -> int:
         return int(_native.data_set_offset(os.fsencode(self.path))) if self.deflated else 0
 
@@ -136,6 +156,29 @@ class Layout:
         except RuntimeError as error:
             raise FormatError(f"decode-failed: {error}") from error
         return [list(frame) for frame in spans]
+
+
+# The elements of which a layout is made, its place left out.
+_DESCRIBED = itemgetter(
+    "status", "transfer_syntax", "rows", "columns", "frames", "samples", "photometric", "planar_configuration",
+    "bits_allocated", "bits_stored", "high_bit", "pixel_representation", "pixel_element", "pixel_words", "big_endian",
+    "deflated",
+)  # fmt: skip
+
+
+def layouts_of(rows: Iterable[dict[str, Any]], paths: Iterable[str]) -> list[Layout]:
+    """The layouts of scanned files: see `layout_of`."""
+    layouts: list[Layout] = []
+    last: Any = None
+    for row, path in zip(rows, paths, strict=True):
+        described = _DESCRIBED(row)
+        offset, length = row["pixel_offset"], row["pixel_length"]
+        if described == last and offset is not None and offset >= 0:
+            layouts.append(layouts[-1]._replace(path=path, offset=offset, length=length))
+        else:
+            layouts.append(layout_of(row, path))
+            last = described
+    return layouts
 
 
 def layout_of(row: dict[str, Any], path: str) -> Layout:

@@ -21,13 +21,15 @@ FLOAT = {0x08: (0x00280122, 0x00280124, "f4"), 0x09: (0x00280123, 0x00280125, "f
 
 def padding_of(row: dict[str, Any], layout: Layout) -> Range | None:
     """The range of stored values of a file that are padding, in the pixels' own sign; None where there is none."""
-    if layout.limits is None:
-        return _float_padding(row, layout)
     value = row["padding_value"]
+    if layout.dtype.kind == "f":
+        return _float_padding(row, layout)
     if value is None:
         return None
+    limits = layout.limits
+    assert limits is not None
     limit = row["padding_limit"] if row["padding_limit"] is not None else value
-    low, high = layout.limits
+    low, high = limits
     span = 1 << layout.bits_allocated
     # The element's sign is the pixels'; writers that use the other one mean the same bits.
     ends = sorted(

@@ -18,15 +18,16 @@ from ..image import Image
 from ._decode import decode_slices
 from ._flat import described, is_flat
 from ._geometry import affine_of
-from ._layout import Layout, layout_of
+from ._layout import Layout, layouts_of
 from ._multiframe import frames_of
 from ._padding import Range, padded, padding_of
 from ._real_world import PARAMETRIC_MAP, check_wanted, chosen_maps
+from ._rows import rows_of
 from ._scan import describe
 from ._series import Series, group_rows
 from ._slide_files import WHOLE_SLIDE
 from ._suv import series_factor
-from ._units import ValueMap, exact_dtype, narrowed, unit_of, value_map
+from ._units import ValueMap, exact_dtype, narrowed, unit_of, value_maps
 from ._upload import decode_to_device, fits
 
 __all__ = ["read"]
@@ -160,7 +161,7 @@ def _one_series(source: Any, *, threads: int | None) -> Series:
         if not found:
             raise FormatError("not-image: no readable DICOM image in what was given")
     if len(found) > 1:
-        listed = ", ".join(f"{one.modality or '?'} with {len(one.files)} file(s)" for one in found[:6])
+        listed = ", ".join(f"{one.modality or '?'} with {len(one.paths)} file(s)" for one in found[:6])
         raise ArgumentError(f"read: {len(found)} volumes ({listed} ...): choose one with dicom.series()")
     if found[0].kind != "image":
         raise FormatError(f"not-image: the series is of kind {found[0].kind!r}; masks are read by read_masks")
@@ -177,19 +178,18 @@ def _assemble(series: Series, *, fresh: bool, threads: int | None, suv: bool) ->
     """Layouts, value maps and geometry. A Series of an earlier scan is scanned anew: its files may have changed."""
     rows, findings = series.rows, list(series.findings)
     if not fresh:
-        table = describe([str(path) for path in series.files], threads=threads)
-        rows = table.to_pylist()
+        table = describe(series.paths, threads=threads)
+        rows = rows_of(table)
         for again in group_rows(table, Path()):
             findings += [f for f in again.findings if f not in findings]
-        rows = [
-            described(row, str(path))[0] if is_flat(row) else row for row, path in zip(rows, series.files, strict=True)
-        ]
-    for row, path in zip(rows, series.files, strict=True):
+        rows = [described(row, path)[0] if is_flat(row) else row for row, path in zip(rows, series.paths, strict=True)]
+    for row, path in zip(rows, series.paths, strict=True):
         if row["status"] != "image":
-            raise FormatError(f"{row['finding'] or 'not-image'}: {path.name}: {row['detail'] or 'not an image'}")
+            name, why = os.path.basename(path), row["detail"] or "not an image"
+            raise FormatError(f"{row['finding'] or 'not-image'}: {name}: {why}")
         if row["sop_class_uid"] == WHOLE_SLIDE:
-            raise FormatError(f"not-image: {path.name} is a whole-slide image; open it with dicom.slide")
-    layouts = [layout_of(row, str(path)) for row, path in zip(rows, series.files, strict=True)]
+            raise FormatError(f"not-image: {os.path.basename(path)} is a whole-slide image; open it with dicom.slide")
+    layouts = layouts_of(rows, series.paths)
     if len(rows) == 1 and (rows[0]["multi_frame"] or layouts[0].frames > 1):
         volume = _multi_frame(rows[0], layouts[0], series)
     else:
@@ -214,7 +214,7 @@ def _single_frames(rows: list[dict[str, Any]], layouts: list[Layout], series: Se
     return Volume(
         layouts=layouts,
         frames=[0] * len(rows),
-        maps=[value_map(row, layout.path) for row, layout in zip(rows, layouts, strict=True)],
+        maps=value_maps(rows, series.paths),
         affine=affine,
         leading=leading,
         dims=tuple(name for name, _ in series.axes),

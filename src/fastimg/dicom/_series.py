@@ -6,16 +6,16 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
 
 from ..errors import ArgumentError
 from ..findings import Finding
 from ._axes import Candidate, arranged
 from ._flat import described, is_flat
-from ._geometry import normal_of, stack
+from ._geometry import normal_of, placed, stack
+from ._rows import grouped
 from ._scan import scan
 
 __all__ = ["Series", "group_rows", "series"]
@@ -48,8 +48,10 @@ class Series:
         "image", "mask" or "other".
     modality, study_uid, subject : str
         `subject` is the patient's identifier as it stands in the file.
+    paths : list of str
+        Of the files, in slice order: along the normal of the slices, within each leading index.
     files : list of Path
-        In slice order: along the normal of the slices, within each leading index.
+        The same.
     axes : tuple of (str, tuple)
         Leading axes with their values, where slices repeat at each position: "b" (s/mm2), "direction", "inversion" (ms),
         "echo" (ms, or number), "t" (the element's own unit, or an index).
@@ -70,12 +72,17 @@ class Series:
     modality: str
     study_uid: str
     subject: str
-    files: list[Path]
+    paths: list[str]
     findings: list[Finding] = field(default_factory=list)
     attributes: dict[str, Any] = field(default_factory=dict)
     axes: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     frames: tuple[int, ...] = ()
     rows: list[dict[str, Any]] = field(default_factory=list, repr=False, compare=False)  # of the scan, one a file
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """The files, in slice order."""
+        return [Path(path) for path in self.paths]
 
     @property
     def axis(self) -> str | None:
@@ -89,7 +96,7 @@ class Series:
 
     def __repr__(self) -> str:
         found = ", ".join(sorted({f.code for f in self.findings}))
-        return f"<Series {self.kind} {self.modality}, {len(self.files)} files{f', {found}' if found else ''}>"
+        return f"<Series {self.kind} {self.modality}, {len(self.paths)} files{f', {found}' if found else ''}>"
 
 
 def series(root_or_table: Any, *, threads: int | None = None) -> list[Series]:
@@ -127,13 +134,8 @@ def group_rows(table: Any, root: Path) -> list[Series]:
     known = pc.is_in(table["status"], value_set=_array(["image", "mask", "other"]))
     chosen = pc.and_(known, pc.is_valid(table["series_uid"]))
     wanted = table if pc.all(chosen).as_py() else table.filter(chosen)
-    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in wanted.to_pylist():
-        groups[row["series_uid"]].append(row)
-    result = []
-    for rows in groups.values():
-        result.extend(_volumes(rows, root))
-    return result
+    base = "" if root == Path() else str(root)
+    return [volume for rows in grouped(wanted, "series_uid") for volume in _volumes(rows, base)]
 
 
 def _array(values: Iterable[str]) -> Any:
@@ -142,14 +144,19 @@ def _array(values: Iterable[str]) -> Any:
     return pa.array(list(values), pa.string())
 
 
-def _volumes(rows: list[dict[str, Any]], root: Path) -> list[Series]:
+def _volumes(rows: list[dict[str, Any]], root: str) -> list[Series]:
     plain: list[Series] = []
     slices: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    keys: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     for row in rows:
         if row["status"] == "image" and is_flat(row):
             plain.append(_projection(row, root))
         elif row["status"] == "image" and not _multi_frame(row):
-            slices[_key(row)].append(row)
+            known = (id(row["image_orientation"]), row["frame_of_reference_uid"], row["image_type"])  # alive in `rows`
+            key = keys.get(known)
+            if key is None:
+                key = keys[known] = _key(row)
+            slices[key].append(row)
         else:
             plain += _several(row, root)
     volumes = [_volume(part, root) for group in slices.values() for part in _by_image_type(group)]
@@ -157,7 +164,7 @@ def _volumes(rows: list[dict[str, Any]], root: Path) -> list[Series]:
     if len(orientations) > 1:
         text = f"the series holds {len(orientations)} orientations"
         for volume in volumes:
-            volume.findings.append(Finding("mixed-orientation", text, volume.files[0].name))
+            volume.findings.append(Finding("mixed-orientation", text, os.path.basename(volume.paths[0])))
     volumes += plain
     for number, volume in enumerate(volumes[1:], 2):
         volume.uid = f"{volume.uid}:{number}"
@@ -183,69 +190,73 @@ def _by_image_type(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     types: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         types[row["image_type"]].append(row)
+    if len(types) == 1:
+        return [rows]
     places = [{tuple(row["image_position"] or ()) for row in group} for group in types.values()]
     if sum(map(len, places)) == len(set().union(*places)):
         return [rows]
     return list(types.values())
 
 
-def _base(row: dict[str, Any], files: list[Path]) -> Series:
+def _base(row: dict[str, Any], paths: list[str]) -> Series:
     return Series(
         uid=row["series_uid"],
         kind=row["status"],
         modality=row["modality"] or "",
         study_uid=row["study_uid"] or "",
         subject=row["patient_id"] or "",
-        files=files,
+        paths=paths,
         attributes=row,
         rows=[row],
     )
 
 
-def _several(row: dict[str, Any], root: Path) -> list[Series]:
+def _several(row: dict[str, Any], root: str) -> list[Series]:
     """The volumes of one file: an enhanced object may hold stacks of several orientations."""
     if not (row["status"] == "image" and row["multi_frame"]) or (row["frames"] or 1) < 2 or row["modality"] == "SM":
         return [_one(row, root)]
     from ._multiframe import stacks_of
 
-    stacks = stacks_of(str(root / row["path"]), int(row["frames"]))
+    stacks = stacks_of(os.path.join(root, row["path"]), int(row["frames"]))
     found = []
     for frames in stacks:
         one = _one(row, root)
         one.frames = frames
         if len(stacks) > 1:
             text = f"the file holds {len(stacks)} stacks; this one has {len(frames)} frames from frame {frames[0] + 1}"
-            one.findings.append(Finding("mixed-orientation", text, one.files[0].name, {"stacks": len(stacks)}))
+            one.findings.append(
+                Finding("mixed-orientation", text, os.path.basename(one.paths[0]), {"stacks": len(stacks)})
+            )
         found.append(one)
     return found
 
 
-def _projection(row: dict[str, Any], root: Path) -> Series:
+def _projection(row: dict[str, Any], root: str) -> Series:
     """A projection or an ultrasound image: each file is an image of its own."""
-    row, findings = described(row, str(root / row["path"]))
+    row, findings = described(row, os.path.join(root, row["path"]))
     result = _one(row, root)
     result.findings = findings + result.findings
     return result
 
 
-def _one(row: dict[str, Any], root: Path) -> Series:
-    result = _base(row, [root / row["path"]])
+def _one(row: dict[str, Any], root: str) -> Series:
+    result = _base(row, [os.path.join(root, row["path"])])
     if result.kind == "image":
         _describe(result, row)
     elif row["finding"]:
-        result.findings.append(Finding(row["finding"], row["detail"] or "", result.files[0].name))
+        result.findings.append(Finding(row["finding"], row["detail"] or "", os.path.basename(row["path"])))
     return result
 
 
 def _describe(result: Series, row: dict[str, Any]) -> None:
-    name = result.files[0].name
+    name = os.path.basename(result.paths[0])
     if any(word in (row["image_type"] or "").upper() for word in _LOCALIZERS):
         result.findings.append(Finding("localizer", "", name))
     if row["lossy"] == "01":
         result.findings.append(Finding("lossy", "", name))
 
 
-def _volume(rows: list[dict[str, Any]], root: Path) -> Series:
+def _volume(rows: list[dict[str, Any]], root: str) -> Series:
     findings: list[Finding] = []
     rows = _without_copies(rows, findings)
     names = [os.path.basename(row["path"]) for row in rows]
@@ -261,23 +272,29 @@ def _volume(rows: list[dict[str, Any]], root: Path) -> Series:
     if len(spacings) > 1:
         findings.append(Finding("mixed-attributes", "pixel spacing differs", names[0], {"attribute": "pixel_spacing"}))
     normal = normal_of(first["image_orientation"] or ())
-    positions = [row["image_position"] for row in rows]
-    placed = normal is not None and all(p is not None and len(p) == 3 and np.isfinite(p).all() for p in positions)
-    if not placed or normal is None:
+    positions = placed(rows)
+    if positions is None or normal is None:
         order = sorted(range(len(rows)), key=lambda i: (rows[i]["instance_number"] or 0, rows[i]["path"]))
-        what = [word for word, value in (("positions", placed), ("pixel spacing", first["pixel_spacing"])) if not value]
+        what = [
+            word
+            for word, value in (
+                ("positions", positions is not None and normal is not None),
+                ("pixel spacing", first["pixel_spacing"]),
+            )
+            if not value
+        ]
         findings.append(Finding("no-geometry", f"no usable {' and '.join(what)}", names[0]))
         chosen = order
     else:
         if first["pixel_spacing"] is None:
             findings.append(Finding("no-geometry", "no pixel spacing", names[0]))
-        found = stack(np.array(positions, np.float64), normal, names)
+        found = stack(positions, normal, names)
         findings.extend(found.findings)
         chosen = _with_leading(result, found.repeats, rows, root, findings)
         if len(found.order) == 1:
             findings.append(Finding("single-slice", "", names[0]))
-    result.files = [root / rows[i]["path"] for i in chosen]
     result.rows = [rows[i] for i in chosen]
+    result.paths = [os.path.join(root, row["path"]) for row in result.rows]
     result.attributes = result.rows[0]
     _describe(result, result.attributes)
     result.findings = findings + result.findings
@@ -290,18 +307,16 @@ def _without_copies(rows: list[dict[str, Any]], findings: list[Finding]) -> list
     kept = []
     for row in rows:
         uid = row["sop_instance_uid"]
-        if uid is not None and uid in seen:
-            name = os.path.basename(row["path"])
-            findings.append(Finding("duplicate-instance", f"the same SOP instance as {seen[uid]}; left out", name))
-            continue
-        if uid is not None:
-            seen[uid] = os.path.basename(row["path"])
-        kept.append(row)
+        if uid is not None and seen.setdefault(uid, row["path"]) != row["path"]:
+            text = f"the same SOP instance as {os.path.basename(seen[uid])}; left out"
+            findings.append(Finding("duplicate-instance", text, os.path.basename(row["path"])))
+        else:
+            kept.append(row)
     return kept
 
 
 def _with_leading(
-    result: Series, repeats: list[list[int]], rows: list[dict[str, Any]], root: Path, findings: list[Finding]
+    result: Series, repeats: list[list[int]], rows: list[dict[str, Any]], root: str, findings: list[Finding]
 ) -> list[int]:
     """File order, leading index by leading index; sets the leading axes, or reports slices at the same position."""
     if all(len(group) == 1 for group in repeats):
@@ -311,7 +326,7 @@ def _with_leading(
     if result.modality == "MR" and all(row["b_value"] is None for row in rows):
         from ._private_b import b_values
 
-        candidates.insert(0, Candidate("b", b_values([str(root / row["path"]) for row in rows], rows)))
+        candidates.insert(0, Candidate("b", b_values([os.path.join(root, row["path"]) for row in rows], rows)))
     found = arranged(repeats, candidates, [row["instance_number"] for row in rows])
     if found is not None:
         order, axes = found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..errors import FormatError
 from . import _native
 from ._layout import Layout
 
-__all__ = ["ValueMap", "exact_dtype", "narrowed", "unit_of", "value_map"]
+__all__ = ["ValueMap", "exact_dtype", "narrowed", "unit_of", "value_map", "value_maps"]
 
 _MODALITY_LUT, _LUT_DESCRIPTOR, _LUT_DATA = 0x00283000, 0x00283002, 0x00283006
 _CANDIDATES = (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32)
@@ -57,6 +57,26 @@ def value_map(row: dict[str, Any], path: str) -> ValueMap:
     if slope == 0:
         raise FormatError("mixed-attributes: the rescale slope is zero")
     return ValueMap(slope, intercept or 0.0)
+
+
+def value_maps(rows: Iterable[dict[str, Any]], paths: Iterable[str]) -> list[ValueMap]:
+    """Of single-frame files, one each."""
+    maps: list[ValueMap] = []
+    last: Any = None
+    for row, path in zip(rows, paths, strict=True):
+        said = (
+            row["rescale_slope"],
+            row["rescale_intercept"],
+            row["photometric"],
+            row["dose_grid_scaling"],
+            row["modality"],
+        )
+        if said != last or said[0] is None or said[2] == "PALETTE COLOR":
+            maps.append(value_map(row, path))
+            last = said
+        else:
+            maps.append(maps[-1])
+    return maps
 
 
 def _modality_lut(row: dict[str, Any], path: str) -> ValueMap | None:
