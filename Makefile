@@ -6,7 +6,7 @@ SOURCES := pyproject.toml setup.py $(wildcard csrc/*/*.cpp csrc/*/*.hpp csrc/*/*
 SOAK_MINUTES ?= 30
 CLANG ?= clang++
 
-.PHONY: demo test peers wheel soak soak-short fuzz bench lint clean
+.PHONY: demo test peers wheel soak soak-short fuzz bench docs lint clean
 
 demo: $(VENV)/core
 	$(BIN)/fastimg demo --output out/demo
@@ -55,6 +55,10 @@ bench: $(VENV)/test
 	    --benchmark-json=out/bench.json --benchmark-columns=min,median,rounds --benchmark-sort=name $(BENCH)
 	$(BIN)/python bench/table.py out/bench.json | tee out/bench.md
 
+# Warnings are errors; the gallery's scripts run, and the reference is made of every public name's docstring.
+docs: $(VENV)/docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs out/docs
+
 lint: $(VENV)/lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -78,6 +82,10 @@ $(VENV)/core: $(VENV)/python $(SOURCES)
 
 $(VENV)/test: $(VENV)/core
 	$(BIN)/python -m pip install -q --group test
+	touch $@
+
+$(VENV)/docs: $(VENV)/test
+	$(BIN)/python -m pip install -q --group docs
 	touch $@
 
 $(VENV)/lint: $(VENV)/test

@@ -161,7 +161,7 @@ def simoncelli(
 
     Notes
     -----
-    cos(pi/2 log2(2 |f| / top)) for top/4 <= |f| <= top = 2^(1 - level), on normalised frequencies that run from -1 to 1
+    cos(pi/2 log2(2 abs(f) / top)) for top/4 <= abs(f) <= top = 2^(1 - level), on normalised frequencies that run from -1 to 1
     with both ends, (2 i - N + 1) / (N - 1): the grid of the consensus response maps of IBSI 2. On the frequencies of a
     discrete transform, 2 i / N - 1, the maps of levels 2 and 3 are missed by up to 8 times their tolerance.
     """
@@ -210,7 +210,7 @@ def riesz(
 
     Notes
     -----
-    (-i)^L sqrt(L! / prod l!) prod f_d^l_d / |f|^L on normalised frequencies f, L the sum of orders: Unser and Van De
+    (-i)^L sqrt(L! / prod l!) prod f_d^l_d / abs(f)^L on normalised frequencies f, L the sum of orders: Unser and Van De
     Ville, IEEE Trans. Image Process. 19(3), 2010; IBSI 2 reference manual, 4.
     """
     work = _volume(image)

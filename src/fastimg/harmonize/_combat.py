@@ -60,7 +60,7 @@ class ComBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     missing : {"error", "skip"}
         What NaN in X does; "skip": left out (sums are kept a feature), and it stays NaN in the result.
     monotone : {None, "signed-log", "rank-normal"}
-        Work on sign(x) log(1 + |x|), or on the normal scores of the ranks, and transform back: for skewed features, on
+        Work on sign(x) log(1 + abs(x)), or on the normal scores of the ranks, and transform back: for skewed features, on
         which plain ComBat can create a difference between sites instead of removing it. Ranks are those of the subjects
         that are first seen, and up to 1000 values of each feature are kept, also in a file.
     robust : float, optional

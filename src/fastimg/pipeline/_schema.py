@@ -69,7 +69,7 @@ def integer(low: int, high: int | None = None) -> Checker:
 
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
-            raise ValueError(f"expected a whole number {_limits(low, high)}, got {value!r}")
+            raise ValueError(f"expected a whole number{_limits(low, high)}, got {value!r}")
         return value
 
     return check
@@ -81,7 +81,7 @@ def number(low: float | None = None, high: float | None = None, *, above: float 
     def check(value: Any) -> float:
         good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         if not good or (low is not None and value < low) or (high is not None and value > high):
-            raise ValueError(f"expected a number {_limits(low, high)}, got {value!r}")
+            raise ValueError(f"expected a number{_limits(low, high)}, got {value!r}")
         if above is not None and value <= above:
             raise ValueError(f"expected a number above {above:g}, got {value!r}")
         return float(value)
@@ -91,8 +91,8 @@ def number(low: float | None = None, high: float | None = None, *, above: float 
 
 def _limits(low: float | None, high: float | None) -> str:
     if low is not None and high is not None:
-        return f"from {low:g} to {high:g}"
-    return f"of at least {low:g}" if low is not None else f"of at most {high:g}" if high is not None else ""
+        return f" from {low:g} to {high:g}"
+    return f" of at least {low:g}" if low is not None else f" of at most {high:g}" if high is not None else ""
 
 
 def quantity(unit: str, *, low: float | None = None, high: float | None = None, above: float | None = None) -> Checker:

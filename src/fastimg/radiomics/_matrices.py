@@ -108,7 +108,7 @@ def dependences(
     -------
     array (3, n, neighbours + 1), int64
         [0, i - 1, k]: voxels of level i with k dependent neighbours. [1, i - 1, k]: voxels with k neighbours in the
-        region. [2, i - 1, k]: over those, the sum of |k level - sum of the neighbours' levels|.
+        region. [2, i - 1, k]: over those, the sum of abs(k level - sum of the neighbours' levels).
     """
     choice("dimension", dimension, ("2D", "3D"))
     if isinstance(alpha, bool) or not isinstance(alpha, (int, np.integer)) or alpha < 0:
