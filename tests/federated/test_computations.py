@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import fastimg as fi
 from fastimg.errors import ArgumentError, RefusedError
 from fastimg.federated._disclosure import Cells, suppress
-from fastimg.federated._tables import cells_of
+from fastimg.federated._tables import Bins
 
 from .conftest import FEATURES, SCALE
 
@@ -174,10 +174,12 @@ def filled(by_patient, minimum):
 )
 def test_cells_are_numpys(values, bins, low, width, dtype):
     array = np.array(values, dtype)
-    seen = cells_of(array, bins, (low, low + width))
+    cells = Bins(bins, (low, low + width))
+    cells.counts(np.array([low - 7, low + 3], np.int16))  # a table of whole numbers that has to grow
+    seen = cells.counts(array)
     np.testing.assert_array_equal(seen[:bins], np.histogram(array.astype(float), bins, (low, low + width))[0])
     assert seen[bins:].tolist() == [(array < low).sum(), (array > low + width).sum(), 0]
-    assert cells_of(np.array([np.nan, np.inf, 1.0]), bins, (low, low + width))[-1] == 2
+    assert cells.counts(np.array([np.nan, np.inf, 1.0]))[-1] == 2
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._audit import verify as verify_log
+    from ._crate import rocrate as rocrate
     from ._describe import describe as describe
     from ._describe import jsonable as jsonable
     from ._describe import prov as prov
@@ -59,6 +60,7 @@ _NAMES = {
     "onnx_tool": ("_tools", "onnx_tool"),
     "prov": ("_describe", "prov"),
     "registered": ("_registry", "registered"),
+    "rocrate": ("_crate", "rocrate"),
     "serve": ("_flower", "serve"),
     "signed_request": ("_query", "signed_request"),
     "serve_files": ("_files", "serve_files"),
@@ -90,6 +92,7 @@ __all__ = [
     "onnx_tool",
     "prov",
     "registered",
+    "rocrate",
     "serve",
     "serve_files",
     "signed_request",

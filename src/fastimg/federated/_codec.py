@@ -141,6 +141,8 @@ def _plain(value: Any, raw: list[Any]) -> Any:
             raise ArgumentError("federated: numbers must be finite")
         return value
     if isinstance(value, (list, tuple)):
+        if all(type(item) is str for item in value):  # names, in thousands
+            return value
         return [_plain(item, raw) for item in value]
     if isinstance(value, dict):
         if any(not isinstance(key, str) or key in (_ARRAY, _BYTES) for key in value):

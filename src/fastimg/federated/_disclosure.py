@@ -85,10 +85,12 @@ class Cells:
     def add(self, patient: int, counts: npt.NDArray[np.int64]) -> None:
         """One case's counts; the cases of a patient follow one another."""
         self.weights += counts
-        new = np.flatnonzero((counts > 0) & (self._last != patient))
-        slots = self.patients[new]
-        few = slots < self._few
-        self._first[slots[few], new[few]] = patient
+        new = np.flatnonzero(counts)
+        new = new[self._last[new] != patient]
+        if self._few:
+            slots = self.patients[new]
+            few = slots < self._few
+            self._first[slots[few], new[few]] = patient
         self.patients[new] += 1
         self._last[new] = patient
 

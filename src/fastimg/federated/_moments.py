@@ -14,10 +14,12 @@ __all__ = ["contribute_each", "moments"]
 
 def contribute_each(rows: Rows, parameters: dict[str, Any], there: Any) -> None:
     """`Rows.contribute` for features whose missing values differ: there is (rows, features)."""
-    columns = np.array([f"feature {name}" for name in parameters["features"]], object)
-    patterns, which = np.unique(there, axis=1, return_inverse=True)
-    for k in range(patterns.shape[1]):
-        rows.contribute(columns[which.reshape(-1) == k].tolist(), patterns[:, k], mask=parameters["mask"])
+    alike: dict[bytes, list[int]] = {}  # columns with the same rows
+    for k, bits in enumerate(np.packbits(there, axis=0).T):
+        alike.setdefault(bits.tobytes(), []).append(k)
+    for columns in alike.values():
+        names = [f"feature {parameters['features'][k]}" for k in columns]
+        rows.contribute(names, there[:, columns[0]], mask=parameters["mask"])
 
 
 def _combine(total: Any, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 from .. import __version__
 from ..errors import ArgumentError, FastimgError, FormatError, IntegrityError, RefusedError
 from ..secagg import Client
+from ..secagg._graph import COMPLETE
 from ..secagg._terms import default_threshold
 from . import _exact
 from . import _messages as wire
@@ -264,13 +265,16 @@ class Node:
         question = digest([q.computation, q.version, q.parameters])
         self.log.permit(question, q.nodes)
         request = hashlib.sha256(q.to_bytes() + _exact.digest_of(layout)).digest()
-        options: dict[str, Any] = {"n": len(q.nodes), "threshold": q.threshold, "bits": _exact.BITS}
+        options: dict[str, Any] = {"n": len(q.nodes), "bits": _exact.BITS}
+        least, colluding = default_threshold(len(q.nodes))
+        if q.threshold or len(q.nodes) <= COMPLETE:  # else the sparse graph's own
+            options |= {"threshold": q.threshold}
         if self.roster is not None and self.identity is not None:
-            least, colluding = default_threshold(len(q.nodes))
-            if q.threshold < least:
-                raise RefusedError(f"rule threshold: {least} of {len(q.nodes)} nodes are needed to open a sum")
+            if "threshold" in options:
+                if q.threshold < least:
+                    raise RefusedError(f"rule threshold: {least} of {len(q.nodes)} nodes are needed to open a sum")
+                options |= {"colluding": colluding}
             keys = self.roster.nodes()
-            options |= {"colluding": colluding}
             options |= {"identity": self.identity.private_bytes, "roster": {name: keys[name] for name in q.nodes}}
 
         def approve(survivors: list[Any]) -> None:

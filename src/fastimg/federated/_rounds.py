@@ -11,6 +11,7 @@ import numpy as np
 from .. import __version__
 from ..errors import ArgumentError, FastimgError, FormatError, RefusedError
 from ..secagg import Server
+from ..secagg._graph import COMPLETE
 from ..secagg._terms import default_threshold
 from . import _exact
 from ._identity import fresh_nonce
@@ -189,7 +190,7 @@ class Rounds:
     def _aggregate(self, query: Query, answers: Mapping[str, Answer], layout: Any) -> Any:
         """The secure round over nodes that have all opened their clients."""
         length = _exact.length_of(layout)
-        options: dict[str, Any] = {"n": len(query.nodes), "threshold": query.threshold, "bits": _exact.BITS}
+        options: dict[str, Any] = {"n": len(query.nodes), "threshold": query.threshold or None, "bits": _exact.BITS}
         server = Server(length=length, **options)
         for name, answer in answers.items():
             self._feed(server, name, answer.message)
@@ -227,6 +228,9 @@ class Rounds:
 
     @staticmethod
     def _threshold(asked: list[str]) -> int:
+        """0: what secagg takes by itself for so many nodes, a sparse graph and its threshold."""
+        if len(asked) > COMPLETE:
+            return 0
         return max(default_threshold(len(asked))[0], 2 * len(asked) // 3)
 
     def _lose(self, name: str, error: Exception) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from math import prod
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import RefusedError
 from ._disclosure import Cells, suppress
 from ._registry import Done, Labels, Parameter, computation
 from ._rows import Rows
 
-__all__ = ["count", "histogram", "labels_of", "merge_labels"]
+__all__ = ["Bins", "count", "histogram", "labels_of", "merge_labels"]
 
 _MOST_CELLS = 1_000_000
+_MOST_WHOLE = 1 << 20  # whole numbers apart, up to which they are counted one by one
 
 
 def labels_of(rows: Rows, columns: list[str]) -> Labels:
@@ -134,19 +137,19 @@ def histogram(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) ->
     (int64), edges, below, above, not_finite, overflow (the mass of bins below a node's minimum of patients), cases,
     patients, broken (cases that could not be read: they are passed over).
     """
-    bins, limits = parameters["bins"], tuple(parameters["range"])
-    cells = Cells(bins + 3, rows.minimum, rows.n_patients)
+    bins = Bins(parameters["bins"], parameters["range"])
+    cells = Cells(bins.size, rows.minimum, rows.n_patients)
     feature, mask = parameters["feature"], parameters["mask"]
     if feature is not None:
         values, places = rows.features([feature], mask)
         used = np.unique(places)
         for place in used[np.argsort(rows.patients[used], kind="stable")]:
-            cells.add(int(rows.patients[place]), cells_of(values[places == place, 0], bins, limits))
+            cells.add(int(rows.patients[place]), bins.counts(values[places == place, 0]))
         patients = rows.contribute([f"feature {feature}"], np.full(len(places), True), mask=mask)
     else:
         seen = []
         for place, array in rows.voxels(mask):
-            found = cells_of(array, bins, limits)
+            found = bins.counts(array)
             cells.add(int(rows.patients[place]), found)
             if found.any():
                 seen.append(place)
@@ -156,19 +159,40 @@ def histogram(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) ->
     return {"counts": counts, "overflow": np.array([moved, len(used), patients, rows.broken], np.int64)}
 
 
-def cells_of(array: Any, bins: int, limits: tuple[float, float]) -> Any:
-    """int64 counts: the bins as numpy.histogram makes them, then below, above, not finite."""
-    low, high = limits
-    if array.dtype.kind in "iu" and array.size and int(array.max()) - int(array.min()) < 1 << 20:
-        first = int(array.min())
-        times = np.bincount(array.ravel().astype(np.int64) - first)
-        values = np.arange(first, first + len(times), dtype=np.float64)
-        inside = np.histogram(values, bins, limits, weights=times.astype(np.float64))[0].astype(np.int64)
-        extra = [times[values < low].sum(), times[values > high].sum(), 0]
-        return np.append(inside, np.array(extra, np.int64))
-    flat = array.ravel()
-    finite = np.isfinite(flat)
-    bad = int(flat.size - finite.sum())
-    flat = flat[finite] if bad else flat
-    extra = [int((flat < low).sum()), int((flat > high).sum()), bad]
-    return np.append(np.histogram(flat, bins, limits)[0].astype(np.int64), np.array(extra, np.int64))
+class Bins:
+    """Counts of an array's values: the bins as numpy.histogram makes them, then below, above, not finite."""
+
+    def __init__(self, bins: int, limits: Sequence[float]) -> None:
+        self.size, self._bins, self._limits = bins + 3, bins, (float(limits[0]), float(limits[1]))
+        self._edges = np.histogram_bin_edges([], bins, self._limits)
+        self._first, self._of = 0, np.zeros(0, np.int64)  # the cell of each whole number from `first` on
+
+    def counts(self, array: Any) -> npt.NDArray[np.int64]:
+        """int64, (bins + 3,)."""
+        if array.dtype.kind in "iu" and array.size:
+            low, high = int(array.min()), int(array.max())
+            if high - low < _MOST_WHOLE:
+                return self._whole(array, low, high)
+        flat = array.ravel()
+        finite = np.isfinite(flat)
+        bad = int(flat.size - finite.sum())
+        flat = flat[finite] if bad else flat
+        extra = [int((flat < self._limits[0]).sum()), int((flat > self._limits[1]).sum()), bad]
+        inside = np.histogram(flat, self._bins, self._limits)[0]
+        return np.append(inside, extra).astype(np.int64)
+
+    def _whole(self, array: Any, low: int, high: int) -> npt.NDArray[np.int64]:
+        last = self._first + len(self._of) - 1
+        if not (len(self._of) and self._first <= low and high <= last):
+            if len(self._of) and max(high, last) - min(low, self._first) < _MOST_WHOLE:
+                low, high = min(low, self._first), max(high, last)
+            values = np.arange(low, high + 1, dtype=np.float64)
+            of = np.searchsorted(self._edges, values, side="right") - 1
+            of[values == self._limits[1]] = self._bins - 1  # the last bin holds its upper edge
+            of[values < self._limits[0]] = self._bins
+            of[values > self._limits[1]] = self._bins + 1
+            self._first, self._of = low, of
+        times = np.bincount(array.ravel().astype(np.int64) - self._first)
+        there = np.flatnonzero(times)
+        found = np.bincount(self._of[there], times[there], self.size)  # whole numbers below 2**53: exact
+        return found.astype(np.int64)
