@@ -19,6 +19,7 @@ __all__ = ["Federation", "Result", "Transport"]
 
 _AT_ONCE = 8  # nodes of this process
 
+
 class _Local:
     """Nodes inside this process."""
 
