@@ -1,6 +1,7 @@
 #include "cohort/codec.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <new>
 
@@ -86,37 +87,40 @@ std::size_t header_size(const std::uint8_t* frame, std::size_t size) {
   return header < size ? header : 0;
 }
 
-// Whether bytes look random: pairs of equal ones among some of them are about as many as chance makes.
-bool random_looking(const std::uint8_t* plane, std::size_t size) {
+// How many times more pairs of equal bytes there are, among some of them, than chance makes: 1 where they look random;
+// a byte holds at least 8 - log2 of it bits.
+double repetition(const std::uint8_t* data, std::size_t size) {
   constexpr std::size_t kPieces = 8, kPiece = 64, kSample = kPieces * kPiece;
-  constexpr unsigned kByChance = kSample * (kSample - 1) / 2 / 256, kMost = kByChance * 27 / 20;  // 7.6 bits a byte
-  if (size < kSample) return false;
+  if (size < kSample) return 256;
   std::uint16_t seen[256] = {};
   unsigned pairs = 0;
   for (std::size_t k = 0; k < kPieces; ++k) {
-    const std::uint8_t* from = plane + k * (size - kPiece) / (kPieces - 1);
+    const std::uint8_t* from = data + k * (size - kPiece) / (kPieces - 1);
     for (std::size_t i = 0; i < kPiece; ++i) pairs += seen[from[i]]++;
   }
-  return pairs <= kMost;
+  return pairs * (256.0 / (kSample * (kSample - 1) / 2));
 }
 
 // A zstd frame of `count` bit planes of `size` bytes each. The first planes of an image are noise: they go into blocks
 // of the frame that are as they are, or the coder would mix them with the others in its statistics, which costs space
 // and half of the reader's time. What entropy coding of literals saves in the rest is often little, and it doubles the
-// time that is left; it is done where it makes the whole at least a tenth smaller.
+// time that is left; it is tried where the packed bytes repeat themselves, and kept where all gets a tenth smaller.
 std::size_t compress_planes(int level, const std::uint8_t* planes, std::size_t count, std::size_t size,
                             std::uint8_t* out, std::size_t room) {
   constexpr std::size_t kHeader = 9, kBlockHeader = 3, kMostRaw = std::size_t{1} << 17;
   constexpr int kWithoutLiterals = -1;
+  constexpr double kNoise = 1.35;  // 7.6 bits a byte
   std::size_t noise = 0;
-  while (noise < count && random_looking(planes + noise * size, size)) ++noise;
+  while (noise < count && repetition(planes + noise * size, size) < kNoise) ++noise;
   const std::size_t raw = noise * size, all = count * size, rest = all - raw;
   if (rest == 0) return 0;
   const std::size_t begin = raw ? kHeader + raw + kBlockHeader * ((raw + kMostRaw - 1) / kMostRaw) : 0;
   if (begin >= room) return 0;
   std::uint8_t* packed = out + begin;
   std::size_t done = zstd_compress(level == 1 ? kWithoutLiterals : level, planes + raw, rest, packed, room - begin);
-  if (level == 1 && done * 32 > rest) {
+  const auto least_saved = static_cast<double>(begin + done) / 10;
+  const double most_saved = static_cast<double>(done) * std::log2(repetition(packed, done)) / 8;
+  if (level == 1 && (done == 0 || (done * 32 > rest && most_saved > least_saved))) {
     std::vector<std::uint8_t>& other = tools.packed;
     if (other.size() < rest) other.resize(rest);
     const std::size_t smaller = zstd_compress(level, planes + raw, rest, other.data(), std::min(rest, room - begin));
