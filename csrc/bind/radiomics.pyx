@@ -42,7 +42,16 @@ cdef extern from "radiomics/zones.hpp" namespace "fastimg::radiomics" nogil:
         vector[int32_t] level, distance
         vector[int64_t] size
 
-    Zones _zones "fastimg::radiomics::zones"[T](const Volume[T]&, bint, int64_t, int64_t, const uint16_t*) except +
+    cdef cppclass Tally:
+        vector[int64_t] level, value, zones
+
+    cdef cppclass Tallies:
+        Tally size, distance
+
+    Zones _zones "fastimg::radiomics::zones"[T](
+        const Volume[T]&, bint, int64_t, int64_t, int64_t, const uint16_t*) except +
+    Tallies _zone_tallies "fastimg::radiomics::zone_tallies"[T](
+        const Volume[T]&, bint, int64_t, int64_t, int64_t, const uint16_t*) except +
     void _taxicab "fastimg::radiomics::taxicab"(
         const uint8_t*, int64_t, int64_t, int64_t, bint, uint16_t*, int) except +
 
@@ -52,7 +61,6 @@ cdef extern from "radiomics/size_features.hpp" namespace "fastimg::radiomics" no
         double weight
 
     void _size_features "fastimg::radiomics::size_features"(const vector[Entry]&, double, double, double*) except +
-    vector[Entry] _tallied "fastimg::radiomics::tallied"(const int32_t*, const int64_t*, int64_t) except +
     vector[Entry] _sparse "fastimg::radiomics::sparse"(const double*, int64_t, int64_t) except +
 
 cdef extern from "radiomics/local.hpp" namespace "fastimg::radiomics" nogil:
@@ -197,7 +205,11 @@ cdef _as_array64(const vector[int64_t]& values):
     return np.asarray(out)
 
 
-def zones(const level[:, :, ::1] levels, int64_t pad, bint flat, int64_t begin, int64_t end,
+cdef _tally(const Tally& tally):
+    return _as_array64(tally.level), _as_array64(tally.value), _as_array64(tally.zones)
+
+
+def zones(const level[:, :, ::1] levels, int64_t pad, bint flat, int64_t begin, int64_t end, int64_t count,
           const uint16_t[:, :, ::1] distances):
     """(level, size, distance) of the zones of slices [begin, end); distances of the box without border, or None."""
     cdef Volume[level] volume = _volume[level](levels, pad)
@@ -206,8 +218,21 @@ def zones(const level[:, :, ::1] levels, int64_t pad, bint flat, int64_t begin, 
         far = &distances[0, 0, 0]
     cdef Zones found
     with nogil:
-        found = _zones(volume, flat, begin, end, far)
+        found = _zones(volume, flat, begin, end, count, far)
     return _as_array32(found.level), _as_array64(found.size), _as_array32(found.distance)
+
+
+def zone_tallies(const level[:, :, ::1] levels, int64_t pad, bint flat, int64_t begin, int64_t end, int64_t count,
+                 const uint16_t[:, :, ::1] distances):
+    """(level, size, zones) and (level, distance, zones) of the zones of slices [begin, end), in order."""
+    cdef Volume[level] volume = _volume[level](levels, pad)
+    cdef const uint16_t* far = NULL
+    if distances is not None:
+        far = &distances[0, 0, 0]
+    cdef Tallies found
+    with nogil:
+        found = _zone_tallies(volume, flat, begin, end, count, far)
+    return _tally(found.size), _tally(found.distance)
 
 
 def taxicab(const uint8_t[:, :, ::1] mask, bint flat, int threads):
@@ -226,19 +251,6 @@ def size_features_of_matrices(const double[:, :, ::1] matrices, double voxels, d
         for k in range(matrices.shape[0]):
             _size_features(_sparse(&matrices[k, 0, 0], matrices.shape[1], matrices.shape[2]), voxels, epsilon, &out[k, 0])
     return np.asarray(out)
-
-
-def tallied(const int32_t[::1] level_of, const int64_t[::1] size_of):
-    """(level, size, how often) of a list, in order."""
-    cdef vector[Entry] entries
-    cdef Py_ssize_t i
-    if size_of.shape[0]:
-        with nogil:
-            entries = _tallied(&level_of[0], &size_of[0], size_of.shape[0])
-    cdef int64_t[:, ::1] out = np.empty((3, entries.size()), np.int64)
-    for i in range(<Py_ssize_t>entries.size()):
-        out[0, i], out[1, i], out[2, i] = entries[i].level, entries[i].size, <int64_t>entries[i].weight
-    return tuple(np.asarray(out))
 
 
 def size_features_of_entries(const int64_t[:] level_of, const int64_t[:] size_of, const int64_t[:] count_of, double voxels,

@@ -20,6 +20,17 @@ struct Twice<std::uint16_t> {
   using type = std::uint32_t;
 };
 
+// Where a voxel's neighbours lie: rows step_y apart, slices `back` and `ahead` apart (0: none). `alone`: whether voxels
+// that equal no neighbour are told apart from those that begin a zone.
+struct Reach {
+  std::int64_t step_y, back, ahead;
+  bool alone;
+};
+// Codes: no zone (outside, or alone), a new one, that of the voxel before, or from kOther + 3 r on that of voxel x - 1,
+// x, x + 1 of row r: 0 the row above, 1 the row of the slice before, 2 the one above it, 3 the one below it.
+constexpr std::uint8_t kNone = 0, kNew = 1, kBefore = 2, kOther = 3;
+constexpr int kCodes = kOther + 12;
+
 template <class T>
 struct RowTable {
   using Sum = typename Twice<T>::type;
@@ -38,10 +49,11 @@ struct RowTable {
   void (*extend)(const T* at, std::int64_t step, const T* before_length, T* length, std::uint64_t* ends,
                  std::int64_t n);
 
-  // Zones: for each of up to four rows that come before, which voxels of it a voxel must be joined to, without those
-  // that are joined already: bit r where it begins a stretch and its first equal neighbour is at x - 1 or x; bit 4 + r
-  // where x + 1 is equal and x is not.
-  void (*meet)(const T* at, const T* const* rows, int count, std::uint8_t* meets, std::int64_t n);
+  // Zones: which voxel before it a voxel takes its zone from, as a code, and which others it must be joined to without
+  // those that are joined already: bit r for voxel x, or else x - 1, of row r; bit 4 + r for voxel x + 1. any: a bit for
+  // each voxel where more is not 0, n / 64 + 2 words.
+  void (*meet)(const T* at, const Reach& reach, std::uint8_t* code, std::uint8_t* more, std::uint64_t* any,
+               std::int64_t n);
 };
 using RowTable8 = RowTable<std::uint8_t>;
 using RowTable16 = RowTable<std::uint16_t>;

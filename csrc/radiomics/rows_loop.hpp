@@ -147,6 +147,24 @@ static inline __attribute__((always_inline)) std::uint64_t bits_of(typename Lane
   return bits;
 }
 
+// Stores lanes that fit a byte as bytes.
+template <int kLanes, class T>
+static inline __attribute__((always_inline)) void store_bytes(std::uint8_t* to, typename Lanes<T, kLanes>::type v) {
+  if constexpr (sizeof(T) == 1) {
+    store(to, v);
+  } else {
+    T wide[kLanes];
+    store(wide, v);
+    for (int j = 0; j < kLanes; ++j) to[j] = static_cast<std::uint8_t>(wide[j]);
+  }
+}
+
+static inline __attribute__((always_inline)) void mark(std::uint64_t* words, std::int64_t x, std::uint64_t bits) {
+  const std::int64_t word = x >> 6, bit = x & 63;
+  words[word] |= bits << bit;
+  if (bit) words[word + 1] |= bits >> (64 - bit);
+}
+
 template <class T>
 struct Extend {
   const T* at;
@@ -155,11 +173,6 @@ struct Extend {
   T* length;
   std::uint64_t* ends;
 
-  void mark(std::int64_t x, std::uint64_t bits) {
-    const std::int64_t word = x >> 6, bit = x & 63;
-    ends[word] |= bits << bit;
-    if (bit) ends[word + 1] |= bits >> (64 - bit);
-  }
   template <int kLanes>
   __attribute__((always_inline)) void run(std::int64_t x) {
     using V = typename Lanes<T, kLanes>::type;
@@ -167,12 +180,12 @@ struct Extend {
     const V most = V{} + static_cast<T>(-1);
     const V equal = (V)(load<V>(at + x - step) == own);
     store(length + x, (V)(((so_far - (V)(so_far != most)) & equal) | (~equal & (V{} + static_cast<T>(1)))));
-    mark(x, bits_of<kLanes, T>(equal & (V)(load<V>(at + x + step) != own) & (V)(own != zero)));
+    mark(ends, x, bits_of<kLanes, T>(equal & (V)(load<V>(at + x + step) != own) & (V)(own != zero)));
   }
   void one(std::int64_t x) {
     const bool equal = at[x - step] == at[x];
     length[x] = static_cast<T>(equal ? before_length[x] + (before_length[x] != static_cast<T>(-1)) : 1);
-    mark(x, equal & (at[x + step] != at[x]) & (at[x] != 0));
+    mark(ends, x, equal & (at[x + step] != at[x]) & (at[x] != 0));
   }
 };
 
@@ -186,46 +199,77 @@ void extend(const T* at, std::int64_t step, const T* before_length, T* length, s
 template <class T>
 struct Meet {
   const T* at;
-  const T* const* rows;
-  int count;
-  std::uint8_t* meets;
+  Reach reach;
+  std::uint8_t *code, *more;
+  std::uint64_t* any;
+
+  // A voxel of a row takes part with its zone where `allowed`. Later calls are the ones preferred.
+  template <class V>
+  static __attribute__((always_inline)) void meet(const T* row, int r, V own, V middle, V allowed, V begins, V& found,
+                                                  V& code_right, V& code_left) {
+    const V right = (V)(load<V>(row + 1) == own) & ~middle & allowed;
+    const V left = (V)(load<V>(row - 1) == own) & ~middle & allowed & begins;
+    const V centre = middle & allowed & begins;
+    found |= ((left | centre) & (V{} + static_cast<T>(1u << r))) | (right & (V{} + static_cast<T>(16u << r)));
+    const V base = V{} + static_cast<T>(kOther + 3 * r);
+    code_right = right ? base + static_cast<T>(2) : code_right;
+    code_left = left ? base : code_left;
+    code_left = centre ? base + static_cast<T>(1) : code_left;
+  }
+
+  template <class V>
+  static __attribute__((always_inline)) V touch(const T* row, V own) {
+    return (V)(load<V>(row - 1) == own) | (V)(load<V>(row) == own) | (V)(load<V>(row + 1) == own);
+  }
 
   template <int kLanes>
   __attribute__((always_inline)) void run(std::int64_t x) {
     using V = typename Lanes<T, kLanes>::type;
-    const V own = load<V>(at + x), begins = (V)(load<V>(at + x - 1) != own);
-    V found = {};
-    for (int r = 0; r < count; ++r) {
-      const T* row = rows[r] + x;
-      const V left = (V)(load<V>(row - 1) == own), middle = (V)(load<V>(row) == own);
-      const V right = (V)(load<V>(row + 1) == own);
-      found |= (left | middle) & begins & (V{} + static_cast<T>(1u << r));
-      found |= right & ~middle & (V{} + static_cast<T>(16u << r));
-    }
-    if constexpr (sizeof(T) == 1) {
-      store(meets + x, found);
+    const T* const here = at + x;
+    const V own = load<V>(here), none = {}, inside = (V)(own != none);
+    const V like = (V)(load<V>(here - 1) == own), begins = ~like;
+    const T* const above = here - reach.step_y;
+    const V middle = (V)(load<V>(above) == own);
+    V found = {}, code_right = {}, code_left = {};
+    if (reach.back) {
+      // All other voxels before this one touch the middle one of the slice before, and all but the row below the
+      // middle one above: they are joined through it.
+      const T* const before = here - reach.back;
+      const V centre = (V)(load<V>(before) == own);
+      const T* const row3 = before + reach.step_y;
+      const T* const row2 = before - reach.step_y;
+      meet(row3, 3, own, (V)(load<V>(row3) == own), ~centre & inside, begins, found, code_right, code_left);
+      meet(row2, 2, own, (V)(load<V>(row2) == own), ~(centre | middle) & inside, begins, found, code_right, code_left);
+      meet(before, 1, own, centre, (centre | ~middle) & inside, begins, found, code_right, code_left);
+      meet(above, 0, own, middle, ~centre & inside, begins, found, code_right, code_left);
     } else {
-      T wide[kLanes];
-      store(wide, found);
-      for (int j = 0; j < kLanes; ++j) meets[x + j] = static_cast<std::uint8_t>(wide[j]);
+      meet(above, 0, own, middle, inside, begins, found, code_right, code_left);
     }
-  }
-  void one(std::int64_t x) {
-    const bool begins = at[x - 1] != at[x];
-    unsigned found = 0;
-    for (int r = 0; r < count; ++r) {
-      const T* row = rows[r] + x;
-      const bool middle = row[0] == at[x];
-      if (begins & (middle | (row[-1] == at[x]))) found |= 1u << r;
-      if (!middle & (row[1] == at[x])) found |= 16u << r;
+    V first = V{} + static_cast<T>(kNew);
+    if (reach.alone) {
+      V later = (V)(load<V>(here + 1) == own) | touch(here + reach.step_y, own);
+      if (reach.ahead) {
+        const T* const ahead = here + reach.ahead;
+        later |= touch(ahead - reach.step_y, own) | touch(ahead, own) | touch(ahead + reach.step_y, own);
+      }
+      first &= later;
     }
-    meets[x] = static_cast<std::uint8_t>(found);
+    first = code_right != none ? code_right : first;
+    first = code_left != none ? code_left : first;
+    first = like != none ? V{} + static_cast<T>(kBefore) : first;
+    const V others = like != none ? found : found & (found - static_cast<T>(1));
+    store_bytes<kLanes, T>(code + x, first & inside);
+    store_bytes<kLanes, T>(more + x, others);
+    mark(any, x, bits_of<kLanes, T>((V)(others != none)));
   }
+  void one(std::int64_t x) { run<1>(x); }
 };
 
 template <class T>
-void meet(const T* at, const T* const* rows, int count, std::uint8_t* meets, std::int64_t n) {
-  Meet<T> block{at, rows, count, meets};
+void meet(const T* at, const Reach& reach, std::uint8_t* code, std::uint8_t* more, std::uint64_t* any,
+          std::int64_t n) {
+  for (std::int64_t word = 0; word < n / 64 + 2; ++word) any[word] = 0;
+  Meet<T> block{at, reach, code, more, any};
   blocks<T>(n, block);
 }
 

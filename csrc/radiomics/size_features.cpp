@@ -6,35 +6,6 @@
 
 namespace fastimg::radiomics {
 
-std::vector<Entry> tallied(const std::int32_t* level, const std::int64_t* size, std::int64_t count) {
-  // Most zones are small: those have a cell each, the others are sorted.
-  constexpr std::int64_t kSmall = 256;
-  std::int64_t levels = 0;
-  for (std::int64_t i = 0; i < count; ++i) levels = std::max<std::int64_t>(levels, level[i]);
-  std::vector<std::int64_t> cells((levels + 1) * kSmall);
-  std::vector<std::pair<std::int64_t, std::int64_t>> large;
-  for (std::int64_t i = 0; i < count; ++i)
-    if (size[i] < kSmall)
-      ++cells[level[i] * kSmall + size[i]];
-    else
-      large.push_back({level[i], size[i]});
-  std::sort(large.begin(), large.end());
-  std::vector<Entry> entries;
-  std::size_t next = 0;
-  for (std::int64_t l = 0; l <= levels; ++l) {
-    for (std::int64_t s = 0; s < kSmall; ++s)
-      if (const std::int64_t n = cells[l * kSmall + s]) entries.push_back({l, s, static_cast<double>(n)});
-    for (; next < large.size() && large[next].first == l; ++next) {
-      const bool again = next > 0 && large[next] == large[next - 1];
-      if (again)
-        entries.back().weight += 1;
-      else
-        entries.push_back({l, large[next].second, 1});
-    }
-  }
-  return entries;
-}
-
 std::vector<Entry> sparse(const double* matrix, std::int64_t levels, std::int64_t sizes) {
   std::vector<Entry> entries;
   for (std::int64_t l = 0; l < levels; ++l)

@@ -19,9 +19,6 @@ constexpr int kSizeFeatures = 17;
 // logarithms. Entries stand in order of (level, size), each pair once; NaN without entries.
 void size_features(const std::vector<Entry>& entries, double voxels, double epsilon, double* out);
 
-// (level, size) pairs, counted.
-std::vector<Entry> tallied(const std::int32_t* level, const std::int64_t* size, std::int64_t count);
-
 // The cells above 0 of a (levels, sizes) matrix.
 std::vector<Entry> sparse(const double* matrix, std::int64_t levels, std::int64_t sizes);
 

@@ -3,7 +3,7 @@
 from ._diagnostics import diagnostics
 from ._extract import extract
 from ._maps import maps
-from ._matrices import cooccurrences, dependences, run_lengths, zones
+from ._matrices import cooccurrences, dependences, run_lengths, zone_tallies, zones
 from ._names import FAMILIES
 from ._perturb import add_noise, grow, icc, move, noise_level, perturbations, randomise_contour, robustness
 from ._settings import AGGREGATIONS, Settings
@@ -26,5 +26,6 @@ __all__ = [
     "randomise_contour",
     "robustness",
     "run_lengths",
+    "zone_tallies",
     "zones",
 ]

@@ -38,17 +38,18 @@ def neighbours(
     return tables
 
 
-def zones(levels: Any, pad: int, flat: bool, slices: tuple[int, int], distances: Any) -> tuple[Any, Any, Any]:
+def zones(
+    levels: Any, pad: int, flat: bool, slices: tuple[int, int], distances: Any, count: int
+) -> tuple[Any, Any, Any]:
     """Level, size and (with distances of the box) smallest distance of each connected zone of slices [begin, end)."""
-    return _native.zones(levels, pad, flat, *slices, distances)
+    return _native.zones(levels, pad, flat, *slices, count, distances)
 
 
 def zone_tallies(
     levels: Any, pad: int, flat: bool, slices: tuple[int, int], distances: Any, count: int
 ) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
     """(level, size, zones) of the sizes that occur, and the same of distances."""
-    level, size, distance = zones(levels, pad, flat, slices, distances)
-    return _native.tallied(level, size), _native.tallied(level, distance.astype(np.int64))
+    return _native.zone_tallies(levels, pad, flat, *slices, count, distances)
 
 
 def taxicab(mask: Any, flat: bool, *, threads: int) -> Any:

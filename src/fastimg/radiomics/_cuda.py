@@ -108,7 +108,9 @@ def _joined(levels: Any, pad: int, flat: bool, slices: tuple[int, int], distance
     return part.reshape(-1), sizes, nearest
 
 
-def zones(levels: Any, pad: int, flat: bool, slices: tuple[int, int], distances: Any) -> tuple[Any, Any, Any]:
+def zones(
+    levels: Any, pad: int, flat: bool, slices: tuple[int, int], distances: Any, count: int
+) -> tuple[Any, Any, Any]:
     """Level, size and (with distances of the box) smallest distance of each connected zone of slices [begin, end)."""
     xp = _gpu.backend().xp
     part, sizes, nearest = _joined(levels, pad, flat, slices, distances)

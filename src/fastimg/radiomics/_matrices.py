@@ -12,7 +12,7 @@ from .._arrays import array_of, choice, thread_count
 from ..errors import ArgumentError
 from ._texture import offsets_of
 
-__all__ = ["cooccurrences", "dependences", "run_lengths", "zones"]
+__all__ = ["cooccurrences", "dependences", "run_lengths", "zone_tallies", "zones"]
 
 
 def _padded(levels: Any, pad: int) -> tuple[Any, int]:
@@ -145,8 +145,41 @@ def zones(
         Of each zone, in the order of their first voxel: its level, its number of voxels, and the smallest number of
         steps along the axes from one of them to a voxel outside the mask (1 at the edge; outside the array is outside).
     """
+    leaf, box, flat, far, count = _zone_arguments(levels, mask, distances, dimension, threads)
+    return leaf.zones(box, 1, flat, (0, box.shape[0] - 2), far, count)
+
+
+def zone_tallies(
+    levels: Any, mask: Any = None, *, distances: bool = True, dimension: str = "3D", threads: int | None = None
+) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
+    """Count connected zones by level and size (GLSZM), and by level and distance (GLDZM).
+
+    The matrices without their zeros: as arrays they would be as wide as the largest zone.
+
+    Parameters are those of `zones`.
+
+    Returns
+    -------
+    (level, size, count), (level, distance, count) : arrays (entries,), int64, on the host
+        How many zones have each level and size, in order of both; the same for distances, empty without them.
+
+    Examples
+    --------
+    >>> import numpy as np, fastimg as fi
+    >>> by_size, by_distance = fi.radiomics.zone_tallies(np.array([[[1, 2, 2, 1]]]))
+    >>> [part.tolist() for part in by_size]
+    [[1, 2], [1, 2], [2, 1]]
+    """
+    leaf, box, flat, far, count = _zone_arguments(levels, mask, distances, dimension, threads)
+    by_size, by_distance = leaf.zone_tallies(box, 1, flat, (0, box.shape[0] - 2), far, count)
+    return by_size, by_distance
+
+
+def _zone_arguments(
+    levels: Any, mask: Any, distances: bool, dimension: str, threads: int | None
+) -> tuple[Any, Any, bool, Any, int]:
     choice("dimension", dimension, ("2D", "3D"))
-    box, _ = _padded(levels, 1)
+    box, count = _padded(levels, 1)
     inside = box[1:-1, 1:-1, 1:-1] > 0 if mask is None else array_of(mask, "mask") != 0
     if tuple(inside.shape) != tuple(n - 2 for n in box.shape):
         raise ArgumentError(f"mask: expected the shape of levels, got {tuple(inside.shape)}")
@@ -156,4 +189,4 @@ def zones(
     if distances:
         region = _dispatch.namespace(box).ascontiguousarray(inside).view(np.uint8)
         far = leaf.taxicab(region, flat, threads=thread_count(threads))
-    return leaf.zones(box, 1, flat, (0, box.shape[0] - 2), far)
+    return leaf, box, flat, far, count
