@@ -49,6 +49,9 @@ struct RowTable {
   void (*extend)(const T* at, std::int64_t step, const T* before_length, T* length, std::uint64_t* ends,
                  std::int64_t n);
 
+  // Where the bits of some words are set, in order; returns how many. Up to 8 places more are written.
+  std::int64_t (*places)(const std::uint64_t* words, std::int64_t count, std::int32_t* to);
+
   // Zones: which voxel before it a voxel takes its zone from, as a code, and which others it must be joined to without
   // those that are joined already: bit r for voxel x, or else x - 1, of row r; bit 4 + r for voxel x + 1. any: a bit for
   // each voxel where more is not 0, n / 64 + 2 words.

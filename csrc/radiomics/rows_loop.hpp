@@ -124,6 +124,14 @@ void around(const T* at, const std::int64_t* shifts, std::int64_t count, std::in
 // A bit for each lane of a mask of all ones or zeros.
 template <int kLanes, class T>
 static inline __attribute__((always_inline)) std::uint64_t bits_of(typename Lanes<T, kLanes>::type mask) {
+#if defined(FASTIMG_AVX512)
+  typedef char Full __attribute__((vector_size(64)));
+  if constexpr (sizeof(mask) == 64 && sizeof(T) == 1) return __builtin_ia32_cvtb2mask512((Full)mask);
+#elif defined(FASTIMG_AVX2)
+  typedef char Full __attribute__((vector_size(32)));
+  if constexpr (sizeof(mask) == 32 && sizeof(T) == 1)
+    return static_cast<std::uint32_t>(__builtin_ia32_pmovmskb256((Full)mask));
+#endif
   std::uint8_t bytes[kLanes];
   if constexpr (sizeof(T) == 1) {
     store(bytes, mask);
@@ -194,6 +202,23 @@ void extend(const T* at, std::int64_t step, const T* before_length, T* length, s
   for (std::int64_t word = 0; word < n / 64 + 2; ++word) ends[word] = 0;
   Extend<T> block{at, step, before_length, length, ends};
   blocks<T>(n, block);
+}
+
+// Eight at a time, whatever their number, so that no branch depends on it.
+std::int64_t places(const std::uint64_t* words, std::int64_t count, std::int32_t* to) {
+  std::int64_t found = 0;
+  for (std::int64_t word = 0; word < count; ++word) {
+    std::uint64_t bits = words[word];
+    const std::int64_t set = __builtin_popcountll(bits);
+    const auto base = static_cast<std::int32_t>(64 * word);
+    for (std::int64_t i = 0; i < set; i += 8)
+      for (int j = 0; j < 8; ++j) {
+        to[found + i + j] = base + __builtin_ctzll(bits | std::uint64_t{1} << 63);
+        bits &= bits - 1;
+      }
+    found += set;
+  }
+  return found;
 }
 
 template <class T>
@@ -278,8 +303,8 @@ void meet(const T* at, const Reach& reach, std::uint8_t* code, std::uint8_t* mor
 extern const RowTable8 rows8;
 extern const RowTable16 rows16;
 const RowTable8 rows8 = {cells<std::uint8_t, std::uint16_t>, cells<std::uint8_t, std::uint32_t>, around<std::uint8_t>,
-                         extend<std::uint8_t>, meet<std::uint8_t>};
+                         extend<std::uint8_t>, places, meet<std::uint8_t>};
 const RowTable16 rows16 = {cells<std::uint16_t, std::uint16_t>, cells<std::uint16_t, std::uint32_t>,
-                           around<std::uint16_t>, extend<std::uint16_t>, meet<std::uint16_t>};
+                           around<std::uint16_t>, extend<std::uint16_t>, places, meet<std::uint16_t>};
 
 }  // namespace fastimg::radiomics::FASTIMG_LEVEL
