@@ -69,7 +69,7 @@ class Lengths {
 
   const Volume<T>& volume_;
   void (*extend_)(const T*, std::int64_t, const T*, T*, std::uint64_t*, std::int64_t) = row_table<T>().extend;
-  std::int64_t (*places_of_)(const std::uint64_t*, std::int64_t, std::int32_t*) = row_table<T>().places;
+  decltype(RowTable<T>::places) places_of_ = row_table<T>().places;
   std::int64_t wide_;
   std::vector<T> slices_;
   std::vector<std::uint64_t> ends_;

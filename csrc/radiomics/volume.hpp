@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "cpu/pool.hpp"
 
@@ -28,12 +29,21 @@ struct Volume {
   std::int64_t shift(const Offset& o) const { return o.z * step_z() + o.y * step_y() + o.x; }
 };
 
-// The first and one past the last voxel of a row that lie in the region; equal when there is none.
+// The first and one past the last voxel of a row that lie in the region; equal when there is none. Eight bytes at a
+// time: half of a round region's box is outside, and every sweep looks for the ends again.
 template <class T>
 inline void extent(const T* row, std::int64_t count, std::int64_t& begin, std::int64_t& end) {
+  constexpr std::int64_t kAtOnce = 8 / sizeof(T);
+  const auto none = [row](std::int64_t at) {
+    std::uint64_t word;
+    std::memcpy(&word, row + at, 8);
+    return word == 0;
+  };
   begin = 0;
   end = count;
+  while (begin + kAtOnce <= end && none(begin)) begin += kAtOnce;
   while (begin < end && row[begin] == 0) ++begin;
+  while (end - kAtOnce >= begin && none(end - kAtOnce)) end -= kAtOnce;
   while (end > begin && row[end - 1] == 0) --end;
 }
 
