@@ -136,7 +136,7 @@ def all_matrices(array):
     radiomics.cooccurrences(array)
     radiomics.run_lengths(array)
     radiomics.dependences(array)
-    radiomics.zones(array, distances=False)
+    radiomics.zone_tallies(array, distances=False)
 
 
 @pytest.mark.parametrize(("group", "size"), [(MATRICES, LARGE), (HUGE_MATRICES, HUGE)])

@@ -53,8 +53,8 @@ struct RowTable {
   std::int64_t (*places)(const std::uint64_t* words, std::int64_t count, std::int32_t* to);
 
   // Zones: which voxel before it a voxel takes its zone from, as a code, and which others it must be joined to without
-  // those that are joined already: bit r for voxel x, or else x - 1, of row r; bit 4 + r for voxel x + 1. any: a bit for
-  // each voxel where more is not 0, n / 64 + 2 words.
+  // those that are joined already: bit r for voxel x, or else x - 1, of row r; bit 4 + r for voxel x + 1. any: a bit
+  // for each voxel where more is not 0, n / 64 + 2 words.
   void (*meet)(const T* at, const Reach& reach, std::uint8_t* code, std::uint8_t* more, std::uint64_t* any,
                std::int64_t n);
 };

@@ -291,8 +291,7 @@ struct Meet {
 };
 
 template <class T>
-void meet(const T* at, const Reach& reach, std::uint8_t* code, std::uint8_t* more, std::uint64_t* any,
-          std::int64_t n) {
+void meet(const T* at, const Reach& reach, std::uint8_t* code, std::uint8_t* more, std::uint64_t* any, std::int64_t n) {
   for (std::int64_t word = 0; word < n / 64 + 2; ++word) any[word] = 0;
   Meet<T> block{at, reach, code, more, any};
   blocks<T>(n, block);
@@ -302,9 +301,17 @@ void meet(const T* at, const Reach& reach, std::uint8_t* code, std::uint8_t* mor
 
 extern const RowTable8 rows8;
 extern const RowTable16 rows16;
-const RowTable8 rows8 = {cells<std::uint8_t, std::uint16_t>, cells<std::uint8_t, std::uint32_t>, around<std::uint8_t>,
-                         extend<std::uint8_t>, places, meet<std::uint8_t>};
-const RowTable16 rows16 = {cells<std::uint16_t, std::uint16_t>, cells<std::uint16_t, std::uint32_t>,
-                           around<std::uint16_t>, extend<std::uint16_t>, places, meet<std::uint16_t>};
+const RowTable8 rows8 = {cells<std::uint8_t, std::uint16_t>,
+                         cells<std::uint8_t, std::uint32_t>,
+                         around<std::uint8_t>,
+                         extend<std::uint8_t>,
+                         places,
+                         meet<std::uint8_t>};
+const RowTable16 rows16 = {cells<std::uint16_t, std::uint16_t>,
+                           cells<std::uint16_t, std::uint32_t>,
+                           around<std::uint16_t>,
+                           extend<std::uint16_t>,
+                           places,
+                           meet<std::uint16_t>};
 
 }  // namespace fastimg::radiomics::FASTIMG_LEVEL

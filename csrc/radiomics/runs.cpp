@@ -11,18 +11,22 @@ namespace fastimg::radiomics {
 namespace {
 
 // A voxel's run is as long as that of the voxel before it, plus one, if their levels are equal: whole rows at once,
-// from the lengths of the row before. A run of two or more is counted where it ends; only those along x, and those longer
-// than T holds, are walked.
+// from the lengths of the row before. A run of two or more is counted where it ends; only those along x, and those
+// longer than T holds, are walked.
 template <class T>
 class Lengths {
  public:
   explicit Lengths(const Volume<T>& volume)
-      : volume_(volume), wide_(volume.nx + 2), slices_(2 * volume.ny * wide_), ends_(volume.nx / 64 + 2), places_(volume.nx + 8) {}
+      : volume_(volume),
+        wide_(volume.nx + 2),
+        slices_(2 * volume.ny * wide_),
+        ends_(volume.nx / 64 + 2),
+        places_(volume.nx + 8) {}
 
   // Counts the runs that end in slices [begin, end); those may begin in slices from z_first on. Cells of the table are
   // length * side + level, so that those of short runs lie together.
-  void count(const Offset& direction, std::int64_t begin, std::int64_t end, std::int64_t z_first, std::int64_t side,
-             std::uint32_t* table) {
+  void count(const Offset& direction, const Extents& extents, std::int64_t begin, std::int64_t end,
+             std::int64_t z_first, std::int64_t side, std::uint32_t* table) {
     const std::int64_t step = volume_.shift(direction);
     const bool along = direction.z == 0 && direction.y == 0;
     if (direction.z && begin > z_first)
@@ -30,8 +34,7 @@ class Lengths {
     for (std::int64_t z = begin; z < end; ++z)
       for (std::int64_t y = 0; y < volume_.ny; ++y) {
         const T* at = volume_.row(z, y);
-        std::int64_t first, last;
-        extent(at, volume_.nx, first, last);
+        const auto [first, last] = extents(z, y);
         if (first == last) continue;
         at += first;
         // The row before: outside the box no level is equal, so any lengths will do. Along x lengths are not known.
@@ -86,12 +89,12 @@ void glrlm(const Volume<T>& volume, const Offset* directions, std::int64_t direc
   std::vector<std::int64_t> voxels(levels + 1);
   std::mutex adding;
   cpu::parallel_for(nz, grain, threads, [&](std::int64_t begin, std::int64_t end) {
+    const Extents extents(volume, z_begin + begin, z_begin + end);
     std::vector<std::uint32_t> even(levels + 1), odd(levels + 1);
     for (std::int64_t z = z_begin + begin; z < z_begin + end; ++z)
       for (std::int64_t y = 0; y < volume.ny; ++y) {
         const T* row = volume.row(z, y);
-        std::int64_t x, last;
-        extent(row, volume.nx, x, last);
+        auto [x, last] = extents(z, y);
         for (; x + 1 < last; x += 2) {
           ++even[row[x]];
           ++odd[row[x + 1]];
@@ -106,7 +109,7 @@ void glrlm(const Volume<T>& volume, const Offset* directions, std::int64_t direc
     Lengths<T> lengths(volume);
     for (std::int64_t k = 0; k < direction_count; ++k) {
       std::fill(table.begin(), table.end(), 0);
-      lengths.count(directions[k], z_begin + begin, z_begin + end, z_begin, side, table.data());
+      lengths.count(directions[k], extents, z_begin + begin, z_begin + end, z_begin, side, table.data());
       std::lock_guard<std::mutex> lock(adding);
       std::int64_t* to = counts + k * cells;
       for (std::int64_t length = 2; length <= longest; ++length)

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "cpu/pool.hpp"
 
@@ -46,6 +47,28 @@ inline void extent(const T* row, std::int64_t count, std::int64_t& begin, std::i
   while (end - kAtOnce >= begin && none(end - kAtOnce)) end -= kAtOnce;
   while (end > begin && row[end - 1] == 0) --end;
 }
+
+// The extents of the rows of slices [begin, end), for sweeps that come back once a direction.
+class Extents {
+ public:
+  template <class T>
+  Extents(const Volume<T>& volume, std::int64_t begin, std::int64_t end)
+      : ny_(volume.ny), first_(begin), of_((end - begin) * volume.ny) {
+    for (std::int64_t z = begin; z < end; ++z)
+      for (std::int64_t y = 0; y < ny_; ++y) {
+        Row& row = of_[(z - begin) * ny_ + y];
+        extent(volume.row(z, y), volume.nx, row.begin, row.end);
+      }
+  }
+  struct Row {
+    std::int64_t begin, end;
+  };
+  const Row& operator()(std::int64_t z, std::int64_t y) const { return of_[(z - first_) * ny_ + y]; }
+
+ private:
+  std::int64_t ny_, first_;
+  std::vector<Row> of_;
+};
 
 // Slices a chunk of integer counts: enough chunks for the threads, chunks of about a million voxels (so that a second
 // sweep finds them in the cache), and clearing and adding a table of `table` cells little work.

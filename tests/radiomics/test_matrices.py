@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -62,6 +64,19 @@ def test_zones_on_every_device(put, get, levels, dimension):
     assert list(zip(*found, strict=True)) == twin.zones(levels, dimension=dimension)
 
 
+@pytest.mark.parametrize("dimension", ["3D", "2D"])
+def test_zone_tallies_on_every_device(put, levels, dimension):
+    zones = twin.zones(levels, dimension=dimension)
+    by_size, by_distance = (Counter((zone[0], zone[n]) for zone in zones) for n in (1, 2))
+    for distances in (False, True):
+        found = radiomics.zone_tallies(put(levels), dimension=dimension, distances=distances)
+        expected = (by_size, by_distance if distances else {})
+        for (level, value, count), wanted in zip(found, expected, strict=True):
+            assert list(zip(level.tolist(), value.tolist(), count.tolist(), strict=True)) == sorted(
+                (*cell, often) for cell, often in wanted.items()
+            )
+
+
 def test_zones_take_their_distance_from_a_larger_mask(put, get):
     levels = patch(3, (7, 8, 9), 3, 0.5)
     mask = np.zeros(levels.shape, np.uint8)
@@ -101,7 +116,11 @@ def test_any_patch_on_any_level_and_threads(seed, shape, levels, share, threads,
                 twin.dependences(array, (1,), dimension, alpha),
             )
             found = [part.tolist() for part in radiomics.zones(array, dimension=dimension)]
-            assert list(zip(*found, strict=True)) == twin.zones(array, dimension=dimension)
+            zones = twin.zones(array, dimension=dimension)
+            assert list(zip(*found, strict=True)) == zones
+            (level, size, count), _ = radiomics.zone_tallies(array, distances=False, dimension=dimension)
+            tallied = Counter(dict(zip(zip(level.tolist(), size.tolist(), strict=True), count.tolist(), strict=True)))
+            assert tallied == Counter(zone[:2] for zone in zones)
 
 
 def test_threads_share_a_large_patch_without_changing_a_count():
