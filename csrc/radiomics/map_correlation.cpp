@@ -34,11 +34,9 @@ double largest(const std::vector<double>& diagonal, const std::vector<double>& s
 
 double Correlation::value(std::int64_t kinds, double flat) {
   if (kinds < 2) return flat;
-  // Each part of the graph of levels adds an eigenvalue 1, a two-coloured one also -1. A graph in one part has a branch
-  // to each level but one; with no more branches than that and no loop it is a tree, which two colours suffice for.
   std::int64_t branches = 0, loops = 0;
   for (const Edge& e : edges_) ++(e.i == e.j ? loops : branches);
-  if (branches < kinds - 1 || (branches == kinds - 1 && loops == 0)) return 1;
+  if (tree(kinds, branches, loops)) return 1;
   level_.clear();
   for (Edge& e : edges_)
     for (std::int32_t* of : {&e.i, &e.j}) {

@@ -6,7 +6,22 @@
 #include <cstdint>
 #include <vector>
 
+#include "radiomics/maps.hpp"
+
 namespace fastimg::radiomics {
+
+// Keys of a cell (first, second <= most) are first << shift | second.
+inline int key_shift(std::int64_t most) {
+  int shift = 1;
+  while (most >> shift) ++shift;
+  return shift;
+}
+// The most pairs, runs, zones or voxels that a window can hold.
+inline std::int64_t most_items(const Window& window) {
+  return std::max<std::int64_t>(window.cells * std::max<std::int64_t>(window.directions, 1),
+                                window.pair_begins[window.offsets]) +
+         1;
+}
 
 // w * log2(w) of whole numbers that a window can hold.
 class Logarithms {
@@ -106,6 +121,12 @@ class Correlation {
   void clear() { edges_.clear(); }
   // A cell (i, j), i <= j, and its mirror image.
   void add(std::int32_t i, std::int32_t j, double weight) { edges_.push_back({i, j, weight}); }
+  // Each part of the graph of levels adds an eigenvalue 1, a two-coloured one also -1. A graph in one part has a branch
+  // to each level but one; with no more branches than that and no loop it is a tree, which two colours suffice for: so
+  // with as few of them the correlation is 1.
+  static bool tree(std::int64_t kinds, std::int64_t branches, std::int64_t loops) {
+    return branches < kinds - 1 || (branches == kinds - 1 && loops == 0);
+  }
   // `kinds`: how many levels occur.
   double value(std::int64_t kinds, double flat);
 

@@ -38,6 +38,24 @@ constexpr int kMapFeatures[] = {21, 26, 16, 16, 17, 5};
 // For centre c (a place in the padded box `levels`, of `values` and with room for the window): feature f of the family
 // goes to out[slots[f] * size + targets[c]], where slots[f] >= 0. Families in the order of Family; statistics are those
 // of statistics.hpp, then total energy, entropy and uniformity. `values` serves statistics alone.
+struct Job {
+  Family family;
+  const std::uint16_t* levels;
+  const double* values;
+  const Window& window;
+  const MapSettings& settings;
+  const std::int64_t *centres, *targets;
+  std::int64_t count;
+  const std::int32_t* slots;
+  double* out;
+  std::int64_t size;
+  int threads;
+
+  void put(std::int64_t c, const double* row) const {
+    for (int f = 0; f < kMapFeatures[static_cast<int>(family)]; ++f)
+      if (slots[f] >= 0) out[slots[f] * size + targets[c]] = row[f];
+  }
+};
 void map_features(Family family, const std::uint16_t* levels, const double* values, const Window& window,
                   const MapSettings& settings, const std::int64_t* centres, const std::int64_t* targets,
                   std::int64_t count, const std::int32_t* slots, double* out, std::int64_t size, int threads);

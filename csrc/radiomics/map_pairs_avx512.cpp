@@ -1,0 +1,7 @@
+#include "radiomics/map_pairs.hpp"
+
+#ifdef FASTIMG_X86
+
+#include "cpu/begin_avx512.hpp"
+#include "radiomics/map_pairs_loop.hpp"
+#endif

@@ -1,0 +1,4 @@
+#include "radiomics/map_pairs.hpp"
+
+#include "cpu/begin_baseline.hpp"
+#include "radiomics/map_pairs_loop.hpp"
