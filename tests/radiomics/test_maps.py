@@ -122,12 +122,23 @@ def test_many_levels_take_the_sorted_path():
     check(values, np.ones(values.shape, np.uint8), bin_width=1, aggregation="2D, averaged")
 
 
-def test_threads_do_not_change_a_bit():
-    values, mask = patch((20, 22, 24))
+def test_threads_and_levels_of_instructions_do_not_change_a_bit():
+    values, mask = patch((12, 22, 24))
     image, chosen = fi.Image(values), fi.radiomics.Settings(bin_width=10)
-    one, three = (fi.radiomics.maps(image, mask, chosen, threads=n) for n in (1, 3))
-    for name in one:
-        np.testing.assert_array_equal(one[name].array, three[name].array)
+    one = fi.radiomics.maps(image, mask, chosen, threads=1)
+    for isa in fi.config.supported_isa():
+        with fi.config.use(isa=isa):
+            three = fi.radiomics.maps(image, mask, chosen, threads=3)
+        for name in one:
+            np.testing.assert_array_equal(one[name].array, three[name].array)
+
+
+@pytest.mark.parametrize("levels", [254, 255])
+def test_levels_that_fit_the_lanes_and_one_more(levels):
+    rng = np.random.default_rng(levels)
+    values = rng.integers(0, levels, (2, 3, 4)).astype(np.int16)
+    values.flat[:2] = 0, levels - 1
+    check(values, np.ones(values.shape, np.uint8), bin_width=1)
 
 
 def test_the_grid_is_the_region_with_a_margin():
