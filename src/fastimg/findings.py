@@ -114,6 +114,7 @@ CODES: dict[str, Code] = {
     "clinical-value": Code("warning", "Values of the clinical table that do not fit their type were left out."),
     # the store
     "case-damaged": Code("error", "A stored case differs from its manifest."),
+    "removal-key": Code("error", "The key of a cohort's tombstones is missing or damaged: nobody can tell who was removed."),
     "leftover": Code("info", "A temporary group of an interrupted run."),
     "index-stale": Code("warning", "The index differed from the cases and was rebuilt."),
 }

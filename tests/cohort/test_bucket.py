@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import pickle
@@ -17,8 +18,10 @@ from datetime import timedelta
 import numpy as np
 import pytest
 import zarr
+from click.testing import CliRunner
 
 import fastimg as fi
+from fastimg.cli import main
 from fastimg.cohort import _bucket, _objects
 from fastimg.errors import ArgumentError, FastimgError, FormatError, IntegrityError, MissingError, RefusedError
 
@@ -306,6 +309,16 @@ def test_the_index_is_fetched_once(cohort, url, options, raw, monkeypatch):
     assert sorted(asked) == ["cases/d/manifest.json", "cohort.json", "index/manifests.parquet"]
     obstore.put(raw, "index/manifests.parquet", b"damaged")
     assert len(fi.Cohort.open(url, options=options)) == 71
+
+
+def test_commands_take_urls(cohort, url, options, monkeypatch):
+    for name, value in options.items():
+        monkeypatch.setenv(f"AWS_{name.upper()}", str(value).lower() if name == "allow_http" else value)
+    cohort.add("a", image_of("a"), None, {"site": "A"})
+    seen = CliRunner().invoke(main, ["verify", url, "--full"])
+    assert (seen.exit_code, seen.output) == (0, "sound\n")
+    seen = CliRunner().invoke(main, ["query", url, "select site from cases", "--json"])
+    assert json.loads(seen.output) == [{"site": "A"}]
 
 
 def test_without_obstore_the_mend_is_told(url, options, monkeypatch):

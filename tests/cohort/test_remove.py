@@ -90,6 +90,8 @@ def test_tombstones_are_keyed(cohort, tmp_path):
     key.unlink()
     with pytest.raises(IntegrityError, match="tombstones/key: is missing"):
         cohort.add("x", fi.Image(np.ones((2, 2, 2), np.int16)))
+    assert [(f.code, f.where) for f in cohort.verify().findings] == [("removal-key", "tombstones/key")]
+    assert not fi.Cohort.open(cohort.path).verify().ok
 
 
 def test_what_was_made_from_the_cases_goes_too_and_the_log_tells(cohort):

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ._main import as_json, emit, exit_with, main
+from ._main import CohortAt, as_json, emit, exit_with, main
 
 __all__: list[str] = []
 
@@ -72,12 +72,12 @@ def _write(table: Any, path: Path) -> None:
 
 
 @main.command()
-@click.argument("cohort", type=_folder)
+@click.argument("cohort", type=CohortAt())
 @click.option("--full", is_flag=True, help="Decode every voxel and compare its digest; default: sizes and checksums.")
 @as_json
 @exit_with
-def verify(cohort: Path, full: bool, json_: bool) -> int:
-    """Compare COHORT with its manifests. Exit status 1 if something differs."""
+def verify(cohort: Path | str, full: bool, json_: bool) -> int:
+    """Compare COHORT, a folder or s3://bucket/prefix, with its manifests. Exit status 1 if something differs."""
     from ..cohort import Cohort
 
     seen = Cohort.open(cohort).verify(full=full)
@@ -106,12 +106,12 @@ def report(cohort: Path, output: Path | None, shareable: bool) -> int:
 
 
 @main.command()
-@click.argument("cohort", type=_folder)
+@click.argument("cohort", type=CohortAt())
 @click.argument("sql")
 @as_json
 @exit_with
-def query(cohort: Path, sql: str, json_: bool) -> int:
-    """Ask COHORT's index: one SELECT over `cases` and `findings`.
+def query(cohort: Path | str, sql: str, json_: bool) -> int:
+    """Ask the index of COHORT, a folder or s3://bucket/prefix: one SELECT over `cases` and `findings`.
 
     Example: fastimg query COHORT "SELECT site, state, count(*) AS n FROM cases GROUP BY site, state"
     """

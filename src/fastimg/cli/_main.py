@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,9 +14,19 @@ import click
 from .. import __version__
 from ..errors import FastimgError, IntegrityError
 
-__all__ = ["as_json", "emit", "exit_with", "main"]
+__all__ = ["CohortAt", "as_json", "emit", "exit_with", "main"]
 
 as_json = click.option("--json", "json_", is_flag=True, help="One JSON document on standard output, for programs.")
+
+
+class CohortAt(click.Path):
+    """A folder that exists, or the URL of a cohort in an object store."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if "://" in str(value) else super().convert(value, param, ctx)
 
 
 class _Group(click.Group):

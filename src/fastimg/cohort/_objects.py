@@ -27,9 +27,9 @@ class Objects:
             raise MissingError("cohorts in object stores need obstore: pip install 'fastimg[s3]'") from None
         self.url, self.options, self._api = url.rstrip("/"), dict(options), obstore
         settings = dict(options)
-        http = bool(settings.pop("allow_http", False))
+        plain = {"allow_http": True} if settings.pop("allow_http", False) else None
         with self._told("open"):
-            self._store = obstore.store.from_url(self.url, config=settings, client_options={"allow_http": http})
+            self._store = obstore.store.from_url(self.url, config=settings, client_options=plain)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Objects, (self.url, self.options)

@@ -21,14 +21,26 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..errors import ArgumentError, FastimgError, IntegrityError, RefusedError
+from ..errors import ArgumentError, FastimgError, FormatError, IntegrityError, RefusedError
+from ..findings import Finding
 from ._files import storing
 from ._manifest import check_case_id, pack, unpack
 
 if TYPE_CHECKING:
     from ._place import Place
 
-__all__ = ["KEY", "add_keyed", "finish", "is_removed", "new_key", "refuse", "removals", "remove_cases", "subjects"]
+__all__ = [
+    "KEY",
+    "add_keyed",
+    "audit",
+    "finish",
+    "is_removed",
+    "new_key",
+    "refuse",
+    "removals",
+    "remove_cases",
+    "subjects",
+]
 
 TOMBSTONE, PENDING, KEY_FILE = "fastimg-tombstone", "fastimg-removal", "fastimg-removal-key"
 FOLDER, KEY, LOG = "tombstones", "tombstones/key", "tombstones/log.jsonl"
@@ -49,6 +61,16 @@ def _key(place: Place) -> bytes:
         raise IntegrityError(
             f"{KEY}: is missing, so nobody can tell who was removed; restore it from a copy of the cohort"
         ) from None
+
+
+def audit(place: Place) -> list[Finding]:
+    """Whether it can be told who was removed."""
+    if place.version > 1:
+        try:
+            _key(place)
+        except (IntegrityError, FormatError, OSError) as error:
+            return [Finding("removal-key", str(error) if isinstance(error, FastimgError) else "", KEY)]
+    return []
 
 
 def _plain(kind: str, value: str) -> str:

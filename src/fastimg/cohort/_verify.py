@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import config
 from ..errors import ArgumentError, FastimgError, FormatError, IntegrityError
 from ..findings import Finding
-from . import _features
+from . import _features, _remove
 from ._case import MANIFEST, Case
 from ._files import crc32c, orphan
 from ._group import voxel_digest
@@ -32,7 +32,7 @@ class Report:
     Attributes
     ----------
     findings : list of Finding
-        case-damaged for each thing that differs from its manifest; leftover; index-stale.
+        case-damaged for each thing that differs from its manifest; leftover; index-stale; removal-key.
     cases, files, bytes : int
         How much was looked at.
     full : bool
@@ -47,7 +47,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """True if no case is damaged."""
+        """True if no case is damaged, and it can be told who was removed."""
         return not any(f.severity == "error" for f in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def verify(place: Place, *, full: bool, threads: int | None) -> Report:
             report.cases += 1
             report.files += files
             report.bytes += size
-    report.findings += place.audit(set(names))
+    report.findings += [*place.audit(set(names)), *_remove.audit(place)]
     return report
 
 
