@@ -84,3 +84,20 @@ def remove_and_die(url, subject, options, step):
     cohort = fi.Cohort.open(url, mode="r+", options=options)
     _die_at(step)
     cohort.remove(subjects=[subject])
+
+
+def write_small(path, first, last):
+    """Add small cases; returns the growth of this process's peak memory after the first tenth, in bytes."""
+    import resource
+
+    import numpy as np
+
+    cohort = fi.Cohort.open(path, mode="r+")
+    early = 0
+    for k in range(first, last):
+        voxels = np.random.default_rng(k).integers(-100, 100, (8, 32, 32)).astype(np.int16)
+        metadata = {"site": "ABC"[k % 3], "age_years": k % 90, "subject": f"s{k // 2}"}
+        cohort.add(f"case-{k:05d}", fi.Image(voxels, unit="HU"), {"m": voxels > 0}, metadata, source=str(k))
+        if k == first + (last - first) // 10:
+            early = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - early)
