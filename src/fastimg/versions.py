@@ -22,6 +22,7 @@ _EXTRAS = {
     "matplotlib": "report",
     "distributed": "dask",
     "flwr": "federated",
+    "rdflib": "catalogue",
 }
 _CODECS = {  # what a transfer syntax needs of imagecodecs
     "JPEG baseline, extended, lossless": "jpeg8_decode",

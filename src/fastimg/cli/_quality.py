@@ -1,4 +1,4 @@
-"""qc: what is wrong with the cases of a cohort, by the limits of the site."""
+"""qc: what is wrong with the cases of a cohort. catalogue: what may be told of them to a catalogue of health data."""
 
 from __future__ import annotations
 
@@ -69,3 +69,35 @@ def qc(
     for line in finding_lines(seen.counts, chosen.severity_of):
         click.echo(line)
     return int(seen.failed)
+
+
+@main.command()
+@click.argument("cohort", type=_folder)
+@click.option("--about", type=_file, required=True, help="Title, publisher, access body ...: a TOML file.")
+@click.option("--policy", type=_file, help="The node's policy [default: 10 patients a cell, counts in tens].")
+@click.option("--output", type=_any, help="Write it to this .ttl or .jsonld file [default: Turtle on standard output].")
+@as_json
+@exit_with
+def catalogue(cohort: Path, about: Path, policy: Path | None, output: Path | None, json_: bool) -> int:
+    """Describe COHORT for a catalogue: DCAT-AP 3, HealthDCAT-AP release 8, non-public data, with counts.
+
+    Counts by cancer type, modality, manufacturer, sex, age band and voxel size are asked of the cohort's node: its policy
+    decides what is told, and its log keeps that it was. With --json the counts alone, as JSON.
+    """
+    from .. import pipeline
+    from ..pipeline._catalogue import check_output
+
+    if output is not None:
+        check_output(output)
+    made = pipeline.catalogue(cohort, about, policy)
+    if output is not None:
+        made.write(output)
+    if json_:
+        emit(made.counts.to_dict())
+    elif output is None:
+        click.echo(made.turtle(), nl=False)
+    else:
+        click.echo(f"{len(made.graph)} statements in {output}; counts by {', '.join(made.counts.tables) or 'nothing'}")
+    for name, rule in made.counts.refused.items():
+        click.echo(f"not told: {name or 'the total'} ({rule})", err=True)
+    return 0

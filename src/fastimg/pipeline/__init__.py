@@ -1,5 +1,7 @@
 """The main job: DICOM in, a harmonised cohort with features out; described by a recipe, resumable, case by case."""
 
+from ._catalogue import Catalogue, catalogue
+from ._catalogue_about import About
 from ._measure import Measured, measure_features
 from ._plan import names_of
 from ._preview import Preview, preview
@@ -11,6 +13,8 @@ from ._run import Event, check_key, ingest, run
 from ._summary import Summary
 
 __all__ = [
+    "About",
+    "Catalogue",
     "Event",
     "Measured",
     "Preview",
@@ -19,6 +23,7 @@ __all__ = [
     "Recipe",
     "Summary",
     "check_key",
+    "catalogue",
     "ingest",
     "measure_features",
     "names_of",

@@ -1,0 +1,175 @@
+"""What a catalogue says of a dataset and no cohort knows: title, publisher, access body, purpose; a checked TOML file."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import ArgumentError, FormatError
+from . import _schema as check
+from ._recipe import _option, _Problems, _section
+from ._toml_lines import lines_of
+
+__all__ = ["LANGUAGES", "About", "Agent", "Description"]
+
+FORMAT, VERSION = "fastimg-catalogue", 1
+EHDS = "http://data.europa.eu/eli/reg/2025/327/oj"
+# The tag of RFC 5646 and the code of the EU's authority table of languages.
+_PAIRS = (
+    "bg=BUL cs=CES da=DAN de=DEU el=ELL en=ENG es=SPA et=EST fi=FIN fr=FRA ga=GLE hr=HRV hu=HUN it=ITA lt=LIT lv=LAV "
+    "mt=MLT nl=NLD pl=POL pt=POR ro=RON sk=SLK sl=SLV sv=SWE"
+)
+LANGUAGES: dict[str, str] = dict(pair.split("=") for pair in _PAIRS.split())
+_IRI = re.compile(r"https?://[^\s<>\"{}|\\^`]+")
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+
+
+def _matching(pattern: re.Pattern[str], expected: str) -> check.Checker:
+    def checked(value: Any) -> str:
+        if not isinstance(value, str) or pattern.fullmatch(value) is None:
+            raise ValueError(f"expected {expected}, got {value!r}")
+        return value
+
+    return checked
+
+
+def _words(value: Any) -> str:
+    text = check.text(value).strip()
+    if not text:
+        raise ValueError("must not be empty")
+    return text
+
+
+_iri = _matching(_IRI, "an address such as https://example.org/datasets/1")
+_email = _matching(_EMAIL, "an e-mail address")
+_code = _matching(re.compile(r"[A-Z][A-Z0-9_]{1,60}"), "a code of the authority table, in capitals")
+_kind = _matching(re.compile(r"[a-z][a-z-]{1,60}"), "a code such as healthcare-providers")
+
+
+@dataclass(frozen=True)
+class Agent:
+    """An organisation, or a way to reach one. An e-mail address or a page is needed."""
+
+    name: str = _option("", _words, "its name")
+    type: str = _option("", _kind, "of the authority table publisher-type of HealthData@EU: healthcare-providers ...")
+    email: str = _option("", _email, "a mailbox of the organisation, not of a person")
+    page: str = _option("", _iri, "a page with a form or an address")
+    note: str = _option("", _words, "what it does")
+
+
+@dataclass(frozen=True)
+class Description:
+    """The section [dataset]."""
+
+    uri: str = _option("", _iri, "the dataset's own address, which names it for good")
+    title: str = _option("", _words, "")
+    description: str = _option("", _words, "")
+    version: str = _option("1.0.0", _words, "of the dataset")
+    language: str = _option("en", check.choice(*LANGUAGES), "of title, description and keywords")
+    keywords: tuple[str, ...] = _option((), check.list_of(_words, least=1), "")
+    provenance: str = _option("", _words, "how the data came to be")
+    categories: tuple[str, ...] = _option(
+        ("EHRS",), check.list_of(_code, least=1), "categories of Article 51 of the EHDS Regulation, by code"
+    )
+    themes: tuple[str, ...] = _option(("CANCER_DISEASE",), check.list_of(_code), "health themes, by code")
+    kind: str = _option("STATISTICAL", _code, "of the EU's authority table dataset-type")
+    country: str = _option("", _code, "of the EU's authority table country: ESP ...")
+    population: str = _option("", _words, "who is in it")
+    purpose: str = _option("", _words, "what the data may be processed for")
+    legal_basis: str = _option("", _words, "of the processing of personal data")
+    legislation: tuple[str, ...] = _option((EHDS,), check.list_of(_iri, least=1), "addresses (ELI) of acts")
+    access_url: str = _option("", _iri, "where access is asked for")
+    access: str = _option("On request, through the health data access body.", _words, "how access is granted")
+    landing_page: str = _option("", _iri, "a page about the dataset")
+    cancer: str = _option("", _words, "the column of the cohort's index that holds the type of cancer")
+
+
+@dataclass(frozen=True)
+class About:
+    """The description of a dataset, its sections as attributes.
+
+    Examples
+    --------
+    >>> import fastimg as fi
+    >>> fi.pipeline.About.parse('format = "fastimg-catalogue"\\nversion = 1\\n[dataset]\\ntitle = ""')
+    Traceback (most recent call last):
+    fastimg.errors.FormatError: about.toml:1: publisher: the section [publisher] is missing
+    about.toml:1: access_body: the section [access_body] is missing
+    about.toml:1: contact: the section [contact] is missing
+    about.toml:3: dataset.uri: missing
+    about.toml:3: dataset.description: missing
+    about.toml:3: dataset.keywords: missing
+    about.toml:3: dataset.provenance: missing
+    about.toml:3: dataset.access_url: missing
+    about.toml:4: dataset.title: must not be empty
+    """
+
+    dataset: Description = field(default_factory=Description)
+    publisher: Agent = field(default_factory=Agent)
+    access_body: Agent = field(default_factory=Agent)
+    contact: Agent = field(default_factory=Agent)
+    custodian: Agent | None = None
+
+    @classmethod
+    def load(cls, path: str | Path) -> About:
+        """From a TOML file.
+
+        Raises
+        ------
+        ArgumentError
+            No such file.
+        FormatError
+            Every problem found, what is missing among them, each as "file:line: key: what is wrong and what would do".
+        """
+        file = Path(path)
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ArgumentError(f"about: {file.name} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise FormatError(f"{file.name}: not UTF-8 at byte {error.start}") from None
+        return cls.parse(text, file=file.name)
+
+    @classmethod
+    def parse(cls, text: str, *, file: str = "about.toml") -> About:
+        """From TOML text; `file` is the name used in messages."""
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            line = re.search(r"at line (\d+)", str(error))
+            raise FormatError(f"{file}:{line[1] if line else text.count(chr(10)) + 1}: not TOML: {error}") from None
+        problems = _Problems(file, lines_of(text))
+        if document.pop("format", None) != FORMAT:
+            problems.add(("format",), f'the file must say format = "{FORMAT}"')
+        if (version := document.pop("version", None)) != VERSION or isinstance(version, bool):
+            problems.add(("version",), f"this fastimg reads version {VERSION}, got {version!r}")
+        parts = ("publisher", "access_body", "contact", "custodian")
+        for key, value in document.items():
+            if key not in ("dataset", *parts):
+                problems.add((key,), f"unknown section; {check.nearest(key, ('dataset', *parts))}")
+            elif not isinstance(value, dict):
+                problems.add((key,), f"expected a section [{key}], got {value!r}")
+        tables = {name: value for name in ("dataset", *parts) if isinstance(value := document.get(name), dict)}
+        own = tables.pop("dataset", {})
+        described = _section(Description, ("dataset",), own, problems)
+        agents = {name: _agent(name, table, problems) for name, table in tables.items()}
+        for name in ("uri", "title", "description", "keywords", "provenance", "access_url"):
+            if name not in own:
+                problems.add(("dataset", name), "missing")
+        for name in parts[:3]:
+            if name not in agents:
+                problems.add((name,), f"the section [{name}] is missing")
+        problems.stop()
+        return cls(described, **agents)
+
+
+def _agent(name: str, table: dict[str, Any], problems: _Problems) -> Agent:
+    agent: Agent = _section(Agent, (name,), table, problems)
+    if name != "contact" and not agent.name and "name" not in table:
+        problems.add((name, "name"), "missing")
+    if not agent.email and not agent.page and not {"email", "page"} & set(table):
+        problems.add((name,), "give an e-mail address or a page")
+    return agent
