@@ -304,10 +304,10 @@ def _examined(cohort: Any, settings: QcSettings, executor: Any, workers: int | N
             case = None
         seen = Seen({"state": state})
         if state in states:
-            got, result = next(pending)
+            got, result = next(pending, (None, None))
             if got != case_id:
                 raise IntegrityError("qc: the cohort's index changed while it was read; run again")
-            seen = result if isinstance(result, Seen) else Seen(seen.row, [Finding(result.code, result.message)])
+            seen = result if isinstance(result, Seen) else Seen(seen.row, [result or Finding("case-failed")])
         if case is None:
             seen.findings = [Finding("case-damaged", "Its manifest cannot be read.")]
         elif "modality" not in seen.row:
