@@ -20,6 +20,7 @@ peers: $(VENV)/test
 	$(BIN)/python -m pip install -q setuptools wheel versioneer numpy Cython PyWavelets pykwalify docopt six scikit-image trimesh \
 	    statsmodels onnx onnxruntime obstore 'moto[server]' neuroglancer rocrate tensorstore zarrs
 	$(BIN)/python -m pip install -q --no-build-isolation pyradiomics==3.0.1
+	$(BIN)/python -m pip install -q flash-radiomics==1.0.0 h5py
 	$(BIN)/python -m pip install -q atheris $$($(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', \
 	    'rb'))['project']['optional-dependencies']['federated'])")
 	$(BIN)/python -m pip check

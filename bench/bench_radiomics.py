@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -56,6 +56,17 @@ def peer():
     extractor = featureextractor.RadiomicsFeatureExtractor(additionalInfo=False, binWidth=WIDTH)
     extractor.enableAllFeatures()
     extractor.enabledFeatures.pop("shape2D", None)
+    return extractor
+
+
+@cache
+def flash():
+    """flash-radiomics 1.0: its CPU backend, one thread, without its HDF5 file."""
+    module = pytest.importorskip("flash_radiomics.featureextractor", reason="peer flash-radiomics is not installed")
+    extractor = module.RadiomicsFeatureExtractor(additionalInfo=False, binWidth=WIDTH, backend="cpu", num_threads=1)
+    extractor.disableAllFeatures()
+    for kind in ("shape", *ALL_BUT_SHAPE["families"]):
+        extractor.enableFeatureClassByName(kind)
     return extractor
 
 
@@ -119,6 +130,19 @@ def bench_features_pyradiomics(benchmark, case, group):
         extractor = without_shape()
     rounds = 5 if group in (TINY, SMALL) else 1
     case(lambda: extractor.execute(*volumes), tool="PyRadiomics 3", items=int(mask.sum()), unit="voxel", rounds=rounds)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("group", [SMALL, LARGE])
+def bench_features_flash(benchmark, case, group):
+    """From the cropped image; it measures more features in five of the families."""
+    benchmark.group = group
+    image, mask = ball(*SIZES[group])
+    logging.getLogger("flash_radiomics").setLevel(logging.CRITICAL)
+    extractor = flash()
+    cropped = extractor.preprocess_case(*of_peer(image, mask))
+    work = partial(extractor.extract_from_preprocessed, cropped)
+    case(work, tool="flash-radiomics 1", items=int(mask.sum()), unit="voxel", rounds=5 if group == SMALL else 1)
 
 
 @cache

@@ -79,6 +79,8 @@ cdef extern from "radiomics/shape.hpp" namespace "fastimg::radiomics" nogil:
         vector[int32_t] hulls[3]
 
     ShapeSums _shape_sums "fastimg::radiomics::shape_sums"(const Mask&, int) except +
+    void _packed_hulls "fastimg::radiomics::packed_hulls"(
+        const uint64_t*, int64_t, int64_t, int64_t, ShapeSums&, int) except +
     void _mesh_measures "fastimg::radiomics::mesh_measures"(const int64_t*, const double*, double*, double*)
     vector[int32_t] _fewer "fastimg::radiomics::fewer"(const int32_t*, int64_t) except +
     double _diameter "fastimg::radiomics::diameter"(vector[int32_t], const double*) except +
@@ -316,6 +318,14 @@ def shape_sums(const uint8_t[:, :, ::1] mask, int threads):
             cubes[i // 4, i % 4] = sums.cubes[i // 4][i % 4]
     hulls = tuple(_triples(sums.hulls[i]) for i in range(3))
     return np.asarray(moments), np.asarray(cubes), hulls
+
+
+def packed_hulls(const uint64_t[:, :, ::1] bits, int64_t nx, int threads):
+    """The hulls of shape_sums, of a mask with its border, nx wide, one bit a voxel."""
+    cdef ShapeSums sums
+    with nogil:
+        _packed_hulls(&bits[0, 0, 0], bits.shape[0], bits.shape[1], nx, sums, threads)
+    return tuple(_triples(sums.hulls[i]) for i in range(3))
 
 
 def mesh_measures(const int64_t[:, ::1] cubes, const double[::1] spacing):

@@ -24,6 +24,9 @@ struct Bits {
           pack(mask.data + (z * mask.ny + y) * mask.nx, mask.nx, row(z + 1, y + 1));
     });
   }
+  // Words that another device has packed; sizes with the border.
+  Bits(const std::uint64_t* packed, std::int64_t nz, std::int64_t ny, std::int64_t nx)
+      : nz(nz), ny(ny), nx(nx), words((nx + 63) / 64), bits(packed, packed + nz * ny * (words + 1)) {}
   std::uint64_t* row(std::int64_t z, std::int64_t y) { return bits.data() + (z * ny + y) * (words + 1); }
   const std::uint64_t* row(std::int64_t z, std::int64_t y) const { return bits.data() + (z * ny + y) * (words + 1); }
 

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <mutex>
 
+#include "fastimg/mesh.cuh"
 #include "radiomics/bits.hpp"
 #include "radiomics/mesh_table.hpp"
 #include "radiomics/shape.hpp"
@@ -10,35 +11,28 @@ namespace {
 
 void row_moments(const std::uint64_t* row, std::int64_t words, std::int64_t z, std::int64_t y, std::int64_t* m) {
   std::int64_t n = 0, x1 = 0, x2 = 0;
-  for (std::int64_t w = 0; w < words; ++w)
-    for (std::uint64_t left = row[w]; left;) {  // run by run: sums of x and x * x over [a, b) have closed forms
-      const std::int64_t a = __builtin_ctzll(left);
-      const std::uint64_t ended = ~(left >> a);
-      const std::int64_t length = ended ? __builtin_ctzll(ended) : 64;
-      left = a + length >= 64 ? 0 : left & (~std::uint64_t{0} << (a + length));
-      const std::int64_t from = 64 * w + a, to = from + length;
-      n += length;
-      x1 += (to * (to - 1) - from * (from - 1)) / 2;
-      x2 += ((to - 1) * to * (2 * to - 1) - (from - 1) * from * (2 * from - 1)) / 6;
+  for (std::int64_t w = 0; w < words; ++w) {
+    fastimg::i64 from, to;
+    for (fastimg::u64 left = row[w]; next_stretch(&left, &from, &to);) {
+      const Stretch part = stretch_of(64 * w + from, 64 * w + to);
+      n += part.count;
+      x1 += part.sum;
+      x2 += part.squares;
     }
+  }
   const std::int64_t add[10] = {n, n * z, n * y, x1, n * z * z, n * y * y, x2, n * z * y, z * x1, y * x1};
   for (int i = 0; i < 10; ++i) m[i] += add[i];
 }
 
+// Rows carry a spare word of zeros, so that one word more can be read.
 void row_cubes(const std::uint64_t* a, const std::uint64_t* b, const std::uint64_t* c, const std::uint64_t* d,
                std::int64_t words, std::int64_t z, std::int64_t y, std::int64_t (*cubes)[4]) {
+  const auto at = [](const std::uint64_t* row) { return reinterpret_cast<const u64*>(row); };
   for (std::int64_t w = 0; w < words; ++w) {
-    // Rows carry a spare word of zeros, so that w + 1 can be read.
-    const auto next = [w](const std::uint64_t* row) { return row[w] >> 1 | row[w + 1] << 63; };
-    const std::uint64_t an = next(a), bn = next(b), cn = next(c), dn = next(d);
-    const std::uint64_t any = a[w] | b[w] | c[w] | d[w] | an | bn | cn | dn;
-    const std::uint64_t all = a[w] & b[w] & c[w] & d[w] & an & bn & cn & dn;
-    for (std::uint64_t left = any & ~all; left; left &= left - 1) {
-      const int x = __builtin_ctzll(left);
-      const auto bit = [x](std::uint64_t word) { return static_cast<unsigned>(word >> x & 1); };
-      const unsigned cube = bit(a[w]) | bit(an) << 1 | bit(bn) << 2 | bit(b[w]) << 3 | bit(c[w]) << 4 | bit(cn) << 5 |
-                            bit(dn) << 6 | bit(d[w]) << 7;
-      std::int64_t* to = cubes[cube];
+    const Cubes here = cubes_of(at(a + w), at(b + w), at(c + w), at(d + w));
+    for (u64 left = crossed(here); left; left &= left - 1) {
+      const int x = lowest_bit(left);
+      std::int64_t* to = cubes[cube_at(here, x)];
       ++to[0];
       to[1] += z;
       to[2] += y;
@@ -71,6 +65,11 @@ ShapeSums shape_sums(const Mask& mask, int threads) {
   sum_cubes(bits, sums, threads);
   find_hulls(bits, sums, threads);
   return sums;
+}
+
+void packed_hulls(const std::uint64_t* words, std::int64_t nz, std::int64_t ny, std::int64_t nx, ShapeSums& sums,
+                  int threads) {
+  find_hulls(Bits(words, nz, ny, nx), sums, threads);
 }
 
 void mesh_measures(const std::int64_t* cubes, const double* spacing, double* volume, double* area) {

@@ -28,6 +28,10 @@ struct ShapeSums {
 };
 ShapeSums shape_sums(const Mask& mask, int threads);
 
+// The hulls alone, of a mask (nz, ny, nx) with its border whose bits are packed: rows of (nx + 63) / 64 + 1 words.
+void packed_hulls(const std::uint64_t* words, std::int64_t nz, std::int64_t ny, std::int64_t nx, ShapeSums& sums,
+                  int threads);
+
 // Mesh volume and area of such sums: spacing z, y, x. The volume is the flux of the position through the surface, / 3.
 void mesh_measures(const std::int64_t* cubes, const double* spacing, double* volume, double* area);
 

@@ -137,6 +137,16 @@ def texture(put: Put) -> None:
         fi.radiomics.extract(image, mask, fi.radiomics.Settings(bin_number=bins, families=["glszm", "gldzm"]))
 
 
+def mesh(put: Put) -> None:
+    from fastimg.radiomics import _cuda
+
+    with narrow(_cuda):
+        for shape in ((1, 1, 1), (3, 5, 7), (4, 3, 130)):
+            mask = np.random.default_rng(0).random(shape) < 0.7
+            mask.flat[0] = True
+            _cuda.shape_sums(put(mask), threads=1)
+
+
 def volume(put: Put, dtype: Any) -> fi.Image:
     values = np.random.default_rng(3).integers(0, 100, (5, 7, 9)).astype(dtype)
     return fi.Image(put(values), spacing=(3, 1.1, 0.9))
@@ -188,6 +198,7 @@ CASES: dict[str, Callable[[Put], None]] = {
     "combat": combat,
     "histogram": histogram,
     "map": map_,
+    "mesh": mesh,
     "n4": n4,
     "texture": texture,
     "filter": filtered,

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastimg as fi
-from fastimg import radiomics
+from fastimg import _dispatch, radiomics
+from fastimg.radiomics import _native
 from fastimg.testing import radiomics as twin
 
 
@@ -180,6 +181,30 @@ def test_extract_on_every_device(put, dtype, options):
     expected = fi.radiomics.extract(fi.Image(values, spacing=(2, 1, 1)), mask, chosen)
     found = fi.radiomics.extract(fi.Image(put(values), spacing=(2, 1, 1)), put(mask), chosen)
     assert found == pytest.approx(expected, rel=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 62), (5, 4, 63), (3, 6, 150)])
+def test_shape_sums_on_every_device(put, shape):
+    mask = np.random.default_rng(0).random(shape) < 0.6
+    mask.flat[-1] = True
+    moments, cubes, hulls = _dispatch.pick(put(mask), leaf="radiomics").shape_sums(put(mask), threads=2)
+    z, y, x = np.nonzero(np.pad(mask, 1))
+    sums = [z, y, x, z * z, y * y, x * x, z * y, z * x, y * x]
+    np.testing.assert_array_equal(moments, [len(z), *(part.sum() for part in sums)])
+    corners = np.pad(mask, 1).astype(int)
+    # Corners of a cube at (z, y, x), in the order of the bits of its case.
+    steps = [(0, 0, 0), (0, 0, 1), (0, 1, 1), (0, 1, 0), (1, 0, 0), (1, 0, 1), (1, 1, 1), (1, 1, 0)]
+    sizes = [n - 1 for n in corners.shape]
+    cases = sum(
+        corners[tuple(slice(a, a + n) for a, n in zip(step, sizes, strict=True))] << bit
+        for bit, step in enumerate(steps)
+    )
+    for case in range(1, 255):
+        places = np.argwhere(cases == case)
+        np.testing.assert_array_equal(cubes[case], [len(places), *places.sum(0)])
+    expected = _native.shape_sums(mask.view(np.uint8), 1)
+    for own, other in zip(hulls, expected[2], strict=True):
+        np.testing.assert_array_equal(own, other)
 
 
 def test_large_zones_are_tallied_on_every_device(put):

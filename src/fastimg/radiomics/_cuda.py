@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import _gpu
 from .._arrays import empty
+from . import _native
 
 _BLOCK = 256
 _SHORT, _SMALL = 8, 256  # kShort and kSmall of kernels/texture.cu
@@ -173,3 +174,24 @@ def taxicab(mask: Any, flat: bool, *, threads: int) -> Any:
         sizes = (np.int64(lines), np.int64(inner), np.int64(length), np.int64(stride), np.int64(outer))
         _gpu.launch("texture", "taxicab_axis", (blocks,), (_BLOCK,), out, *sizes)
     return out
+
+
+def shape_sums(mask: Any, *, threads: int) -> tuple[Any, Any, tuple[Any, ...]]:
+    """On the host, as the CPU's; the mask comes there as bits, an eighth of its bytes, and its hulls are found there."""
+    xp, to_host = _gpu.backend().xp, _gpu.backend().to_host
+    nz, ny, nx = mask.shape
+    words = (nx + 2 + 63) // 64
+    bits = xp.empty((nz + 2, ny + 2, words + 1), np.uint64)
+    sizes = tuple(np.int64(n) for n in (nz, ny, nx, words))
+    _gpu.launch("mesh", "mask_bits", (_blocks(bits.size, 1),), (_BLOCK,), mask.view(np.uint8), *sizes, bits)
+    sums = _zeros((10 + 4 * 256,), mask)
+    blocks = (_blocks((nz + 1) * (ny + 1) * words, 32),)
+    sizes = (np.int64(nz + 2), np.int64(ny + 2), np.int64(words))
+    _gpu.launch("mesh", "mask_sums", blocks, (_BLOCK,), bits, *sizes, sums, shared=sums.nbytes)
+    found = to_host(sums)
+    return found[:10], found[10:].reshape(256, 4), _native.packed_hulls(to_host(bits), nx + 2, threads)
+
+
+def _blocks(count: int, each: int) -> int:
+    """Blocks for a count of things, so many a thread."""
+    return max(min(-(-count // (_BLOCK * each)), 1 << 12), 1)

@@ -74,7 +74,9 @@ def extract(
     result: dict[str, float] = {}
     if "morphology" in wanted:
         result = _named(_families(region.upright(), settings, {"morphology"}, count), settings, names, "original")
-    if settings.outline or (settings.outline is None and settings.dimension != "3D" and region.mask.shape[0] == 1):
+    if settings.outline or (
+        settings.outline is None and settings.dimension != "3D" and region.mask_there.shape[0] == 1
+    ):
         result.update(_outline(region, settings))
     plane_axis = None if settings.dimension == "3D" else settings.slice_axis
     for kind, options in (settings.images or {"Original": {}}).items():
@@ -97,10 +99,10 @@ def extract(
 
 
 def _outline(region: Region, settings: Settings) -> dict[str, float]:
-    if region.mask.shape[0] != 1:
+    if region.mask_there.shape[0] != 1:
         raise ArgumentError(
             f"outline: shape2D needs a region in one slice along axis {settings.slice_axis}; it has "
-            f"{region.mask.shape[0]}"
+            f"{region.mask_there.shape[0]}"
         )
     found = outline(region.mask[0], (region.spacing[1], region.spacing[2]))
     kept = settings.outline if isinstance(settings.outline, tuple) else tuple(found)

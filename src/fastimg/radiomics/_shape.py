@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _dispatch
 from . import _native, _spatial
 from ._region import Region
 from ._settings import Settings
@@ -19,7 +20,8 @@ def morphology(region: Region, settings: Settings, *, threads: int) -> dict[str,
     """All features of the family, by their key."""
     spacing = np.array(region.spacing)
     peer = settings.compat == "pyradiomics"
-    moments, cubes, hulls = _native.shape_sums(region.mask.view(np.uint8), threads)
+    leaf = _dispatch.pick(region.mask_there, leaf="radiomics")
+    moments, cubes, hulls = leaf.shape_sums(region.mask_there, threads=threads)
     volume, area = _native.mesh_measures(cubes, spacing)
     voxels = int(moments[0])
     corners = _native.fewer(hulls[0])
