@@ -26,7 +26,7 @@ struct Tools {
   std::size_t (*free_cctx)(void*) = nullptr;
   std::size_t (*free_dctx)(void*) = nullptr;
   unsigned turn = 0;
-  std::vector<std::uint8_t> planes, packed;
+  std::vector<std::uint8_t> planes, packed, stored;
 
   // With contexts that belong to the functions in place.
   Tools& current() {
@@ -178,7 +178,8 @@ void decompress(int format, const std::uint8_t* in, std::size_t size, std::uint8
 // Blosc leaves blocks alone whose number of elements is not a multiple of 8.
 bool whole(std::size_t block, std::size_t size) { return block / size % 8 == 0; }
 
-void encode_frame(const Codec& codec, const std::uint8_t* chunk, std::size_t size, std::vector<std::uint8_t>& out) {
+// Into `frame`, which has room for kHeader + 8 * (kBlocks + 1) + size bytes; returns how many it takes.
+std::size_t encode_frame(const Codec& codec, const std::uint8_t* chunk, std::size_t size, std::uint8_t* frame) {
   // kBlocks runs of planes, so that a reader decodes no more than it needs; fewer than 8 elements at the end make a
   // block of their own, so that the others can be shuffled
   const std::size_t unit = 8 * codec.size, parts = size >= kLeast * kBlocks ? kBlocks : 1;
@@ -186,9 +187,6 @@ void encode_frame(const Codec& codec, const std::uint8_t* chunk, std::size_t siz
                             : parts == 1 ? size / unit * unit
                                          : (size / parts + unit - 1) / unit * unit;
   const std::size_t blocks = (size + block - 1) / block;
-  const std::size_t begin = out.size();
-  out.resize(begin + kHeader + 8 * blocks + size);
-  std::uint8_t* frame = out.data() + begin;
   const bool lz4 = codec.coder == Coder::blosc_lz4;
   frame[0] = 2;
   frame[1] = 1;
@@ -229,7 +227,7 @@ void encode_frame(const Codec& codec, const std::uint8_t* chunk, std::size_t siz
     at = kHeader + size;
   }
   put32(frame + 12, at);
-  out.resize(begin + at);
+  return at;
 }
 
 // Elements of `item` bytes from bit planes: of the block [begin, end) of a chunk what is wanted.
@@ -293,19 +291,18 @@ void decode_frame(const std::uint8_t* frame, std::size_t frame_size, std::uint8_
 }  // namespace
 
 void encode_chunk(const Codec& codec, const std::uint8_t* chunk, std::size_t size, std::vector<std::uint8_t>& out) {
-  const std::size_t begin = out.size();
+  std::vector<std::uint8_t>& stored = tools.stored;
+  const std::size_t room = std::max(libraries.zstd_bound(size), kHeader + 8 * (kBlocks + 1) + size) + 4;
+  if (stored.size() < room) stored.resize(room);
+  std::size_t done;
   if (codec.coder == Coder::zstd) {
-    out.resize(begin + libraries.zstd_bound(size));
-    const std::size_t done = zstd_compress(codec.level, chunk, size, out.data() + begin, out.size() - begin);
+    done = zstd_compress(codec.level, chunk, size, stored.data(), room - 4);
     if (done == 0) throw std::bad_alloc();
-    out.resize(begin + done);
   } else {
-    encode_frame(codec, chunk, size, out);
+    done = encode_frame(codec, chunk, size, stored.data());
   }
-  const std::size_t done = out.size() - begin;
-  const std::uint32_t check = crc32c(out.data() + begin, done);
-  out.resize(out.size() + 4);
-  put32(out.data() + begin + done, check);
+  put32(stored.data() + done, crc32c(stored.data(), done));
+  out.insert(out.end(), stored.data(), stored.data() + done + 4);
 }
 
 void decode_chunk(const Codec& codec, const std::uint8_t* stored, std::size_t stored_size, std::uint8_t* chunk,
