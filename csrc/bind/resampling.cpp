@@ -7,13 +7,15 @@
 #include <array>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "bind/capi.hpp"
 #include "resampling/label.hpp"
 #include "resampling/nearest.hpp"
 #include "resampling/oblique.hpp"
-#include "resampling/prefilter.hpp"
 #include "resampling/separable.hpp"
+#include "resampling/spline.hpp"
 
 namespace py = pybind11;
 namespace rs = fastimg::resampling;
@@ -178,26 +180,69 @@ class Nearest {
   rs::PickRow blocks_;
 };
 
-// in (..., z, y, x) of any kind that the arithmetic holds; out of its own kind.
 template <class C>
-void prefilter(const py::array& in, py::array_t<C, py::array::c_style> out, double pole, int horizon, double gain,
-               const py::object& values, int threads) {
-  const auto axes = in.ndim();
-  if (axes < 3) throw std::invalid_argument("resampling: expected three axes");
-  const std::int64_t z = in.shape(axes - 3), y = in.shape(axes - 2), x = in.shape(axes - 1);
-  const std::int64_t volumes = volumes_of(in, z, y, x);
-  if (volumes_of(out, z, y, x) != volumes || horizon < 1 || z * y * x == 0)
-    throw std::invalid_argument("resampling: the arrays differ");
-  const rs::Kind from = kind_of(in);
-  check_small<C>(from);
-  const rs::Pole<C> p{C(pole), C(1 / (1 - pole)), C(-pole / (1 - pole)), C(gain), horizon, fused_of<C>(values).intake};
-  const char* const source = static_cast<const char*>(in.data());
-  C* const target = out.mutable_data();
-  const std::int64_t voxels = z * y * x, size = in.itemsize();
-  py::gil_scoped_release release;
-  for (std::int64_t v = 0; v < volumes; ++v)
-    rs::prefilter<C>(source + v * voxels * size, from, target + v * voxels, z, y, x, p, threads);
-}
+class Spline {
+ public:
+  // poles: ((pole, horizon), ...), at most two.
+  Spline(const py::tuple& z, const py::tuple& y, const py::tuple& x, const std::vector<std::pair<double, int>>& poles,
+         bool z_first)
+      : plan_{rs::SplineAxis<C>(axis_of<C>(z)),
+              rs::SplineAxis<C>(axis_of<C>(y)),
+              rs::SplineAxis<C>(axis_of<C>(x)),
+              {},
+              z_first} {
+    if (poles.empty() || poles.size() > 2 || plan_.z.linear || plan_.y.linear || plan_.x.linear)
+      throw std::invalid_argument("resampling: expected one or two poles and weights");
+    rs::Poles<C>& p = plan_.poles;
+    p.count = static_cast<int>(poles.size());
+    for (int n = 0; n < p.count; ++n) {
+      const double pole = poles[n].first;
+      if (poles[n].second < 1) throw std::invalid_argument("resampling: a horizon is at least 1");
+      p.pole[n] = C(pole), p.start[n] = C(1 / (1 - pole)), p.end[n] = C(-pole / (1 - pole));
+      p.horizon[n] = poles[n].second;
+    }
+  }
+
+  std::int64_t between() const { return plan_.between(); }
+
+  void run(const py::array& in, py::array out, py::array_t<C, py::array::c_style> between, bool truncate,
+           const py::bytes& outside, const py::object& values, int threads) const {
+    const rs::Kind from = kind_of(in), to = kind_of(out);
+    const rs::Fused<C> fused = fused_of<C>(values);
+    check_small<C>(from);
+    check_small<C>(to);
+    const Run run = run_of(in, out, {plan_.z.in, plan_.y.in, plan_.x.in}, {plan_.z.out, plan_.y.out, plan_.x.out});
+    const std::string voxel = outside;
+    if (voxel.size() != static_cast<std::size_t>(out.itemsize()) || between.size() < plan_.between())
+      throw std::invalid_argument("resampling: cval's size, or too little memory");
+    const std::int64_t source = plan_.z.in * plan_.y.in * plan_.x.in * in.itemsize(),
+                       target = plan_.z.out * plan_.y.out * plan_.x.out * out.itemsize();
+    C* const memory = between.mutable_data();
+    py::gil_scoped_release release;
+    for (std::int64_t v = 0; v < run.volumes; ++v)
+      rs::spline<C>(run.in + v * source, from, run.out + v * target, to, plan_, fused, truncate, voxel.data(), memory,
+                    threads);
+  }
+
+  // Tables that take each sample alone: out becomes the coefficients.
+  void coefficients(const py::array& in, py::array_t<C, py::array::c_style> out, const py::object& values,
+                    int threads) const {
+    const rs::Kind from = kind_of(in);
+    const auto intake = fused_of<C>(values).intake;
+    check_small<C>(from);
+    const Run run = run_of(in, out, {plan_.z.in, plan_.y.in, plan_.x.in}, {plan_.z.out, plan_.y.out, plan_.x.out});
+    if (plan_.z_first || plan_.z.out != plan_.z.in || plan_.y.out != plan_.y.in || plan_.x.out != plan_.x.in)
+      throw std::invalid_argument("resampling: coefficients stand where the samples stood");
+    const std::int64_t voxels = plan_.z.in * plan_.y.in * plan_.x.in, size = in.itemsize();
+    C* const target = out.mutable_data();
+    py::gil_scoped_release release;
+    for (std::int64_t v = 0; v < run.volumes; ++v)
+      rs::coefficients<C>(run.in + v * voxels * size, from, target + v * voxels, plan_, intake, threads);
+  }
+
+ private:
+  rs::Spline<C> plan_;
+};
 
 class Oblique {
  public:
@@ -291,6 +336,16 @@ void bind_separable(py::module_& module, const char* name) {
       .def("run", &Separable<C>::run);
 }
 
+template <class C>
+void bind_spline(py::module_& module, const char* name) {
+  py::class_<Spline<C>>(module, name)
+      .def(py::init<const py::tuple&, const py::tuple&, const py::tuple&, const std::vector<std::pair<double, int>>&,
+                    bool>())
+      .def_property_readonly("between", &Spline<C>::between)
+      .def("run", &Spline<C>::run)
+      .def("coefficients", &Spline<C>::coefficients);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, module) {
@@ -304,8 +359,8 @@ PYBIND11_MODULE(_native, module) {
   py::class_<Label>(module, "Label")
       .def(py::init<const py::tuple&, const py::tuple&, const py::tuple&>())
       .def("run", &Label::run);
-  module.def("prefilter_float", &prefilter<float>);
-  module.def("prefilter_double", &prefilter<double>);
+  bind_spline<float>(module, "SplineFloat");
+  bind_spline<double>(module, "SplineDouble");
   py::class_<Oblique>(module, "Oblique")
       .def(py::init<const Reals&, std::array<std::int64_t, 3>, std::array<std::int64_t, 3>, bool,
                     std::array<std::int64_t, 3>, std::array<std::int64_t, 3>>())

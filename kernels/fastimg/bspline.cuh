@@ -1,19 +1,21 @@
 // Cardinal B-splines (Unser, Aldroubi, Eden 1993): basis weights and the recursive prefilter with mirrored boundaries.
 //
-// The prefilter works on blocks of a fixed global grid: a block's outputs come from the mirrored signal from `horizon`
-// samples before it to `horizon` after it. What lies further away weighs less than |pole|^horizon, below the
-// arithmetic's own rounding. So a piece of a volume gives the same bits as the whole.
+// The prefilter works on blocks of a fixed global grid: the coefficients under the outputs whose first tap lies in a
+// block come from the mirrored signal from `horizon` samples before the block to `horizon` after the last tap. What
+// lies further away weighs less than |pole|^horizon, below the arithmetic's own rounding. So a piece of a volume gives
+// the same bits as the whole. The recursions leave out their gain, (1 - pole)(1 - 1 / pole), which the weights contain.
 #pragma once
 #include "fastimg/atom.cuh"
 
 namespace fastimg {
 
-constexpr int kSplineBlock = 128;  // outputs of a line that share one recursion
+constexpr int kSplineBlock = 128;  // first taps of a line that share one recursion
 
 // Index mirrored at the centres of samples 0 and n - 1: ... 2 1 0 1 2 ... n-2 n-1 n-2 ...
-FASTIMG_ATOM i64 mirrored(i64 i, i64 n) {
+template <class I>
+FASTIMG_ATOM I mirrored(I i, I n) {
   if (n == 1) return 0;
-  const i64 period = 2 * (n - 1);
+  const I period = 2 * (n - 1);
   i = i < 0 ? -i : i;
   if (i >= period) i %= period;
   return i < n ? i : period - i;

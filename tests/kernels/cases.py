@@ -202,7 +202,7 @@ CASES: dict[str, Callable[[Put], None]] = {
     "n4": n4,
     "texture": texture,
     "filter": filtered,
-    "prefilter": resampled,
+    "spline": resampled,
     "resample": resampled,
     "oblique": turned,
     "rescale": rescaled,

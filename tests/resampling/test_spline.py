@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 import fastimg as fi
-from fastimg.resampling import _native, _spline
+from fastimg.resampling import _cpu, _spline
 from fastimg.testing import resampling as twin
 
 sitk = pytest.importorskip("SimpleITK")
@@ -103,19 +103,46 @@ def test_same_bits_on_all_levels_and_threads(shape, order, dtype, tilt, threads)
 @pytest.mark.parametrize("compute", ["float32", "float64"])
 def test_the_prefilter_equals_its_twin_and_inverts_the_spline(compute, degree):
     values = smooth((3, 140, 300), np.dtype(compute))
-    expected = values
-    for pole in _spline.poles(degree):
-        gain = ((1 - pole) * (1 - 1 / pole)) ** 3
-        expected = twin.coefficients(expected, pole, gain, _spline.horizon(pole, compute))
+    tables, recursions = _spline.own(values.shape, degree), _spline.recursions(degree, compute)
     made = np.empty_like(values)
-    run, source = getattr(_native, "prefilter_float" if compute == "float32" else "prefilter_double"), values
-    for pole in _spline.poles(degree):
-        gain = ((1 - pole) * (1 - 1 / pole)) ** 3
-        run(source, made, pole, _spline.horizon(pole, compute), gain, None, 1)
-        source = made
-    np.testing.assert_array_equal(made, expected)
+    _cpu.coefficients(values, made, tables, poles=recursions, compute=compute, threads=1)
+    np.testing.assert_array_equal(made, by_axes(values, tables, (1, 2, 0), recursions))
     scipy = ndimage.spline_filter(values.astype(np.float64), degree, mode="mirror")
     assert np.abs(made - scipy).max() < (1e-5 if compute == "float32" else 1e-12) * np.abs(scipy).max()
+
+
+def by_axes(values, tables, order, recursions):
+    for axis in order:
+        table = (tables.z, tables.y, tables.x)[axis]
+        values = twin.spline_axis(values, axis, table.first, table.weight, recursions)
+    return values
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 300), st.integers(1, 140), st.integers(1, 140)),
+    spacing=st.tuples(*[st.sampled_from([0.6, 1.0, 1.7, 7.0])] * 3),
+    antialias=st.booleans(),
+    flipped=st.booleans(),
+    order=st.sampled_from([2, "cubic", 5]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+def test_aligned_grids_equal_their_twin(shape, spacing, antialias, flipped, order, dtype):
+    """Both orders of the axes, several blocks, reversed axes, more taps than samples."""
+    if np.prod(shape) > 200_000:
+        shape = (shape[0], 5, shape[2] % 20 + 1)
+    image = fi.Image(smooth(shape, dtype))
+    plan = fi.resampling.Plan(image, spacing=spacing, order=order, antialias=antialias)
+    if flipped:
+        affine = plan.affine @ np.diag([-1.0, 1, -1, 1])
+        affine[:3, 3] = (plan.affine @ [plan.shape[0] - 1, 0, plan.shape[2] - 1, 1])[:3]
+        options = {"affine": affine, "shape": plan.shape, "antialias": antialias}
+        plan = fi.resampling.Plan(image, order=order, **options)
+    tables = plan._tables
+    axes = (0, 1, 2) if tables.z_first else (1, 2, 0)
+    degree = 3 if order == "cubic" else order
+    expected = by_axes(image.array, tables, axes, _spline.recursions(degree, np.dtype(dtype).name))
+    np.testing.assert_array_equal(plan(image).array, expected)
 
 
 def test_a_sheared_volume_is_straightened():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import _native
-from ._tables import LABEL, Displacement, Oblique, Tables, Values
+from ._tables import LABEL, Displacement, Oblique, Poles, Tables, Values
 
 
 def separable(
@@ -43,12 +43,40 @@ def label(array: Any, out: Any, tables: Tables, *, outside: Any, threads: int) -
     plan.run(_raw(array), _raw(out), outside.tobytes(), threads)
 
 
-def prefilter(
-    array: Any, out: Any, *, pole: float, horizon: int, gain: float, compute: str, threads: int, values: Values = None
+def _spline(tables: Tables, poles: Poles, compute: str) -> Any:
+    kind = _native.SplineFloat if compute == "float32" else _native.SplineDouble
+
+    def make() -> Any:
+        return kind(tables.z.native(), tables.y.native(), tables.x.native(), poles, tables.z_first)
+
+    return tables.keep((compute, *poles), make)
+
+
+def spline(
+    array: Any,
+    out: Any,
+    tables: Tables,
+    memory: Any,
+    *,
+    poles: Poles,
+    compute: str,
+    truncate: bool,
+    outside: Any,
+    threads: int,
+    values: Values = None,
+) -> Any:
+    """out = B-spline of array, axis by axis; the memory that it took. See csrc/resampling/spline.hpp."""
+    plan = _spline(tables, poles, compute)
+    between = memory((plan.between,), np.dtype(compute))
+    plan.run(array, out, between, truncate, outside.tobytes(), values, threads)
+    return between
+
+
+def coefficients(
+    array: Any, out: Any, tables: Tables, *, poles: Poles, compute: str, threads: int, values: Values = None
 ) -> None:
-    """out = B-spline coefficients of array for one pole along z, y, x; out may be array."""
-    run = _native.prefilter_float if compute == "float32" else _native.prefilter_double
-    run(array, out, pole, horizon, gain, values, threads)
+    """out = B-spline coefficients of array; the tables take each sample alone."""
+    _spline(tables, poles, compute).coefficients(array, out, values, threads)
 
 
 def oblique(

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from .. import _gpu
-from ._tables import LABEL, Displacement, Oblique, Tables, Values
+from ._tables import LABEL, Displacement, Oblique, Poles, Tables, Values
 
 _BLOCK = 256
 _DEPTH = 32  # output planes that share what a thread keeps of the source's
+_SPLINE_BLOCK = 128  # kernels/fastimg/bspline.cuh
 _SHARED = 48 << 10  # bytes of shared memory that every device gives a block
 
 
@@ -92,32 +93,104 @@ def _moved(file: str, name: str, array: Any, out: Any, outside: Any, *rest: Any)
         _gpu.launch(file, f"{name}_{size.name}", rows, (_BLOCK,), *arguments)
 
 
-def prefilter(
-    array: Any, out: Any, *, pole: float, horizon: int, gain: float, compute: str, threads: int, values: Values = None
+def spline(
+    array: Any,
+    out: Any,
+    tables: Tables,
+    memory: Any,
+    *,
+    poles: Poles,
+    compute: str,
+    truncate: bool,
+    outside: Any,
+    threads: int,
+    values: Values = None,
 ) -> None:
-    """out = B-spline coefficients of array for one pole along z, y, x; out may be array."""
-    xp, real = _gpu.backend().xp, np.dtype(compute).type
-    z, y, x = array.shape[-3:]
-    count = math.prod(array.shape)
-    if not count:
+    """out = B-spline of array, axis by axis; see kernels/spline.cu. CuPy's pool keeps the memory between the axes."""
+    if not out.size:
         return
-    other = xp.empty(out.shape, out.dtype)  # a block reads its neighbours' samples: never in place
-    chain = [(array, out), (out, other), (other, out)]
-    if array is out:
-        third = xp.empty(out.shape, out.dtype)
-        chain = [(array, other), (other, third), (third, out)]
-    room = (128 + 2 * horizon) * np.dtype(compute).itemsize
-    wide = next(lines for lines in (64, 32, 16, 8) if room * (lines + 1) <= _SHARED)
-    settings = (real(pole), real(1 / (1 - pole)), real(-pole / (1 - pole)))
-    for axis, ((source, target), n, inner) in enumerate(zip(chain, (z, y, x), (y * x, x, 1), strict=True)):
-        lines = count // n
-        _gpu.launch(
-            *("prefilter", f"prefilter_{source.dtype.name}_{compute}"),
-            *((min(-(-lines // wide) * -(-n // 128), 1 << 20),), (_BLOCK,), source, target),
-            *(np.int64(lines), np.int64(n), np.int64(inner), np.int32(wide), *settings),
-            *(real(gain if axis == 0 else 1), np.int32(horizon), *_intake(None if axis else values, compute)),
-            shared=room * (wide + 1),
+    xp = _gpu.backend().xp
+    intake, finish = values or (None, None)
+    order, shape = ((0, 1, 2) if tables.z_first else (1, 2, 0)), [math.prod(array.shape[:-3]), *array.shape[-3:]]
+    axes = (tables.z, tables.y, tables.x)
+    for step, axis in enumerate(order):
+        made = [*shape[: axis + 1], axes[axis].out, *shape[axis + 2 :]]
+        last = step == 2
+        target = out if last else xp.empty(made, compute)
+        others = [n for n in range(3) if n != axis]
+        inside = (
+            np.int64(math.prod(made[n + 1] for n in others)),
+            np.int64(made[others[1] + 1]),
+            *(np.int32(edge) for n in others for edge in (axes[n].low, axes[n].high)),
+            *(np.int32(axes[axis].low), np.int32(axes[axis].high)),
         )
+        everywhere = (np.int64(0), np.int64(1), *[np.int32(0)] * 6)
+        _spline_axis(
+            *(array, target, tables, axis, shape, poles, compute),
+            inside=inside if last else everywhere,
+            outside=outside if last else np.dtype(compute).type(0),
+            values=(None if step else intake, finish if last else None),
+            truncate=truncate and last,
+        )
+        array, shape = target, made
+
+
+def coefficients(
+    array: Any, out: Any, tables: Tables, *, poles: Poles, compute: str, threads: int, values: Values = None
+) -> None:
+    """out = B-spline coefficients of array; the tables take each sample alone."""
+    spline(
+        *(array, out, tables, None),
+        poles=poles,
+        compute=compute,
+        truncate=False,
+        outside=np.dtype(compute).type(0),
+        threads=threads,
+        values=values,
+    )
+
+
+def _spline_axis(
+    source: Any,
+    target: Any,
+    tables: Tables,
+    axis: int,
+    shape: list[int],
+    poles: Poles,
+    compute: str,
+    *,
+    inside: tuple[Any, ...],
+    outside: Any,
+    values: Values,
+    truncate: bool,
+) -> None:
+    """One axis of (volumes, z, y, x)."""
+    device, real, table = _gpu.backend(), np.dtype(compute).type, (tables.z, tables.y, tables.x)[axis]
+    _, first, weights = _prepared(tables, compute)
+    ranges = tables.keep((device, "ranges", axis), lambda: device.to_device(table.ranges(_SPLINE_BLOCK)))
+    taps, reach = table.weight.shape[0], sum(horizon for _, horizon in poles)
+    lines, inner = math.prod(shape) // table.size, math.prod(shape[axis + 2 :])
+    room = (min(_SPLINE_BLOCK + taps - 1, table.size) + 2 * reach) * np.dtype(compute).itemsize
+    wide = next(lines for lines in (64, 32, 16, 8, 4, 2, 1) if room * (lines + 1) <= _SHARED)
+    recursions: list[Any] = []
+    for pole, horizon in [*poles, (0.5, 0)][:2]:
+        recursions += [real(pole), real(1 / (1 - pole)), real(-pole / (1 - pole)), np.int32(horizon)]
+    name = f"spline_{source.dtype.name}_{target.dtype.name}_{compute}" + ("_truncate" if truncate else "")
+    blocks = -(-lines // wide) * -(-table.size // _SPLINE_BLOCK)
+    _gpu.launch(
+        *("spline", name, (min(blocks, 1 << 20),), (_BLOCK,), source, target, np.int64(lines), np.int64(inner)),
+        *(
+            np.int32(table.size),
+            np.int32(table.out),
+            np.int32(taps),
+            np.int32(wide),
+            ranges,
+            first[axis],
+            weights[axis],
+        ),
+        *(*recursions, *inside, outside, *_intake(values, compute), *_finish(values, compute)),
+        shared=room * (wide + 1),
+    )
 
 
 def oblique(

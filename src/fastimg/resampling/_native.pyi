@@ -12,12 +12,23 @@ class Nearest:
 
 class Label(Nearest): ...
 
-def prefilter_float(
-    array: Any, out: Any, pole: float, horizon: int, gain: float, values: Any, threads: int
-) -> None: ...
-def prefilter_double(
-    array: Any, out: Any, pole: float, horizon: int, gain: float, values: Any, threads: int
-) -> None: ...
+class SplineFloat:
+    def __init__(
+        self,
+        z: tuple[Any, ...],
+        y: tuple[Any, ...],
+        x: tuple[Any, ...],
+        poles: list[tuple[float, int]],
+        z_first: bool,
+    ) -> None: ...
+    @property
+    def between(self) -> int: ...
+    def run(
+        self, array: Any, out: Any, between: Any, truncate: bool, outside: bytes, values: Any, threads: int
+    ) -> None: ...
+    def coefficients(self, array: Any, out: Any, values: Any, threads: int) -> None: ...
+
+class SplineDouble(SplineFloat): ...
 
 class Oblique:
     def __init__(

@@ -15,7 +15,7 @@ from ..errors import ArgumentError, GeometryError
 from ..image import Image
 from ._grid import Grid, mapping, target_grid
 from ._padding import filled
-from ._spline import blur_kernel, coefficients
+from ._spline import blur_kernel, gain, own, recursions
 from ._tables import LABEL, AxisTable, Displacement, Oblique, Tables, Values, linear_axis, nearest_axis, weighted_axis
 from ._values import checked_values, finished, result_dtype, taken
 
@@ -30,7 +30,7 @@ _ENOUGH = 0.5  # of an output's weight must come from voxels that are not paddin
 class Plan:
     """Weights and indices between two grids, reusable over volumes of any dtype and from several threads.
 
-    With a B-spline it keeps the memory of one volume's coefficients for the next one.
+    With a B-spline it keeps the memory between two axes, or of the coefficients, for the next volume.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Plan:
         Those of `fastimg.resample`.
 
     With `rescale`, `clip`, `normalise` or `dtype` voxels are read once and results written once, without a volume in
-    between (B-splines keep their coefficients): the same values as the steps one after another in the arithmetic's type,
+    between (B-splines keep what stands between two axes, or their coefficients): the same values as the steps one after another in the arithmetic's type,
     but for the roundings to an integer between them. Not with "nearest" and "label", which move voxels as they are.
 
     Attributes
@@ -114,7 +114,7 @@ class Plan:
                 "antialias: votes of labels on a turned grid take the eight samples around a point only"
             )
         self._tables = self._make_tables(self._degree)
-        self._spare: list[Any] = []  # memory for the next volume's B-spline coefficients
+        self._spare: list[Any] = []  # memory for the next volume's B-spline
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -224,9 +224,12 @@ class Plan:
                 return nearest_axis(line, size, edge)
             if abs(degree) == 1 and blur is None:
                 return linear_axis(line, size, edge)
-            return weighted_axis(line, size, edge, degree=abs(degree), mirror=degree > 1, blur=blur)
+            scale = gain(degree)
+            return weighted_axis(line, size, edge, degree=abs(degree), mirror=degree > 1, blur=blur, scale=scale)
 
-        return Tables(table(0), table(1), table(2))
+        z, y, x = table(0), table(1), table(2)
+        # the axis that makes the fewest voxels goes first
+        return Tables(z, y, x, z_first=z.out * y.size * x.size < z.size * y.out * x.out)
 
     def _oblique(self) -> Oblique:
         matrix = np.ascontiguousarray(self._mapping.matrix[:3])
@@ -260,7 +263,7 @@ class Plan:
         threads: int,
         field: Displacement = None,
     ) -> Any:
-        """out = array by these tables; the memory of its B-spline coefficients."""
+        """out = array by these tables; the memory that a B-spline took, for the next volume."""
         leaf = _dispatch.pick(array, leaf="resampling")
         compute, truncate = self._compute(array.dtype, out.dtype)
         common: dict[str, Any] = {"outside": outside, "threads": threads}
@@ -268,8 +271,14 @@ class Plan:
         spare = None
         if self._degree > 1:
             memory = partial(self._memory, array)
-            spare = array = coefficients(leaf, array, memory, self._degree, compute, threads, (intake, None))
-            intake = None
+            settings: dict[str, Any] = {"poles": recursions(self._degree, compute), "compute": compute}
+            if isinstance(tables, Tables):
+                values = (intake, finish)
+                return leaf.spline(array, out, tables, memory, truncate=truncate, values=values, **settings, **common)
+            spare = memory(array.shape, compute)
+            here = own(array.shape[-3:], self._degree)
+            leaf.coefficients(array, spare, here, values=(intake, None), threads=threads, **settings)
+            array, intake = spare, None
         if isinstance(tables, Oblique):
             if any(blur is not None for blur in self._blurs):
                 array = self._blurred(leaf, array, compute, threads, (intake, None))
@@ -292,7 +301,7 @@ class Plan:
         return spare
 
     def _memory(self, beside: Any, shape: tuple[int, ...], dtype: Any) -> Any:
-        """Room for coefficients: that of the last volume if it fits, whose pages need not be cleared again."""
+        """Room for a B-spline: that of the last volume if it fits, whose pages need not be cleared again."""
         try:
             kept = self._spare.pop()
         except IndexError:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["blur_kernel", "coefficients", "horizon", "poles"]
+from ._tables import AxisTable, Tables
+
+__all__ = ["blur_kernel", "gain", "horizon", "own", "poles", "recursions"]
 
 
 def poles(degree: int) -> tuple[float, ...]:
@@ -30,16 +32,21 @@ def horizon(pole: float, compute: str) -> int:
     return math.ceil(math.log(np.finfo(compute).eps) / math.log(abs(pole)))
 
 
-def coefficients(leaf: Any, array: Any, empty: Any, degree: int, compute: str, threads: int, values: Any = None) -> Any:
-    """The volume's B-spline coefficients in the arithmetic's type; `empty(shape, dtype)` makes the memory."""
-    out = empty(array.shape, np.dtype(compute))
-    source = array
-    for pole in poles(degree):
-        gain = ((1 - pole) * (1 - 1 / pole)) ** 3  # of the three axes
-        settings = {"pole": pole, "horizon": horizon(pole, compute), "gain": gain, "compute": compute}
-        leaf.prefilter(source, out, **settings, threads=threads, values=values)
-        source, values = out, None
-    return out
+def recursions(degree: int, compute: str) -> list[tuple[float, int]]:
+    """The poles of a degree, each with its horizon."""
+    return [(pole, horizon(pole, compute)) for pole in poles(degree)]
+
+
+def gain(degree: int) -> float:
+    """What the recursions of one axis leave to its weights."""
+    return math.prod((1 - pole) * (1 - 1 / pole) for pole in poles(degree)) if degree > 1 else 1.0
+
+
+@lru_cache(maxsize=8)
+def own(shape: tuple[int, int, int], degree: int) -> Tables:
+    """Tables that take each sample alone, scaled, so that a spline's axes give its coefficients."""
+    z, y, x = (AxisTable(n, 0, n, False, np.arange(n, dtype=np.int32), np.full((1, n), gain(degree))) for n in shape)
+    return Tables(z, y, x)
 
 
 def blur_kernel(step: float) -> npt.NDArray[np.float64] | None:

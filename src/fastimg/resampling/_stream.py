@@ -11,7 +11,7 @@ import numpy as np
 
 from .._arrays import native
 from ..errors import ArgumentError, FastimgError
-from ._spline import poles
+from ._spline import recursions
 from ._tables import Oblique, Tables
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ def _resample(plan: Plan, part: Any, target: Any, box: Box, piece: Box, outside:
         plan._interpolate(part, target, here, outside, threads)
         return
     assert order is not None
-    axes = (
+    z, y, x = (
         table.part(*piece[n], box[order[n]][0], box[order[n]][1] - box[order[n]][0])
         for n, table in enumerate((tables.z, tables.y, tables.x))
     )
-    plan._interpolate(_turned(part, order), target, Tables(*axes), outside, threads)
+    plan._interpolate(_turned(part, order), target, Tables(z, y, x, tables.z_first), outside, threads)
 
 
 def _box(plan: Plan, piece: Box) -> Box | None:
@@ -74,12 +74,17 @@ def _box(plan: Plan, piece: Box) -> Box | None:
     reach = _turned_reach(plan, piece) if isinstance(plan._tables, Oblique) else _aligned_reach(plan, piece)
     if reach is None or plan._degree < 2:
         return reach
-    blocks = len(poles(plan._degree))  # a pole's recursion reaches one block further, and must be exact for the next
     grown = []
-    for (begin, end), size in zip(reach, plan._source.shape, strict=True):
-        low, high = begin // _BLOCK - blocks, -(-end // _BLOCK) + blocks
+    for (begin, end), size, rim in zip(reach, plan._source.shape, _rims(plan), strict=True):
+        low, high = begin // _BLOCK - 1, -(-(-(-end // _BLOCK) * _BLOCK + rim) // _BLOCK)
         grown.append((max(0, low * _BLOCK), min(size, high * _BLOCK)))
     return tuple(grown)
+
+
+def _rims(plan: Plan) -> list[int]:
+    """Samples behind a block, along each source axis, that a B-spline's recursions of this block read."""
+    far = sum(horizon for _, horizon in recursions(plan._degree, "float64"))
+    return [far + plan._degree + (0 if blur is None else blur.size) for blur in plan._blurs]
 
 
 def _aligned_reach(plan: Plan, piece: Box) -> Box | None:
@@ -136,11 +141,12 @@ def _cost(plan: Plan, sizes: list[int], source: np.dtype[Any], made: np.dtype[An
     """Bytes of a piece in the middle: what it reads, its coefficients or blurred samples, its result."""
     extents = np.abs(plan._mapping.matrix[:3, :3]) @ (np.array(sizes) - 1)
     voxels = 1
-    for extent, size, blur in zip(extents, plan._source.shape, plan._blurs, strict=True):
+    for axis, (extent, size, blur) in enumerate(zip(extents, plan._source.shape, plan._blurs, strict=True)):
         length = math.ceil(extent) + 2 * (max(plan._degree, 1) + 2 + (0 if blur is None else blur.size))
         if plan._degree > 1:
-            length = (-(-length // _BLOCK) + 1 + 2 * len(poles(plan._degree))) * _BLOCK
+            length = (-(-length // _BLOCK) + 3 + _rims(plan)[axis] // _BLOCK) * _BLOCK
         voxels *= min(length, size)
     compute = np.dtype(plan._compute(source, made)[0]).itemsize
     between = compute if plan._degree > 1 or any(blur is not None for blur in plan._blurs) else 0
-    return voxels * (source.itemsize + between) + math.prod(sizes) * made.itemsize
+    target = math.prod(sizes)
+    return voxels * source.itemsize + max(voxels, target) * between + target * made.itemsize

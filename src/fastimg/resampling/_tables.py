@@ -14,6 +14,7 @@ __all__ = [
     "AxisTable",
     "Displacement",
     "Oblique",
+    "Poles",
     "Tables",
     "Values",
     "bspline_weights",
@@ -29,6 +30,9 @@ Values = tuple[tuple[float, float, float, float] | None, tuple[float, float] | N
 
 # The field (z, y, x, 3) and the inverse of the source's affine (3, 3).
 Displacement = tuple[Any, Floats] | None
+
+# Of a B-spline's recursions: (pole, horizon).
+Poles = list[tuple[float, int]]
 
 LABEL = -1  # as a degree: samples vote
 
@@ -68,6 +72,12 @@ class AxisTable:
         taps = np.where(self.weight[0, begin:end] != 0, 2, 1) if self.linear else self.weight.shape[0]
         return int(first.min()), int((first + taps).max())
 
+    def ranges(self, block: int) -> npt.NDArray[np.int32]:
+        """(blocks, 2): the outputs [begin, end) whose first tap lies in each block of samples; in order, so adjoining."""
+        blocks = -(-self.size // block)
+        found = (np.flatnonzero(self.first // block == b) for b in range(blocks))
+        return np.array([(where[0], where[-1] + 1) if where.size else (0, 0) for where in found], np.int32)
+
     def geometry(self) -> list[int]:
         """As the kernels take it: in, out, low, high, linear, taps."""
         return [self.size, self.out, self.low, self.high, int(self.linear), 2 if self.linear else self.weight.shape[0]]
@@ -88,11 +98,12 @@ class _Kept:
 
 @dataclass(frozen=True)
 class Tables(_Kept):
-    """The three axes z, y, x."""
+    """The three axes z, y, x; whether a B-spline does z before y and x."""
 
     z: AxisTable
     y: AxisTable
     x: AxisTable
+    z_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,9 +161,16 @@ def _bspline(u: Floats, degree: int) -> Floats:
 
 
 def weighted_axis(
-    positions: Floats, size: int, edge: bool, *, degree: int, mirror: bool, blur: Floats | None = None
+    positions: Floats,
+    size: int,
+    edge: bool,
+    *,
+    degree: int,
+    mirror: bool,
+    blur: Floats | None = None,
+    scale: float = 1.0,
 ) -> AxisTable:
-    """Samples weighted by the B-spline of a degree (1: linear), convolved with the symmetric kernel `blur`.
+    """Samples weighted by `scale` and the B-spline of a degree (1: linear), convolved with the symmetric kernel `blur`.
 
     Samples outside the volume are mirrored at the outermost centres, or are the outermost one; their weights are added
     to those of the samples that they equal.
@@ -161,7 +179,7 @@ def weighted_axis(
     rim = 0.0 if edge or not mirror else 0.5
     p = np.clip(positions, -rim, size - 1 + rim)
     base = np.floor(p - (degree - 1) / 2)
-    weights = bspline_weights(p - base, degree)
+    weights = scale * bspline_weights(p - base, degree)
     if blur is not None:
         radius = blur.size // 2
         spread = np.zeros((weights.shape[0] + blur.size - 1, positions.size))

@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 __all__ = [
     "arithmetic",
-    "coefficients",
     "interpolate_point",
     "label_point",
     "linear",
     "nearest",
     "normalised",
+    "spline_axis",
     "to_voxels",
 ]
 
@@ -114,32 +114,44 @@ def label_point(array: npt.NDArray[Any], point: npt.NDArray[np.float64]) -> tupl
     return {label for label, share in votes.items() if share > max(votes.values()) - 1e-9}, True
 
 
-def coefficients(
-    values: npt.NDArray[Any], pole: float, gain: float, horizon: int, block: int = 128
+def spline_axis(
+    values: npt.NDArray[Any],
+    axis: int,
+    first: npt.NDArray[np.int32],
+    weight: npt.NDArray[np.float64],
+    recursions: list[tuple[float, int]],
+    block: int = 128,
 ) -> npt.NDArray[Any]:
-    """The prefilter of `fastimg.resampling` for one pole along z, y, x, sample after sample, in the dtype of `values`."""
+    """One axis of `fastimg.resampling`'s B-splines, sample after sample, in the dtype of `values`.
+
+    The coefficients under the outputs whose first tap lies in a block are those of the block's own recursions.
+    """
     kind: Any = values.dtype.type
-    z = kind(pole)
-    for axis in range(values.ndim - 3, values.ndim):
-        lines = np.moveaxis(values, axis, 0)
-        size = lines.shape[0]
-        made = np.empty_like(lines)
-        for first in range(0, size, block):
-            length = min(block, size - first)
-            places = np.arange(first - horizon, first + length + horizon)
-            period = max(2 * (size - 1), 1)
-            folded = np.abs(places) % period
-            extended = lines[np.minimum(folded, period - folded) if size > 1 else folded * 0] * kind(gain)
-            forward = [extended[0] * kind(1 / (1 - pole))]
-            for sample in extended[1:]:
+    lines = np.moveaxis(values, axis, 0)
+    size, taps = lines.shape[0], weight.shape[0]
+    made = np.empty((first.size, *lines.shape[1:]), kind)
+    reach = sum(horizon for _, horizon in recursions)
+    for begin in range(0, size, block):
+        length = min(block + taps - 1, size - begin)
+        places = np.arange(begin - reach, begin + length + reach)
+        period = max(2 * (size - 1), 1)
+        folded = np.abs(places) % period
+        line = list(lines[np.minimum(folded, period - folded) if size > 1 else folded * 0])
+        for pole, horizon in recursions:
+            z = kind(pole)
+            forward = [line[0] * kind(1 / (1 - pole))]
+            for sample in line[1:]:
                 forward.append(sample + z * forward[-1])
-            backward = forward[-1] * kind(-pole / (1 - pole))
-            for n in range(len(forward) - 2, horizon - 1, -1):
-                backward = z * (backward - forward[n])
-                if n < horizon + length:
-                    made[first + n - horizon] = backward
-        values, gain = np.moveaxis(made, 0, axis), 1.0
-    return np.ascontiguousarray(values)
+            backward = [forward[-1] * kind(-pole / (1 - pole))]
+            for value in forward[-2::-1]:
+                backward.append(z * (backward[-1] - value))
+            line = backward[::-1][horizon : len(backward) - horizon]
+        for o in np.flatnonzero(first // block == begin // block):
+            total = kind(weight[0, o]) * line[first[o] - begin]
+            for t in range(1, taps):
+                total = total + kind(weight[t, o]) * line[first[o] - begin + t]
+            made[o] = total
+    return np.ascontiguousarray(np.moveaxis(made, 0, axis))
 
 
 def normalised(array: npt.NDArray[Any], padding: npt.NDArray[np.bool_], point: npt.NDArray[np.float64]) -> float:

@@ -1,9 +1,9 @@
-#include "resampling/prefilter.hpp"
+#include "resampling/spline.hpp"
 
 #ifdef FASTIMG_X86
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 says so of its own intrinsics
 #include <immintrin.h>
 
 #include "cpu/begin_avx512.hpp"
-#include "resampling/prefilter_loop.hpp"
+#include "resampling/spline_loop.hpp"
 #endif
