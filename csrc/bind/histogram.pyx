@@ -29,7 +29,8 @@ cdef extern from "histogram/count.hpp" namespace "fastimg::histogram" nogil:
     void count_fixed[T](const T*, const uint8_t*, int64_t, double, double, double, int64_t*, int64_t, int) except +
     void count_power[T](const T*, const uint8_t*, int64_t, double, double, int64_t*, int64_t, int) except +
     void count_keys[U](const U*, const uint8_t*, int64_t, int64_t*, int) except +
-    int64_t _collect "fastimg::histogram::collect"[U](const U*, const uint8_t*, int64_t, const uint8_t*, U*, int64_t)
+    int64_t _collect "fastimg::histogram::collect"[U](const U*, const uint8_t*, int64_t, const uint8_t*, U*, int64_t,
+        int)
 
 fastimg_import_core()
 
@@ -117,13 +118,14 @@ def keys(const word[::1] bits, const uint8_t[::1] mask, int64_t[::1] counts, int
             count_keys(&bits[0], where, bits.shape[0], &counts[0], threads)
 
 
-def collect(const word[::1] bits, const uint8_t[::1] mask, const uint8_t[::1] wanted, word[::1] out):
-    """The bits whose key's top 16 bits are wanted, in order; returns how many."""
+def collect(const word[::1] bits, const uint8_t[::1] mask, const uint8_t[::1] wanted, word[::1] out,
+            int threads):
+    """The bits whose key's top 16 bits are wanted, in any order; returns how many."""
     cdef const uint8_t* where = _start(mask)
     cdef int64_t found = 0
     if bits.shape[0] and out.shape[0]:
         with nogil:
-            found = _collect(&bits[0], where, bits.shape[0], &wanted[0], &out[0], out.shape[0])
+            found = _collect(&bits[0], where, bits.shape[0], &wanted[0], &out[0], out.shape[0], threads)
     return found
 
 

@@ -1,5 +1,7 @@
 #include "harmonize/window.hpp"
 
+#include "cpu/past.hpp"
+
 namespace fastimg::harmonize {
 namespace {
 
@@ -18,8 +20,10 @@ WindowRow<double> row_of(const WindowTable& t, const double*) { return t.f64; }
 template <class T>
 void window(const T* in, float* out, std::int64_t count, float low, float high, float scale, int threads) {
   const auto row = row_of(FASTIMG_PICK(window_table), in);
+  const bool past = count * static_cast<std::int64_t>(sizeof(float)) >= cpu::kPastCaches;
   cpu::parallel_for(count, kGrain, threads, [&](std::int64_t begin, std::int64_t end) {
-    row(in + begin, out + begin, end - begin, low, high, scale);
+    cpu::fill_past(out, begin, end, past,
+                   [&](std::int64_t at, float* to, std::int64_t n) { row(in + at, to, n, low, high, scale); });
   });
 }
 

@@ -1,6 +1,7 @@
 #include "histogram/count.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <mutex>
 #include <vector>
@@ -23,6 +24,8 @@ CountRow<float> power_of(const CountTable& t, const float*) { return t.power_f32
 CountRow<double> power_of(const CountTable& t, const double*) { return t.power_f64; }
 CountRow<std::uint32_t> key_of(const CountTable& t, const std::uint32_t*) { return t.key_u32; }
 CountRow<std::uint64_t> key_of(const CountTable& t, const std::uint64_t*) { return t.key_u64; }
+CollectRow<std::uint32_t> collect_of(const CountTable& t, const std::uint32_t*) { return t.collect_u32; }
+CollectRow<std::uint64_t> collect_of(const CountTable& t, const std::uint64_t*) { return t.collect_u64; }
 
 template <class T>
 void count_into(CountRow<T> row, const T* in, const std::uint8_t* mask, std::int64_t count, const Bins& bins,
@@ -80,15 +83,19 @@ void count_keys(const U* bits, const std::uint8_t* mask, std::int64_t count, std
 
 template <class U>
 std::int64_t collect(const U* bits, const std::uint8_t* mask, std::int64_t count, const std::uint8_t* wanted, U* out,
-                     std::int64_t room) {
-  using Word = std::conditional_t<sizeof(U) == 4, u32, u64>;
-  constexpr int kShift = sizeof(U) * 8 - 16;
-  std::int64_t found = 0;
-  for (std::int64_t i = 0; i < count && found < room; ++i) {
-    out[found] = bits[i];  // overwritten unless wanted
-    found += wanted[ordered(static_cast<Word>(bits[i])) >> kShift] & (mask ? mask[i] != 0 : 1);
-  }
-  return found;
+                     std::int64_t room, int threads) {
+  const CollectRow<U> row = collect_of(FASTIMG_PICK(count_table), bits);
+  std::atomic<std::int64_t> written{0};
+  cpu::parallel_for(count, 64 * kCountBlock, threads, [&](std::int64_t begin, std::int64_t end) {
+    U some[kCountBlock];
+    for (std::int64_t i = begin; i < end; i += kCountBlock) {
+      const int n = static_cast<int>(std::min<std::int64_t>(kCountBlock, end - i));
+      const std::int64_t found = row(bits + i, mask ? mask + i : nullptr, n, wanted, some),
+                         at = written.fetch_add(found);
+      if (at + found <= room) std::memcpy(out + at, some, static_cast<std::size_t>(found) * sizeof(U));
+    }
+  });
+  return std::min(written.load(), room);
 }
 
 #define FASTIMG_FIELD(T, name)                                                                                       \
@@ -105,8 +112,8 @@ template void count_power(const double*, const std::uint8_t*, std::int64_t, doub
 template void count_keys(const std::uint32_t*, const std::uint8_t*, std::int64_t, std::int64_t*, int);
 template void count_keys(const std::uint64_t*, const std::uint8_t*, std::int64_t, std::int64_t*, int);
 template std::int64_t collect(const std::uint32_t*, const std::uint8_t*, std::int64_t, const std::uint8_t*,
-                              std::uint32_t*, std::int64_t);
+                              std::uint32_t*, std::int64_t, int);
 template std::int64_t collect(const std::uint64_t*, const std::uint8_t*, std::int64_t, const std::uint8_t*,
-                              std::uint64_t*, std::int64_t);
+                              std::uint64_t*, std::int64_t, int);
 
 }  // namespace fastimg::histogram

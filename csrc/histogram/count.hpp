@@ -21,6 +21,12 @@ template <class T>
 using CountRow = void (*)(const T* in, const std::uint8_t* mask, std::int64_t count, const Bins& bins,
                           std::uint32_t* tables, std::int64_t stride);
 
+// Of a block of at most kCountBlock values, those whose top 16 key bits are wanted, to `out`; returns how many.
+constexpr int kCountBlock = 1024;
+template <class U>
+using CollectRow = std::int64_t (*)(const U* bits, const std::uint8_t* mask, int count, const std::uint8_t* wanted,
+                                    U* out);
+
 // clang-format off
 #define FASTIMG_EACH_VOXEL(M)                                                                          \
   M(std::int8_t, i8) M(std::uint8_t, u8) M(std::int16_t, i16) M(std::uint16_t, u16)                    \
@@ -38,6 +44,8 @@ struct CountTable {
   CountRow<double> power_f64;
   CountRow<std::uint32_t> key_u32;
   CountRow<std::uint64_t> key_u64;
+  CollectRow<std::uint32_t> collect_u32;
+  CollectRow<std::uint64_t> collect_u64;
 };
 FASTIMG_DECLARE_TABLE(CountTable, count_table)
 
@@ -56,9 +64,10 @@ void count_power(const T* in, const std::uint8_t* mask, std::int64_t count, doub
 template <class U>
 void count_keys(const U* bits, const std::uint8_t* mask, std::int64_t count, std::int64_t* counts, int threads);
 
-// Values whose top 16 key bits are marked in wanted[65536], in order; `out` has room for all of them. Returns how many.
+// Values whose top 16 key bits are marked in wanted[65536]; `out` has room for all of them. Returns how many. Their
+// order depends on the threads.
 template <class U>
 std::int64_t collect(const U* bits, const std::uint8_t* mask, std::int64_t count, const std::uint8_t* wanted, U* out,
-                     std::int64_t room);
+                     std::int64_t room, int threads);
 
 }  // namespace fastimg::histogram

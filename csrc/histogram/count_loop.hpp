@@ -4,7 +4,7 @@
 namespace fastimg::histogram::FASTIMG_LEVEL {
 namespace {
 
-constexpr int kBlock = 1024;  // indices are made vector-wise, then counted
+constexpr int kBlock = kCountBlock;  // indices are made vector-wise, then counted
 
 struct DirectIndex {
   template <class T>
@@ -71,6 +71,19 @@ void count_row(const T* __restrict in, const std::uint8_t* __restrict mask, std:
   }
 }
 
+template <class U>
+std::int64_t collect_row(const U* __restrict in, const std::uint8_t* mask, int count, const std::uint8_t* wanted,
+                         U* __restrict out) {
+  alignas(64) std::uint32_t key[kBlock];
+  for (int i = 0; i < count; ++i) key[i] = KeyIndex{}(in[i], Bins{});
+  std::int64_t found = 0;
+  for (int i = 0; i < count; ++i) {
+    out[found] = in[i];  // overwritten unless wanted
+    found += wanted[key[i]] & (mask ? mask[i] != 0 : 1);
+  }
+  return found;
+}
+
 }  // namespace
 
 extern const CountTable count_table;
@@ -82,6 +95,8 @@ const CountTable count_table = {
     count_row<PowerIndex, double>,
     count_row<KeyIndex, std::uint32_t>,
     count_row<KeyIndex, std::uint64_t>,
+    collect_row<std::uint32_t>,
+    collect_row<std::uint64_t>,
 };
 
 }  // namespace fastimg::histogram::FASTIMG_LEVEL

@@ -39,11 +39,11 @@ def keys(values: Any, mask: Any, *, threads: int) -> Any:
     return counts
 
 
-def collect(values: Any, mask: Any, wanted: Any, room: int) -> Any:
-    """Values whose key's top 16 bits are marked in `wanted`; there are `room` of them."""
+def collect(values: Any, mask: Any, wanted: Any, room: int, *, threads: int) -> Any:
+    """Values whose key's top 16 bits are marked in `wanted`; there are `room` of them, in any order."""
     out = np.empty(room, values.dtype)
     word = f"u{values.dtype.itemsize}"
-    found = _native.collect(values.view(word), mask, wanted, out.view(word))
+    found = _native.collect(values.view(word), mask, wanted, out.view(word), threads)
     return out[:found]
 
 

@@ -95,7 +95,7 @@ def keys(values: Any, mask: Any, *, threads: int) -> Any:
     return _count("keys", values.view(np.dtype(f"u{values.dtype.itemsize}")), mask, KEYS)
 
 
-def collect(values: Any, mask: Any, wanted: Any, room: int) -> Any:
+def collect(values: Any, mask: Any, wanted: Any, room: int, *, threads: int) -> Any:
     """Values whose key's top 16 bits are marked in `wanted`."""
     device = _gpu.backend()
     width = 8 * values.dtype.itemsize

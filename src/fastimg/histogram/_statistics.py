@@ -160,11 +160,11 @@ def _by_keys(leaf: ModuleType, values: Any, inside: Any, q: Any, nan: str, threa
     wanted = np.zeros(len(counts), np.uint8)
     wanted[bins] = 1
     room = int(counts[bins].sum())
-    some = _dispatch.move(leaf.collect(values, inside, wanted, room), "cpu")
+    some = _dispatch.move(leaf.collect(values, inside, wanted, room, threads=threads), "cpu")
     # Rank among all values -> rank among the collected ones: what lies in bins that were not wanted is left out.
     missing = np.cumsum(np.where(wanted, 0, counts))
     local = ranks - missing[np.searchsorted(ends, ranks, side="right")]
-    order = np.partition(some, np.unique(local))
+    order = np.sort(some)  # with vectors, which a partition about many ranks is not
     at = dict(zip(ranks.tolist(), order[local].astype(np.float64).tolist(), strict=True))
     low = np.array([at[k] for k in lower.tolist()])
     high = np.array([at[min(k + 1, total - 1)] for k in lower.tolist()])
