@@ -321,6 +321,9 @@ def test_headers_are_deidentified_before_voxels_are_decoded_and_reported(hospita
     assert report["cases"] == done[1].states
     assert report["headers"] > len(cohort)
     assert report["attributes"]
+    page = fi.report.write(path, path.parent / "report.html").read_text()
+    assert "Basic Application Confidentiality Profile (113100)" in page
+    assert "<code>00100010</code></th><td>PatientName</td><td>empty</td>" in page
     assert "pseudonymised" in report["status"]
     for case in cohort.cases(states=("ok", "warned")):
         header = case.provenance["header"]

@@ -91,6 +91,20 @@ def sample(cases=24, *, evil=""):
         counts={f"files{evil}": 1234},
         skipped={f"US{evil}": 3},
         identifiers_left=0,
+        identity={
+            "standard": f"PS3.15{evil}",
+            "status": f"pseudonymised{evil}",
+            "linkable": False,
+            "options": [{"code": "113100", "meaning": f"Basic Profile{evil}"}],
+            "cases_with": {"burned-in": 3, f"own{evil}": 14},
+            "pixel_rules_released": [f"ultrasound{evil}"],
+            "kept": f"voxels{evil}",
+            "headers": 77,
+            "attributes": [
+                {"attribute": "00100010", "action": "empty", "count": 77},
+                {"attribute": f"x{evil}", "action": f"remove{evil}", "count": 5},
+            ],
+        },
         effect_before={"auc_forest": 0.9, f"own{evil}": 0.5},
         effect_after={"auc_forest": 0.6, f"own{evil}": 0.7},
         effect_note=f"rows{evil}",
@@ -128,6 +142,20 @@ def test_internal_and_shareable_say_what_they_are():
     assert "ct-00" not in shared
     assert "cut" not in checked(shared).text
     assert "17 cases made" not in shared
+
+
+def test_what_was_done_about_identity_is_shown():
+    internal, shared = (checked(page(sample(), shareable=shareable)).text for shareable in (False, True))
+    for text in (internal, shared):
+        assert "Basic Profile (113100)" in text
+        assert "burned-in" in text
+        assert "ultrasound" in text
+    assert "PatientName" in internal
+    assert internal[internal.index("burned-in") + 1] == "3"
+    assert shared[shared.index("burned-in") + 1] == "not shown"
+    assert "PatientName" not in shared
+    assert "77" not in shared
+    assert "Identity" not in checked(page(ReportData(), shareable=False)).text
 
 
 def test_shareable_shows_no_small_cell():

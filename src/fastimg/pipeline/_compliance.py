@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..errors import FormatError
 from ._recipe import Recipe
-from ._summary import write_whole
+from ._summary import FOLDER, write_whole
 
-__all__ = ["FILE", "Compliance"]
+__all__ = ["FILE", "Compliance", "load"]
 
 FILE = "deidentification.json"
+FORMAT, VERSION = "fastimg-cohort-deidentification", 1
 IDENTITY = ("identifier-left", "private-left", "birth-date-left", "burned-in", "identifier-removed", "slide-label")
 
 
@@ -42,8 +44,8 @@ class Compliance:
         """As `deidentification.json` in the folder."""
         record = {
             **{name: self.first.get(name) for name in ("standard", "status", "linkable", "options")},
-            "format": "fastimg-cohort-deidentification",
-            "version": 1,
+            "format": FORMAT,
+            "version": VERSION,
             "cases": {state: self.states[state] for state in ("ok", "warned", "quarantined", "failed")},
             "cases_with": dict(sorted(self.codes.items())),
             "pixel_rules_released": sorted(recipe.input.release),
@@ -56,3 +58,18 @@ class Compliance:
             ],
         }
         write_whole(folder / FILE, json.dumps(record, indent=1).encode())
+
+
+def load(cohort: Path) -> dict[str, Any] | None:
+    """What the runs of a cohort told; None where none did."""
+    try:
+        record = json.loads((cohort / FOLDER / FILE).read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise FormatError(f"{FOLDER}/{FILE}: not JSON; run again, or delete it") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT or not isinstance(record.get("version"), int):
+        raise FormatError(f"{FOLDER}/{FILE}: not a {FORMAT} file")
+    if record["version"] > VERSION:
+        raise FormatError(f"{FOLDER}/{FILE}: version {record['version']} is newer than this fastimg reads ({VERSION})")
+    return record

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import FastimgError
 from ..findings import Finding
 from ..pipeline import Summary
+from ..pipeline._compliance import load as compliance
 from ._data import CaseView, ReportData
 from ._html import MOST_PICTURES
 from ._png import thumbnail
@@ -46,6 +47,7 @@ def collect(cohort: Any, summary: Summary | None, *, pictures: bool) -> ReportDa
         data.cases.append(view)
     if summary is not None:
         _from_summary(data, summary)
+        data.identity = compliance(cohort.path) or {}
     return data
 
 

@@ -49,6 +49,7 @@ class ReportData:
     counts: dict[str, int] = field(default_factory=dict)  # files, series ...
     skipped: dict[str, int] = field(default_factory=dict)  # series not asked for, by reason
     identifiers_left: int | None = None
+    identity: dict[str, Any] = field(default_factory=dict)  # the compliance report of de-identification
     effect_before: dict[str, float] = field(default_factory=dict)
     effect_after: dict[str, float] = field(default_factory=dict)
     effect_note: str = ""

@@ -42,6 +42,7 @@ def page(data: ReportData, *, shareable: bool) -> str:
         ("intensities", "Intensities", _intensities(data, shareable)),
         ("features", "Features", "" if shareable and data.effect_rows < MINIMUM else _features(data)),
         ("findings", "Findings", _findings(data, shareable)),
+        ("identity", "Identity", _identity(data, shareable)),
         ("run", "Run", _run(data, shareable)),
     ]
     sections = [entry for entry in sections if entry[2]]
@@ -291,6 +292,56 @@ def _findings(data: ReportData, shareable: bool) -> str:
                 f"{table}</details>"
             )
     return "".join(parts)
+
+
+def _identity(data: ReportData, shareable: bool) -> str:
+    """The compliance report of de-identification: which rules, how often; there are no values in it."""
+    record = data.identity
+    if not record:
+        return ""
+    linkable = record.get("linkable")
+    options = [f"{option['meaning']} ({option['code']})" for option in record.get("options", [])]
+    facts = {
+        "standard": record.get("standard") or "no header was treated",
+        "profile and options": "; ".join(options) or "none",
+        "status": record.get("status") or "",
+        "linkable without the key": "" if linkable is None else "yes, barred from export" if linkable else "no",
+        "kept": record.get("kept") or "",
+        "pixel rules released": ", ".join(record.get("pixel_rules_released", [])) or "none",
+    }
+    if not shareable:
+        facts["headers treated"] = told(int(record.get("headers", 0)))
+    told_facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items() if value)
+    parts = [f'<h2>Identity</h2><div class="panel"><dl class="facts">{told_facts}</dl></div>']
+    cases = {str(code): int(count) for code, count in record.get("cases_with", {}).items()}
+    if cases:
+        counted: Mapping[str, int | None] = suppress(cases) if shareable else cases
+        rows = [
+            [f"<code>{escape(code)}</code>", told(counted[code]), escape(CODES[code].meaning if code in CODES else "")]
+            for code in cases
+        ]
+        parts.append(f'<div class="panel">{_table(["Cases with", "Count", "Meaning"], rows, numbers=(1,))}</div>')
+    if not shareable and record.get("attributes"):
+        rows = [
+            [f"<code>{escape(tag)}</code>", escape(_keyword(tag)), escape(one["action"]), told(int(one["count"]))]
+            for one in record["attributes"]
+            for tag in [str(one["attribute"])]
+        ]
+        table = _table(["Attribute", "Keyword", "Action", "Count"], rows, numbers=(3,))
+        parts.append(
+            f'<details class="panel"><summary>What was done to each attribute ({told(len(rows))} rows)</summary>{table}</details>'
+        )
+    return "".join(parts)
+
+
+def _keyword(tag: str) -> str:
+    """The standard's keyword of an attribute told as eight digits; nothing for private ones."""
+    from pydicom.datadict import keyword_for_tag
+
+    try:
+        return keyword_for_tag(int(tag, 16))
+    except ValueError:
+        return ""
 
 
 def _run(data: ReportData, shareable: bool) -> str:
