@@ -191,6 +191,16 @@ def rescaled(put: Put) -> None:
             dicom_cuda.lookup(stored, put(np.empty(1043, np.float32)), 7, np.arange(50.0))
 
 
+def reoriented(put: Put) -> None:
+    affine = np.eye(4)
+    with narrow(dicom_cuda):
+        for dtype in (np.uint8, np.int16, np.float32, np.float64):
+            values = put((np.arange(2 * 5 * 35 * 34) % 100).astype(dtype).reshape(2, 5, 35, 34))
+            image = fi.Image(values, affine, dims=("t", "z", "y", "x"))
+            for axes in ("LPS", "SPL", "LSA", "RAI"):
+                fi.dicom.reorient(image, axes)
+
+
 # file -> calls
 CASES: dict[str, Callable[[Put], None]] = {
     "chacha20": chacha20,
@@ -205,6 +215,7 @@ CASES: dict[str, Callable[[Put], None]] = {
     "spline": resampled,
     "resample": resampled,
     "oblique": turned,
+    "reorient": reoriented,
     "rescale": rescaled,
     "window": window,
 }

@@ -29,6 +29,7 @@ _NAMES = {
     "read": "_read",
     "read_masks": "_masks",
     "register_pydicom": "_pydicom",
+    "reorient": "_reorient",
     "rescale": "_rescale",
     "residual": "_residual",
     "scan": "_scan",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from ._profile import Profile as Profile
     from ._pydicom import register_pydicom as register_pydicom
     from ._read import read as read
+    from ._reorient import reorient as reorient
     from ._rescale import rescale as rescale
     from ._residual import identifiers_of as identifiers_of
     from ._residual import residual as residual

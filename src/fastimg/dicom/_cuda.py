@@ -47,3 +47,29 @@ def lookup(array: Any, out: Any, first: int, table: Any) -> None:
             entries,
             np.int64(len(table)),
         )
+
+
+def reorient(
+    array: Any, out: Any, order: tuple[int, int, int], flipped: tuple[bool, bool, bool], *, threads: int
+) -> None:
+    """out = array with its last three axes in another order, some backwards; `threads` is of the CPU only."""
+    if array.size == 0:
+        return
+    sizes = array.shape[-3:]
+    strides = (sizes[1] * sizes[2], sizes[2], 1)
+    first = sum((sizes[axis] - 1) * strides[axis] for axis, flip in zip(order, flipped, strict=True) if flip)
+    steps = [-strides[axis] if flip else strides[axis] for axis, flip in zip(order, flipped, strict=True)]
+    word = np.dtype(f"u{array.dtype.itemsize}")
+    _gpu.launch(
+        "reorient",
+        f"reorient_{word.itemsize}",
+        (min(-(-array.size // (_BLOCK * 4)), 1 << 16),),
+        (_BLOCK,),
+        array.view(word),
+        out.view(word),
+        np.int64(array.size),
+        *(np.int64(sizes[axis]) for axis in order),
+        *(np.int64(step) for step in steps),
+        np.int64(first),
+        np.int32(order.index(2)),
+    )
