@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 import fastimg as fi
-from fastimg.dicom import _nvimgcodec, _upload
+from fastimg.dicom import _codecs, _nvimgcodec, _upload
 
 SV1, J2K, HTJ2K = "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.201"
 
@@ -90,14 +90,17 @@ def test_arguments(tmp_path):
 @pytest.fixture
 def codec(monkeypatch):
     """nvImageCodec, played by imagecodecs; `codec.calls` counts the frames, `codec.refuse` makes it give them back."""
-    played = types.SimpleNamespace(calls=0, refuse=False)
+    played = types.SimpleNamespace(calls=0, refuse=False, wrong=False)
+    monkeypatch.setattr(_upload, "_agrees", {})
 
     class Decoder:
         def decode(self, frames, params):
             played.calls += len(frames)
             if played.refuse:
                 return [None] * len(frames)
-            return [fi._gpu.backend().to_device(imagecodecs.jpeg2k_decode(data)[..., None]) for data in frames]
+            jpeg = frames[0][:2] == b"\xff\xd8"
+            decoded = [(imagecodecs.jpeg8_decode if jpeg else imagecodecs.jpeg2k_decode)(data) for data in frames]
+            return [fi._gpu.backend().to_device((one + played.wrong)[..., None]) for one in decoded]
 
     module = types.SimpleNamespace(
         Decoder=Decoder,
@@ -111,14 +114,16 @@ def codec(monkeypatch):
     _nvimgcodec._codec.cache_clear()
 
 
-@pytest.mark.parametrize("syntax", [J2K, HTJ2K])
+@pytest.mark.parametrize("syntax", [SV1, J2K, HTJ2K])
 @pytest.mark.parametrize("stored", [16, 12])
 @pytest.mark.parametrize("refuse", [False, True])
 def test_nvimagecodec_where_it_is_installed(tmp_path, both, codec, syntax, stored, refuse):
     codec.refuse = refuse
     volume = np.random.default_rng(4).integers(0, 1 << stored, (3, 24, 20)).astype(np.uint16)
     for k, pixels in enumerate(volume):
-        if syntax == J2K:
+        if syntax == SV1:
+            data = imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=stored)
+        elif syntax == J2K:
             data = imagecodecs.jpeg2k_encode(pixels, reversible=True, level=0, codecformat="j2k", bitspersample=stored)
         else:
             data = imagecodecs.htj2k_encode(pixels)
@@ -126,7 +131,7 @@ def test_nvimagecodec_where_it_is_installed(tmp_path, both, codec, syntax, store
         compressed(ds, [data], syntax, tmp_path / str(k))
     read = both(tmp_path)
     np.testing.assert_array_equal(np.asarray(fi._dispatch.move(read.array, "cpu")), volume.astype(np.float32) - 1024)
-    precise = stored == 16 or syntax == J2K  # the HTJ2K encoder here writes 16 bits whatever they hold
+    precise = stored == 16 or syntax != HTJ2K  # the HTJ2K encoder here writes 16 bits whatever they hold
     assert codec.calls == (3 if precise else 0)
 
 
@@ -136,3 +141,33 @@ def test_nvimagecodec_leaves_signed_values_with_fewer_bits_alone(tmp_path, both,
     compressed(image(pixels, BitsStored=12, HighBit=11), [data], J2K, tmp_path / "x")
     both(tmp_path / "x")
     assert codec.calls == 0
+
+
+def test_a_device_codec_with_other_bits_is_not_used(tmp_path, both, codec):
+    codec.wrong = True
+    volume = np.random.default_rng(6).integers(0, 4000, (3, 16, 12)).astype(np.uint16)
+    for k, pixels in enumerate(volume):
+        data = imagecodecs.jpeg2k_encode(pixels, reversible=True, level=0, codecformat="j2k", bitspersample=12)
+        compressed(image(pixels, z=float(k), BitsStored=12, HighBit=11), [data], J2K, tmp_path / str(k))
+    both(tmp_path)
+    assert codec.calls == 3
+    both(tmp_path)
+    assert codec.calls == 3
+
+
+@pytest.mark.parametrize("syntax", [SV1, J2K, HTJ2K])
+def test_nvimagecodec_itself_takes_our_calls(syntax):
+    """The package without a device: it reads our streams' headers as we do, takes the call, and gives nothing back."""
+    module = pytest.importorskip("nvidia.nvimgcodec", reason="nvImageCodec is not installed; make peers")
+    pixels = np.random.default_rng(7).integers(0, 4000, (24, 20)).astype(np.uint16)
+    data = {
+        SV1: lambda: imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=12),
+        J2K: lambda: imagecodecs.jpeg2k_encode(pixels, reversible=True, level=0, codecformat="j2k", bitspersample=12),
+        HTJ2K: lambda: imagecodecs.htj2k_encode(pixels),
+    }[syntax]()
+    stream = module.CodeStream(data)
+    assert (stream.height, stream.width, stream.num_channels, stream.precision) == _codecs._header(data, syntax)
+    decoder, parameters = _nvimgcodec._made(module, device_id=module.NVIMGCODEC_DEVICE_CPU_ONLY)
+    assert parameters.allow_any_depth
+    (seen,) = decoder.decode([data], params=parameters)
+    assert seen is None

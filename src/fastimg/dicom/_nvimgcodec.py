@@ -1,7 +1,8 @@
-"""Frames decoded on the device by nvImageCodec, where it is installed (pip install nvidia-nvimgcodec-cu12 or -cu13).
+"""Frames decoded on the device by nvImageCodec, where it is installed (extras nvimgcodec-cuda12 and -cuda13).
 
-Only lossless syntaxes, whose bits are the same whoever decodes them, and only frames whose stored bits fill the samples that
-the codec returns; all others are decoded on the CPU.
+Only lossless syntaxes (JPEG, JPEG 2000, HTJ2K), whose bits are the same whoever decodes them, and only frames whose stored bits
+fill the samples that the codec returns; all others are decoded on the CPU. The first frame of each kind is decoded by both:
+a codec whose bits differ is not asked again.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import Any
 from .. import _gpu
 from ..errors import FormatError
 from ._codecs import _header
-from ._layout import Layout
+from ._layout import LOSSLESS, Layout
 
-__all__ = ["decode", "takes"]
+__all__ = ["decode", "kind", "takes"]
 
 _J2K, _HTJ2K = "1.2.840.10008.1.2.4.90", ("1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202")
-SYNTAXES = frozenset([_J2K, *_HTJ2K])
+SYNTAXES = frozenset([_J2K, *_HTJ2K, *LOSSLESS])
 
 
 @cache
@@ -28,8 +29,20 @@ def _codec() -> tuple[Any, Any] | None:
         from nvidia import nvimgcodec
     except ImportError:
         return None
-    parameters = nvimgcodec.DecodeParams(allow_any_depth=True, color_spec=nvimgcodec.ColorSpec.UNCHANGED)
-    return nvimgcodec.Decoder(), parameters
+    try:
+        return _made(nvimgcodec)
+    except RuntimeError:  # it finds no device, or not the libraries behind it
+        return None
+
+
+def _made(module: Any, **where: Any) -> tuple[Any, Any]:
+    parameters = module.DecodeParams(allow_any_depth=True, color_spec=module.ColorSpec.UNCHANGED)
+    return module.Decoder(**where), parameters
+
+
+def kind(layout: Layout) -> tuple[Any, ...]:
+    """What frames have in common that the codec treats alike."""
+    return layout.syntax, layout.dtype.name, layout.bits_stored
 
 
 def takes(layouts: Sequence[Layout]) -> bool:

@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from .. import _gpu
+from .. import _dispatch, _gpu
 from . import _cuda, _native, _nvimgcodec
-from ._decode import _bytes, _spans, decode_slices
+from ._decode import _bytes, _spans, decode_slices, stored_slice
 from ._layout import Layout
 from ._units import ValueMap
 
 __all__ = ["decode_to_device", "fits"]
 
 _BATCH = 32 << 20  # bytes of stored values in one pinned buffer
+_agrees: dict[tuple[Any, ...], bool] = {}  # kind of frame -> whether the device's codec gave the CPU's bits
 
 
 def fits(layouts: Sequence[Layout]) -> bool:
@@ -76,9 +77,14 @@ def _line(one: ValueMap) -> tuple[float, float] | None:
 
 def _by_device(layouts: Sequence[Layout], frames: Sequence[int]) -> Any:
     """The stored values, decoded by nvImageCodec; None where it is not installed or does not take the frames."""
-    if not _nvimgcodec.takes(layouts):
+    kind = _nvimgcodec.kind(layouts[0])
+    if not _nvimgcodec.takes(layouts) or not _agrees.get(kind, True):
         return None
     plan, spans = _native.Plan(), {}  # type: Any, dict[str, Any]
     for layout, frame in zip(layouts, frames, strict=True):
         layout.add(plan, index=frame, slice=0, spans=_spans(layout, frame, spans))
-    return _nvimgcodec.decode([_bytes(plan, number) for number in range(len(layouts))], layouts[0])
+    stored = _nvimgcodec.decode([_bytes(plan, number) for number in range(len(layouts))], layouts[0])
+    if stored is not None and kind not in _agrees:
+        first = _dispatch.move(stored[:1], "cpu")[0]
+        _agrees[kind] = bool((first == stored_slice(layouts[0], frames[0], {})).all())
+    return stored if _agrees.get(kind) else None
