@@ -192,9 +192,9 @@ inline void register_scan(py::module_& module) {
   module.def("groups", &groups_of, py::arg("path"));
   module.def("value", &value_of, py::arg("path"), py::arg("tags"), py::arg("limit"));
   module.def("data_set_offset", &data_set_offset, py::arg("path"));
-  module.attr("GROUP_NUMBERS") =
-      py::make_tuple("thickness", "slope", "intercept", "echo_time", "b_value", "temporal_index", "in_stack", "segment",
-                     "inversion_time", "time_offset", "trigger_delay", "cardiac_phase");
+  module.attr("GROUP_NUMBERS") = py::make_tuple(
+      "thickness", "slope", "intercept", "echo_time", "b_value", "temporal_index", "in_stack", "segment",
+      "inversion_time", "time_offset", "trigger_delay", "cardiac_phase", "slide_row", "slide_column", "slide_depth");
 }
 
 }  // namespace fastimg::dicom

@@ -27,6 +27,7 @@ constexpr std::uint32_t kPixelMeasures = tag(0x0028, 0x9110), kPlaneOrientation 
                         kCtFrameType = tag(0x0018, 0x9329), kMrFrameType = tag(0x0018, 0x9226),
                         kPetFrameType = tag(0x0018, 0x9751), kTemporalPosition = tag(0x0020, 0x9310),
                         kMrModifier = tag(0x0018, 0x9115), kCardiac = tag(0x0018, 0x9118),
+                        kSlidePosition = tag(0x0048, 0x021A), kOpticalPath = tag(0x0048, 0x0207),
                         kCtReconstruction = tag(0x0018, 0x9314), kGradientDirection = tag(0x0018, 0x9076);
 
 // Sorted by (parent, tag) at the top level first; scan.cpp builds its lookup from it.

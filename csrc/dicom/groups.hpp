@@ -17,7 +17,7 @@ struct Groups {
   std::vector<double> orientation;                     // 6 a frame
   std::vector<double> spacing;                         // 2 a frame
   std::vector<double> numbers;                         // kNumbers a frame
-  std::vector<std::string> types;                      // frame type, raw
+  std::vector<std::string> types;                      // frame type, or the optical path of a slide's tile; raw
   std::vector<std::string> stacks;                     // stack id
   std::vector<std::vector<std::uint32_t>> dimensions;  // dimension index values
 };
@@ -34,6 +34,9 @@ enum GroupNumber : int {
   kTimeOffset,
   kTriggerDelay,
   kCardiacPhase,
+  kSlideRow,
+  kSlideColumn,
+  kSlideDepth,
   kNumbers
 };
 

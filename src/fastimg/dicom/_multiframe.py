@@ -19,7 +19,7 @@ from ._geometry import affine_from_parts, normal_of, spacing_of, stack
 from ._layout import Layout
 from ._units import ValueMap, value_map
 
-__all__ = ["Frames", "frames_of", "stacks_of"]
+__all__ = ["Frames", "frames_of", "groups_of", "stacks_of"]
 
 
 @dataclass
@@ -82,7 +82,7 @@ def stacks_of(path: str, frames: int) -> list[tuple[int, ...]]:
     """Frames of an enhanced file, apart where they are no one volume: by orientation and pixel spacing, and by stack where
     the stacks of one orientation do not continue each other. One empty tuple where all frames are one volume."""
     try:
-        groups = _groups(path, frames)
+        groups = groups_of(path, frames)
     except FormatError:
         return [()]  # the reader says what is wrong
     orientation = np.round(groups.orientation, 3) + 0.0
@@ -122,7 +122,8 @@ class Groups:
     numbers: dict[str, Any]
 
 
-def _groups(path: str, count: int) -> Groups:
+def groups_of(path: str, count: int) -> Groups:
+    """The functional groups of the first `count` frames."""
     try:
         groups = _native.groups(os.fsencode(path))
     except RuntimeError as error:
@@ -140,7 +141,7 @@ def _groups(path: str, count: int) -> Groups:
 
 
 def _enhanced(row: dict[str, Any], layout: Layout, chosen: Sequence[int] | None) -> Frames:
-    groups = _groups(layout.path, layout.frames)
+    groups = groups_of(layout.path, layout.frames)
     frames = np.array(chosen if chosen else range(layout.frames), np.int64)
     if frames.max() >= layout.frames:
         raise FormatError("damaged-file: the file has fewer frames than when it was scanned")

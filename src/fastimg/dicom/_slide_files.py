@@ -14,6 +14,7 @@ from pydicom.errors import InvalidDicomError
 from ..errors import FormatError
 from ._element import element
 from ._layout import Layout, layout_of
+from ._multiframe import groups_of
 from ._quiet import CORRUPT, quiet
 
 __all__ = ["WHOLE_SLIDE", "Instance", "instance_of"]
@@ -151,34 +152,18 @@ def _path_ids(path: str, count: int) -> list[str]:
 
 def _sparse(path: str, frames: int, name: str) -> tuple[npt.NDArray[np.int64], list[str], tuple[float, ...]]:
     """Places of the frames of a TILED_SPARSE file, from its functional groups."""
-    dataset = _dataset(path, [0x52009229, 0x52009230])
-    shared = (dataset.get("SharedFunctionalGroupsSequence") or [None])[0]
-    groups = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    if len(groups) < frames:
-        raise FormatError(f"damaged-file: {name} describes {len(groups)} of its {frames} frames")
-    ids: list[str] = []
-    depths: list[float] = []
-    places = np.zeros((frames, 4), np.int64)
-
-    def find(group: Any, sequence: str) -> Any:
-        items = group.get(sequence) or (shared.get(sequence) if shared is not None else None)
-        return items[0] if items else None
-
-    try:
-        with quiet():
-            for number in range(frames):
-                group = groups[number]
-                place = find(group, "PlanePositionSlideSequence")
-                if place is None:
-                    raise FormatError(f"no-geometry: {name} does not say where frame {number + 1} lies")
-                optical = find(group, "OpticalPathIdentificationSequence")
-                ids.append(str(optical.get("OpticalPathIdentifier", "")) if optical is not None else "")
-                depths.append(float(place.get("ZOffsetInSlideCoordinateSystem") or 0.0))
-                places[number, 2] = int(place.RowPositionInTotalImagePixelMatrix) - 1
-                places[number, 3] = int(place.ColumnPositionInTotalImagePixelMatrix) - 1
-    except CORRUPT as error:
-        raise FormatError(f"damaged-file: {name} has groups that cannot be read ({type(error).__name__})") from None
-    paths, levels = list(dict.fromkeys(ids)), sorted(set(depths))
-    places[:, 0] = [paths.index(one) for one in ids]
-    places[:, 1] = [levels.index(one) for one in depths]
-    return places, paths, tuple(levels)
+    groups = groups_of(path, frames)
+    numbers = groups.numbers
+    placed = np.isfinite(numbers["slide_row"]) & np.isfinite(numbers["slide_column"])
+    if not placed.all():
+        raise FormatError(f"no-geometry: {name} does not say where frame {int(np.argmin(placed)) + 1} lies")
+    depths = np.nan_to_num(numbers["slide_depth"])
+    levels, plane = np.unique(depths, return_inverse=True)
+    names = groups.raw["types"][:frames]
+    paths = {one: number for number, one in enumerate(dict.fromkeys(names))}
+    places = np.empty((frames, 4), np.int64)
+    places[:, 0] = [paths[one] for one in names]
+    places[:, 1] = plane
+    places[:, 2] = numbers["slide_row"] - 1
+    places[:, 3] = numbers["slide_column"] - 1
+    return places, [one.decode("ascii", "replace") for one in paths], tuple(levels.tolist())
