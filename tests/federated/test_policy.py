@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastimg as fi
-from fastimg.errors import ArgumentError, FormatError, IntegrityError, RefusedError
+from fastimg.errors import ArgumentError, FormatError, RefusedError
 from fastimg.federated import Done, Federation, Labels, Node, Parameter, Policy, computation, registered, verify_log
 from fastimg.federated import _registry as registry
 from fastimg.federated._query import Query
@@ -126,51 +126,6 @@ def test_quarantined_cases_do_not_count(tmp_path):
     assert fed.run("count", secure=False).value["cases"] == 4
 
 
-def test_differencing_by_two_overlapping_queries_is_refused(tmp_path):
-    nodes = []
-    for site in range(3):
-        cohort = fi.Cohort.create(tmp_path / f"c{site}")
-        for i in range(9):
-            group = "x" if i < 7 else "y"
-            cohort.add(f"c{i}", fi.Image(np.zeros((1, 2, 2), np.int16)), metadata={"subject": f"p{i}", "group": group})
-        nodes.append(Node(cohort, Policy(min_cases=3)))
-    fed = Federation.local(nodes)
-    assert fed.run("count").value["cases"] == 27
-    with pytest.raises(RefusedError, match="rule differencing"):
-        fed.run("count", where={"group": "x"})
-    assert fed.run("count").value["cases"] == 27  # the same patients again are no difference
-    again = Federation.local([Node(node.cohort, node.policy) for node in nodes])  # the log remembers
-    with pytest.raises(RefusedError, match="rule differencing"):
-        again.run("histogram", range=(0, 1), where={"group": "x"})
-
-
-def test_a_log_that_was_changed_is_found(make):
-    fed = make()
-    for _ in range(3):
-        r = fed.run("count")
-    node = fed._transport.nodes["hospital-0"]
-    path = node.log.path
-    good = path.read_bytes()
-    lines = good.splitlines(keepends=True)
-    assert [json.loads(line)["event"] for line in lines] == ["released", "opened"] * 3
-    assert verify_log(path)[0] == 6
-    assert json.loads(lines[4])["hash"] == r.provenance["nodes"]["hospital-0"]["log_head"]
-    for changed in (
-        good.replace(b'"cases":24', b'"cases":25', 1),
-        lines[0] + lines[2],
-        lines[1] + lines[0] + lines[2],
-        good[:-5],
-        good + b"{}\n",
-        lines[0] + lines[0] + lines[1],
-        b"".join(lines[:3] + lines[4:]),
-    ):
-        path.write_bytes(changed)
-        with pytest.raises(IntegrityError, match="audit: "):
-            verify_log(path)
-        with pytest.raises(IntegrityError):
-            Node(node.cohort, node.policy, log=path)
-
-
 def test_replayed_and_foreign_queries_are_refused(make):
     fed = make()
     node = fed._transport.nodes["hospital-0"]
@@ -197,19 +152,6 @@ def test_replayed_and_foreign_queries_are_refused(make):
         node.receive(f"{'f' * 32}-1-1", b"anything")
 
 
-def test_a_broken_node_stops_nobody_and_leaks_nothing(make, hospitals, tmp_path):
-    class Broken(Node):
-        def answer(self, query):
-            raise ValueError("patient Jane Doe")
-
-    node = Broken(hospitals[0][0], Policy(min_cases=4), name="broken", log=tmp_path / "log")
-    fed = Federation.local([*make()._transport.nodes.values(), node])
-    r = fed.run("count")
-    assert r.value["cases"] == 72
-    assert r.nodes[3] == {"name": "broken", "status": "failed: failed"}
-    assert "Jane" not in repr(r)
-
-
 def test_a_node_that_falls_silent_between_rounds(make, hospitals, tmp_path):
     """Lost before a sum was opened: the others go on. Lost after: refused, for a rerun would show its part."""
 
@@ -231,27 +173,6 @@ def test_a_node_that_falls_silent_between_rounds(make, hospitals, tmp_path):
         else:
             with pytest.raises(RefusedError, match="rule rerun"):
                 fed.run("combat", features=FEATURES, covariates=["age"], batch="scanner")
-
-
-def test_a_node_with_nan_or_a_wrong_shape_is_refused(make):
-    @computation(name="test-shape")
-    def shape(rows, parameters, shared):
-        return {"v": np.zeros(len(str(rows.column("site")[0])) + int(str(rows.column("site")[0])[1]))}
-
-    @computation(name="test-nan")
-    def nan(rows, parameters, shared):
-        return {"v": np.array([np.nan])}
-
-    try:
-        fed = make(computations=("test-shape", "test-nan", "count"))
-        with pytest.raises(RefusedError, match="rule layout"):
-            fed.run("test-shape")
-        with pytest.raises(RefusedError, match="rule range"):
-            fed.run("test-nan")
-        assert fed.run("count").value["cases"] == 72
-    finally:
-        for name in ("test-shape", "test-nan"):
-            registry._REGISTRY.pop(name)
 
 
 def test_a_site_registers_fifty_tools(make):

@@ -74,6 +74,9 @@ def splines_of(parameters: Mapping[str, Any]) -> dict[str, Spline]:
 
 def labels(rows: Rows, parameters: Mapping[str, Any]) -> Labels:
     """Labels of the batch (unless it stays at home) and of the covariates that are categories here."""
+    terms = {name for names in parameters["interactions"] for name in names} | set(parameters["smooth"] or {})
+    if not terms <= set(parameters["covariates"]):
+        raise RefusedError("rule columns: an interaction or a smooth term is of no covariate")
     batch = [] if _is_local(parameters) else [parameters["batch"]]
     categories = [name for name in parameters["covariates"] if _is_category(rows, name)]
     return Labels({name: _labels(rows, name) for name in dict.fromkeys(batch + categories)})
@@ -186,11 +189,15 @@ def _refuse_few(rows: Rows, design: Design, data: Batches) -> None:
                 )
 
 
-def permit(rows: Rows, data: Batches, shared: Mapping[str, Any]) -> None:
+def permit(rows: Rows, design: Design, data: Batches, parameters: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
     """Refuse sums of a batch that few nodes hold, unless the policy allows them."""
     if rows.policy.disclose_batches:
         return
-    if any(held < ALONE and (data.codes == k).any() for k, held in enumerate(shared["holders"])):
+    holders = shared["holders"]
+    if rows.witnesses is not None:
+        stated = [labels.get(parameters["batch"], ()) for labels in rows.witnesses.values()]
+        holders = [sum(batch in labels for labels in stated) for batch in design.batches]
+    if any(held < ALONE and (data.codes == k).any() for k, held in enumerate(holders)):
         raise RefusedError(f"rule disclose_batches: fewer than {ALONE} nodes hold a batch of this node")
 
 

@@ -122,7 +122,7 @@ def combat(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> An
     data = take(rows, design, parameters)
     if parameters["batch_parameters"] == "local":
         return _whole(data, shared)
-    permit(rows, data, shared)
+    permit(rows, design, data, parameters, shared)
     codes, k = data.codes, data.count
     if "n" not in shared:
         return {

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from . import _messages as wire
 from ._audit import Log
 from ._codec import digest, dumps
 from ._disclosure import blur
-from ._identity import Identity, Roster
+from ._identity import Identity, Roster, verify
 from ._policy import Policy
 from ._query import Query
 from ._registry import Computation, Labels, find
@@ -35,6 +36,7 @@ _LOG = "federation-log.jsonl"
 _NOISE_FILE = ".noise"  # appended to the log's name
 _ANSWERS = ".answers"
 _MOST_LOGGED = 4096  # bytes of parameters that stand in the log as they are
+WITNESSES = "witnesses"  # in the shared state: node -> [labels, signature]
 _MOST_OPEN = 64  # rounds of secure aggregation at a time; the oldest gives way
 
 
@@ -136,6 +138,9 @@ class Node:
             except FastimgError as error:
                 self.log.append(sync=False, event="refused", rule=_rule(error), **self._who(q))
                 raise
+            except Exception:
+                self.log.append(sync=False, event="refused", rule="failed", **self._who(q))
+                raise
 
     def receive(self, key: str, message: bytes) -> bytes | None:
         """The secure-aggregation messages that follow `answer`, of the round that `Query.key` names."""
@@ -202,11 +207,14 @@ class Node:
             raise RefusedError("rule computations: this version is not installed at this node")
         parameters = what.check(q.parameters)
         rows = Rows(self.cohort, self.policy, parameters.get("where"), every_state=what.every_state)
+        rows.witnesses, q = self._witnesses(q)
         self.policy.check("patients", rows.n_patients)
         question = digest([q.computation, q.version, parameters, q.shared, q.round, self.policy.digest])
         released, record = self._released(q, what, parameters, rows, question)
         if "labels" in released:
             answer: dict[str, Any] = {"labels": released["labels"]}
+            if self.identity is not None:
+                answer["signature"] = self.identity.sign(_witnessed(q.nonce, self.name, released["labels"]))
         else:
             if self.roster is not None and not q.secure:
                 raise RefusedError("rule secure: sums beyond one machine are opened by secure aggregation only")
@@ -253,6 +261,23 @@ class Node:
             "answer": self._stored.put(question, kept),
         }
         return kept, fields
+
+    def _witnesses(self, q: Query) -> tuple[dict[str, Any] | None, Query]:
+        """(node -> the labels that it signed in this request, None without a roster; the query without them)."""
+        stated = q.shared.get(WITNESSES, {})
+        q = replace(q, shared={name: value for name, value in q.shared.items() if name != WITNESSES})
+        if self.roster is None:
+            return None, q
+        found = {}
+        for name in q.nodes:
+            key = self.roster.key(name, "node")
+            if key is None or not isinstance(stated, dict) or name not in stated:
+                continue
+            match stated[name]:
+                case [dict() as labels, str() as signature]:
+                    if verify(key, _witnessed(q.nonce, name, labels), signature):
+                        found[name] = labels
+        return found, q
 
     def _contribution(self, q: Query, found: dict[str, Any]) -> dict[str, Any]:
         layout = _exact.layout_of(found)
@@ -314,6 +339,11 @@ class Node:
             if len(self._secret) != 32:
                 raise IntegrityError("node: the secret beside the log is damaged")
         return self._secret
+
+
+def _witnessed(nonce: str, name: str, labels: Any) -> bytes:
+    """What a node signs of its labels."""
+    return b"fastimg labels\n" + dumps([nonce, name, labels])
 
 
 def _rule(error: FastimgError) -> str:

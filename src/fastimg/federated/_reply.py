@@ -17,7 +17,7 @@ __all__ = ["Answer"]
 
 _MOST_LABELS = 100_000
 _HEX = re.compile(r"[0-9a-f]{64}")
-_KEYS = ({"labels"}, {"layout", "message"}, {"layout", "words"})
+_KEYS = ({"labels"}, {"labels", "signature"}, {"layout", "message"}, {"layout", "words"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Answer:
     layout: _exact.Layout
     message: bytes
     words: npt.NDArray[np.int64] | None
+    signature: str = ""
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Answer:
@@ -48,7 +49,9 @@ class Answer:
             _insist(isinstance(message, bytes))
             if words is not None:
                 _insist(words.dtype == np.int64 and words.shape == (_exact.length_of(layout),))
-            return cls(policy, head, least, _labels(record.get("labels")), layout, message, words)
+            signature = record.get("signature", "")
+            _insist(isinstance(signature, str) and len(signature) <= 128)
+            return cls(policy, head, least, _labels(record.get("labels")), layout, message, words, signature)
         except (LookupError, TypeError, ValueError, AttributeError):
             raise FormatError("federated: not an answer of a node") from None
 

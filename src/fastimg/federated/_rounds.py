@@ -15,7 +15,7 @@ from ..secagg._graph import COMPLETE
 from ..secagg._terms import default_threshold
 from . import _exact
 from ._identity import fresh_nonce
-from ._node import safe
+from ._node import WITNESSES, safe
 from ._query import Query, Request
 from ._registry import Computation, Done
 from ._reply import Answer
@@ -89,6 +89,7 @@ class Rounds:
         self.attempt = 1
         self.rounds = 0
         self._labels = False
+        self._witnesses: dict[str, Any] = {}  # labels that nodes signed: they do not take a hub's word for them
         self._notes: list[str] = []
         self._opened = False
 
@@ -138,7 +139,7 @@ class Rounds:
                 f"rule rerun: {lost} nodes were lost between rounds; a rerun without fewer than {_LEAST} would show theirs"
             )
         self.attempt += 1
-        self._opened = False
+        self._opened, self._witnesses = False, {}
         return {}
 
     def _round(self, shared: dict[str, Any]) -> Any:
@@ -146,7 +147,7 @@ class Rounds:
         while True:
             asked = list(self.alive)
             self._enough(asked)
-            query = self._query(asked, shared)
+            query = self._query(asked, {**shared, WITNESSES: self._witnesses} if self._witnesses else shared)
             answers = {}
             for name, data in self._exchange("ask", "", dict.fromkeys(asked, query.to_bytes())).items():
                 try:
@@ -164,6 +165,7 @@ class Rounds:
         labels = [answer.labels for answer in answers.values()]
         if None not in labels:
             self._labels = True
+            self._witnesses = {n: [a.labels, a.signature] for n, a in answers.items() if a.signature}
             return labels
         layout = next(iter(answers.values())).layout
         if any(answer.layout != layout or answer.labels is not None for answer in answers.values()):

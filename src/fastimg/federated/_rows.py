@@ -31,6 +31,8 @@ class Rows:
     minimum : int
         The policy's min_cases.
     policy : Policy
+    witnesses : {node: {column: labels}} or None
+        What nodes signed that they hold; None without a roster.
     broken : int
         Cases whose voxels could not be read.
     """
@@ -50,6 +52,7 @@ class Rows:
         self._until = time.monotonic() + policy.max_seconds if policy.max_seconds else float("inf")
         self.policy, self.minimum = policy, policy.min_cases
         self.broken = 0
+        self.witnesses: dict[str, Any] | None = None
         self._contributed: dict[bytes, list[str]] = {}
         self._case_codes: npt.NDArray[np.uint64] | None = None
         self._tables: dict[str | None, pa.Table] = {}
@@ -123,7 +126,7 @@ class Rows:
         """
         if mask is ...:
             chosen = np.zeros(len(self), bool)
-            chosen[np.asarray(keep)] = True
+            chosen[np.asarray(keep) if len(keep) else []] = True
             owners, codes = self.patients[chosen], self._codes()[chosen]
         else:
             places, names = self._feature_rows(mask)

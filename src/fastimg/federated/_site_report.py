@@ -179,7 +179,7 @@ def site_effect(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) 
         return labels(rows, parameters)
     design = design_of(parameters, shared)
     data = take(rows, design, parameters)
-    permit(rows, data, shared)
+    permit(rows, design, data, parameters, shared)
     codes, k = data.codes, data.count
     if "n" not in shared:
         return {
