@@ -309,6 +309,13 @@ def test_attack_hub_says_that_more_nodes_hold_a_batch(signed):
     assert isinstance(wire.result(node.handle(wire.ask(labels.to_bytes()))), bytes)
     lie = {"design": fi.harmonize.Design(["a"], ["X", "Y"]).to_dict(), "holders": [3, 3], "beta": np.zeros((0, 1))}
     refused(node, replace(labels, round=2, shared=lie), "rule disclose_batches")
+    # other nodes' labels, that they did not sign
+    made_up = {name: [{"scanner": ["X", "Y"]}, "00" * 64] for name in NAMES}
+    refused(node, replace(labels, round=2, shared={**lie, "witnesses": made_up}), "rule disclose_batches")
+    refused(node, replace(labels, round=2, shared={**lie, "witnesses": [1]}), "rule disclose_batches")
+    fed = Federation.local(build(disclose_batches=False, min_cases=4), requester=requester)
+    value = fed.run("combat", features=["a"], batch="scanner", eb=False).value  # all three hold both, and say so
+    assert value.statistics.subjects == {"X": 18, "Y": 18}
 
 
 def test_attack_differencing_by_two_overlapping_queries(nodes):

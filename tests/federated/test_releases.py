@@ -169,9 +169,16 @@ def test_a_stranger_does_not_use_up_a_requesters_rate(tmp_path):
 
 
 def test_a_table_that_is_too_large_is_refused_before_it_is_made(tmp_path):
-    one = node(filled(tmp_path / "c"), tmp_path, max_memory_mb=1)
-    run(one, "moments", features=["a"])
-    with pytest.raises(RefusedError, match="rule max_memory_mb"):
-        from fastimg.federated._rows import Rows
+    one = node(filled(tmp_path / "c", patients=150), tmp_path, max_memory_mb=1)
+    run(one, "histogram", bins=1000, range=(0, 30))
+    for name, parameters in (
+        ("histogram", {"bins": 65536, "range": (0, 30)}),
+        ("combat", {"features": ["a"], "batch": "site", "covariates": ["visit"], "smooth": {"visit": wiggly()}}),
+    ):
+        with pytest.raises(RefusedError, match="rule max_memory_mb"):
+            run(one, name, **parameters)
 
-        Rows(one.cohort, one.policy).reserve((1 << 20) + 1)
+
+def wiggly():
+    """A spline of so many knots that a node's table of it would be large."""
+    return {"low": -1.0, "high": 1.0, "inner": np.linspace(-0.9, 0.9, 1000).tolist()}

@@ -20,6 +20,16 @@ def test_rounding_moves_each_nodes_counts_by_half_a_step(ask, clinic):
     assert (np.abs(seen - exact) <= 3 * 5).all()
 
 
+def test_noise_moves_each_nodes_counts_by_what_its_epsilon_says(ask, clinic):
+    """P(|k| > 60) = 5e-8 for each of the three nodes; rounding adds half a step each."""
+    exact = ask("histogram", {"feature": "x0", "bins": 3, "range": (3, 7)}).value["counts"]
+    for step, rules in ((0, {}), (5, {"rounding": 10})):
+        rules = {"obfuscation_epsilon": 0.28, **rules}
+        seen = ask("histogram", {"feature": "x0", "bins": 3, "range": (3, 7)}, **rules).value["counts"]
+        assert (seen != exact).any()
+        assert (np.abs(seen - exact) <= 3 * (60 + step)).all()
+
+
 def test_noise_is_geometric_and_the_same_for_the_same_question():
     policy, counts = Policy(obfuscation_epsilon=0.28), np.full(200_000, 1000, np.int64)
     seen = blur(counts, policy, b"s" * 32, b"question")

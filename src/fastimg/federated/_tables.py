@@ -138,6 +138,7 @@ def histogram(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) ->
     patients, broken (cases that could not be read: they are passed over).
     """
     bins = Bins(parameters["bins"], parameters["range"])
+    rows.reserve(8 * bins.size * (2 + min(rows.minimum, rows.n_patients)))
     cells = Cells(bins.size, rows.minimum, rows.n_patients)
     feature, mask = parameters["feature"], parameters["mask"]
     if feature is not None:
