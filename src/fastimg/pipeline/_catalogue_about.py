@@ -94,16 +94,10 @@ class About:
     Examples
     --------
     >>> import fastimg as fi
-    >>> fi.pipeline.About.parse('format = "fastimg-catalogue"\\nversion = 1\\n[dataset]\\ntitle = ""')
-    Traceback (most recent call last):
-    fastimg.errors.FormatError: about.toml:1: publisher: the section [publisher] is missing
-    about.toml:1: access_body: the section [access_body] is missing
-    about.toml:1: contact: the section [contact] is missing
-    about.toml:3: dataset.uri: missing
-    about.toml:3: dataset.description: missing
-    about.toml:3: dataset.keywords: missing
-    about.toml:3: dataset.provenance: missing
-    about.toml:3: dataset.access_url: missing
+    >>> try:
+    ...     fi.pipeline.About.parse('format = "fastimg-catalogue"\\nversion = 1\\n[dataset]\\ntitle = ""')
+    ... except fi.errors.FormatError as error:
+    ...     print(str(error).splitlines()[-1])
     about.toml:4: dataset.title: must not be empty
     """
 

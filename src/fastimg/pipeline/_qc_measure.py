@@ -163,8 +163,10 @@ def body_of(thin: npt.NDArray[Any], unit: str | None, padding: Bools | None) -> 
     inside = np.asarray(labels.largest(above.astype(np.uint8), connectivity=6)) != 0 if above.any() else above
     rim = _rim(field)
     parts = np.asarray(labels.components((~above).astype(np.uint8), connectivity=6))
-    outer = np.unique(parts[(rim | ~field) & ~above])
-    air = np.isin(parts, outer[outer > 0])
+    outer = np.zeros(int(parts.max()) + 1, bool)
+    outer[parts[rim | ~field]] = True
+    outer[0] = False  # the body's own voxels
+    air = outer[parts]
     return Body(float(threshold), inside, air, _touched(inside, rim))
 
 
