@@ -14,26 +14,37 @@ constexpr int kSeen = 8;
 template <class T, class At, class Weight>
 FASTIMG_ATOM T vote(int nz, int ny, int nx, At at, Weight weight) {
   const T first = at(0, 0, 0);
-  const int plane = ny * nx, count = nz * plane;
-  int n = 1;
-  while (n < count && at(n / plane, n / nx % ny, n % nx) == first) ++n;
-  if (n == count) return first;
+  bool same = true;
+  for (int t = 0; t < nz && same; ++t)
+    for (int u = 0; u < ny; ++u)
+      for (int v = 0; v < nx; ++v) same = same && at(t, u, v) == first;
+  if (same) return first;
   T seen[kSeen];
   int kept = 0;
   T best = first;
   double most = -1;
-  for (n = 0; n < count; ++n) {
-    const T label = at(n / plane, n / nx % ny, n % nx);
-    bool known = false;
-    for (int s = 0; s < kept; ++s) known = known || seen[s] == label;
-    for (int m = 0; !known && kept == kSeen && m < n; ++m) known = at(m / plane, m / nx % ny, m % nx) == label;
-    if (known) continue;
-    if (kept < kSeen) seen[kept++] = label;
-    double total = 0;
-    for (int m = n; m < count; ++m)
-      if (at(m / plane, m / nx % ny, m % nx) == label) total = total + weight(m / plane, m / nx % ny, m % nx);
-    if (total > most) most = total, best = label;
-  }
+  for (int t = 0; t < nz; ++t)
+    for (int u = 0; u < ny; ++u)
+      for (int v = 0; v < nx; ++v) {
+        const T label = at(t, u, v);
+        bool known = false;
+        for (int s = 0; s < kept; ++s) known = known || seen[s] == label;
+        if (!known && kept == kSeen) {
+          const int here = (t * ny + u) * nx + v;
+          int m = 0;
+          for (int a = 0; a <= t; ++a)
+            for (int b = 0; b < ny; ++b)
+              for (int c = 0; c < nx; ++c, ++m) known = known || (m < here && at(a, b, c) == label);
+        }
+        if (known) continue;
+        if (kept < kSeen) seen[kept++] = label;
+        double total = 0;
+        for (int a = 0; a < nz; ++a)
+          for (int b = 0; b < ny; ++b)
+            for (int c = 0; c < nx; ++c)
+              if (at(a, b, c) == label) total = total + weight(a, b, c);
+        if (total > most) most = total, best = label;
+      }
   return best;
 }
 

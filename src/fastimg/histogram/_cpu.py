@@ -58,6 +58,13 @@ def between(values: Any, mask: Any, borders: Any, toggles: int, room: int, *, th
     return (None if kept < 0 else out[:kept]), reached
 
 
+def order_statistics(values: Any, mask: Any, q: Any, *, threads: int) -> tuple[int, int, Any, Any]:
+    """(finite values, others, the order statistics below and above q (n - 1))."""
+    from ._order import order_statistics
+
+    return order_statistics(values, mask, q, threads=threads)
+
+
 def moments(values: Any, mask: Any, *, threads: int) -> tuple[int, int, float, float, float, float]:
     """count, skipped, mean, sum of squared deviations, min, max of the finite values; 8 and 16 bits in whole numbers."""
     if values.dtype.itemsize > 2:

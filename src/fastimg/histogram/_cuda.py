@@ -8,12 +8,11 @@ import numpy as np
 
 from .. import _gpu
 
-KEYS = 1 << 16
 _BLOCK = 256
 _BLOCKS = 528  # four for each multiprocessor of an H100, eight of them of 256 threads fill one
 _SHARED = 48 << 10  # bytes of tables a block: four blocks fit the 227 KiB of a multiprocessor
 _BINS = _SHARED // 4
-_TILE = 2048
+_DIGIT, _RANKS = 12, 128  # as in kernels/histogram.cu
 _PARTS = 6
 
 
@@ -90,54 +89,51 @@ def power(values: Any, mask: Any, inverse: float, base: float, bins: int, *, thr
     return _count("power", values, mask, bins + 1, np.float64(inverse), np.float64(base), np.int32(bins))
 
 
-def keys(values: Any, mask: Any, *, threads: int) -> Any:
-    """int64 counts of the top 16 bits of a float's ordered key."""
-    return _count("keys", values.view(np.dtype(f"u{values.dtype.itemsize}")), mask, KEYS)
+def order_statistics(values: Any, mask: Any, q: Any, *, threads: int) -> tuple[int, int, Any, Any]:
+    """(finite values, others, the order statistics below and above q (n - 1)); one wait, for the result.
 
-
-def collect(values: Any, mask: Any, wanted: Any, room: int, *, threads: int) -> Any:
-    """Values whose key's top 16 bits are marked in `wanted`."""
+    The keys' digits are counted, 12 bits a reading; a kernel looks the ranks up between them, 64 quantiles at a time.
+    """
+    if len(q) > _RANKS // 2:
+        parts = [order_statistics(values, mask, q[n : n + _RANKS // 2], threads=threads) for n in range(0, len(q), 64)]
+        total, skipped = parts[0][:2]
+        return total, skipped, np.concatenate([p[2] for p in parts]), np.concatenate([p[3] for p in parts])
     device = _gpu.backend()
-    width = 8 * values.dtype.itemsize
-    bits = values.view(np.dtype(f"u{values.dtype.itemsize}"))
-    top = (bits >> bits.dtype.type(width - 16)).astype(np.int32)
-    key = device.xp.where(top >= 0x8000, 0xFFFF - top, top + 0x8000)
-    chosen = device.to_device(wanted)[key] != 0
-    if mask is not None:
-        chosen &= mask != 0
-    return values[chosen]
-
-
-def between(values: Any, mask: Any, borders: Any, toggles: int, room: int, *, threads: int) -> tuple[Any, Any]:
-    """Values at or above an odd number of the first `toggles` borders, and how many reach each border: see `_cpu`."""
-    device = _gpu.backend()
-    xp = device.xp
-    edges, inverse = np.unique(borders, return_inverse=True)
-    # A segment is wanted that lies above an odd number of toggling borders; segment k begins at edges[k - 1].
-    flips = np.bincount(inverse[:toggles], minlength=len(edges))
-    wanted = np.concatenate([[0], np.cumsum(flips) % 2]).astype(np.uint8)
-    counts, found = xp.zeros(len(edges) + 1, np.uint64), xp.zeros(1, np.uint64)
-    out = xp.empty(room, values.dtype)
-    _gpu.launch(
-        "histogram",
-        f"between_{values.dtype.name}",
-        (_grid(values.size, _TILE),),
-        (_BLOCK,),
-        values,
-        *_mask_of(values, mask),
-        np.int64(values.size),
-        device.to_device(edges),
-        np.int32(len(edges)),
-        device.to_device(wanted),
-        counts,
-        out,
-        found,
-        np.uint64(room),
-    )
-    segments = device.to_host(counts).astype(np.int64)
-    reached = segments[::-1].cumsum()[::-1][1:][inverse]
-    kept = int(segments[wanted != 0].sum())
-    return (None if kept > room else out[:kept]), reached
+    xp, width = device.xp, 8 * values.dtype.itemsize
+    word = np.dtype(f"u{width // 8}")
+    if not values.size or not len(q):
+        return 0, 0, np.zeros(0), np.zeros(0)
+    ranks = 2 * len(q)
+    first_low, first_high = (0x008, 0xFF8) if width == 32 else (0x001, 0xFFF)  # digits of what is finite
+    levels = -(-width // _DIGIT)
+    counts = xp.zeros((levels, ranks, 1 << _DIGIT), np.uint64)
+    found = xp.zeros(ranks + 2, np.int64)  # the keys, then both totals
+    rank, wanted = xp.zeros(ranks, np.int64), device.to_device(q)
+    before = xp.zeros(ranks, word)
+    flat = values.view(word)
+    for level in range(levels):
+        bits = min(_DIGIT, width - level * _DIGIT)
+        shift, first = np.int32(width - level * _DIGIT - bits), np.int32(level == 0)
+        after = xp.zeros(ranks, word)
+        _gpu.launch(
+            *("histogram", f"digits_{word.name}", (_grid(values.size),), (_BLOCK,), flat, *_mask_of(flat, mask)),
+            *(np.int64(values.size), shift, np.int32(bits), first, before, np.int32(ranks), counts[level]),
+        )
+        _gpu.launch(
+            *("histogram", f"place_{word.name}", (ranks,), (_BLOCK,), counts[level], np.int32(bits), first),
+            *(np.int32(first_low), np.int32(first_high), wanted, np.int32(len(q)), found[ranks:], before, after, rank),
+        )
+        before = after
+    found[:ranks] = before.view(np.int64) if width == 64 else before
+    seen = device.to_host(found)
+    total, skipped = int(seen[ranks]), int(seen[ranks + 1])
+    if not total:
+        return 0, skipped, np.zeros(0), np.zeros(0)
+    keys = seen[:ranks].astype(word)
+    top = word.type(1 << (width - 1))
+    bits_of = np.where(keys & top, keys ^ top, ~keys)  # the inverse of kernels/fastimg/histogram.cuh: ordered
+    at = bits_of.astype(word).view(values.dtype).astype(np.float64).reshape(2, -1)
+    return total, skipped, at[0], at[1]
 
 
 def moments(values: Any, mask: Any, *, threads: int) -> tuple[int, int, float, float, float, float]:

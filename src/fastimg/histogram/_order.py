@@ -3,18 +3,17 @@
 A sample says between which two values each wanted rank lies, almost surely (Floyd & Rivest, CACM 18:165, 1975). One
 reading of memory counts what lies below those borders and keeps what lies between them, a percent or so, of which the
 same is asked again. Values that occur very often (air, padding) get borders of their own, so they are counted, not kept.
-Where a rank is not between its borders, or too much is, the caller counts keys instead: the result is the same.
+Where a rank is not between its borders, or too much is, keys are counted instead: the result is the same.
 """
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import _dispatch
+from . import _cpu
 
 __all__ = ["order_statistics"]
 
@@ -26,32 +25,51 @@ _SPREADS = 4.0  # standard deviations of a sample's rank, on either side
 Ranks = npt.NDArray[np.int64]
 
 
-def order_statistics(
-    leaf: ModuleType, values: Any, inside: Any, q: npt.NDArray[np.float64], *, threads: int
-) -> tuple[int, int, Any, Any] | None:
-    """(finite values, others, the order statistics below and above q (n - 1)); None where the sample misled.
+def order_statistics(values: Any, inside: Any, q: Any, *, threads: int) -> tuple[int, int, Any, Any]:
+    """(finite values, others, the order statistics below and above q (n - 1)).
 
     `values` is flat float32 or float64. Without a finite value: zeros and empty arrays. Many ranks of many values are
-    left to the caller on the CPU, where a comparison with each border costs more than counting keys.
+    found by keys, since a comparison with each border costs more than counting.
     """
-    if len(q) > _MANY and values.size > _FEW and _dispatch.device(values) == "cpu":
-        return None
 
     def ranks(total: int) -> Ranks:
         lower = np.floor(q * (total - 1)).astype(np.int64)
         return np.stack([lower, np.minimum(lower + 1, total - 1)])
 
-    found = _found(leaf, values, inside, q, ranks, threads)
-    if found is None:
-        return None
-    total, skipped, at = found
+    found = None
+    if len(q) <= _MANY or values.size <= _FEW:
+        found = _found(values, inside, q, ranks, threads)
+    total, skipped, at = found or _by_keys(values, inside, ranks, threads)
     if not total:
         return 0, skipped, np.zeros(0), np.zeros(0)
     return total, skipped, at[0], at[1]
 
 
+def _by_keys(values: Any, inside: Any, ranks: Any, threads: int) -> tuple[int, int, npt.NDArray[np.float64]]:
+    """The same from counts of the keys' top 16 bits, whatever the distribution."""
+    counts = _cpu.keys(values, inside, threads=threads)
+    # The bins of NaN and infinity lie at both ends; infinity has a bin of its own up to its NaN neighbours.
+    first, last = (0x0080, 0xFF80) if values.dtype.itemsize == 4 else (0x0010, 0xFFF0)
+    skipped = int(counts[:first].sum() + counts[last:].sum())
+    counts[:first] = 0
+    counts[last:] = 0
+    total = int(counts.sum())
+    if not total:
+        return 0, skipped, np.zeros((2, 0))
+    wanted = ranks(total)
+    ends = np.cumsum(counts)
+    place = np.searchsorted(ends, wanted, side="right")
+    chosen = np.zeros(len(counts), np.uint8)
+    chosen[place] = 1
+    some = _cpu.collect(values, inside, chosen, int(counts[chosen != 0].sum()), threads=threads)
+    # Rank among all values -> rank among the collected ones: what lies in bins that were not wanted is left out.
+    missing = np.cumsum(np.where(chosen, 0, counts))
+    order = np.sort(some)  # with vectors, which a partition about many ranks is not
+    return total, skipped, order[wanted - missing[place]].astype(np.float64)
+
+
 def _found(
-    leaf: ModuleType, values: Any, inside: Any, q: Any, ranks: Any, threads: int
+    values: Any, inside: Any, q: Any, ranks: Any, threads: int
 ) -> tuple[int, int, npt.NDArray[np.float64]] | None:
     if values.size <= _FEW:
         return _of_few(values, inside, ranks)
@@ -66,12 +84,12 @@ def _found(
     toggles = len(borders)
     borders += [border for low, high, _ in only for border in (low, high)] + [finite.min, np.inf]
     room = min(values.size, max(1 << 16, values.size // 4))
-    some, reached = leaf.between(values, inside, np.array(borders, values.dtype), toggles, room, threads=threads)
+    some, reached = _cpu.between(values, inside, np.array(borders, values.dtype), toggles, room, threads=threads)
     if some is None:
         return None
     infinite = int(reached[-1])
     total = int(reached[-2]) - infinite
-    size = values.size if inside is None else int(_dispatch.namespace(inside).count_nonzero(inside))
+    size = values.size if inside is None else int(np.count_nonzero(inside))
     skipped = size - total
     if not total:
         return 0, skipped, np.zeros((2, 0))
@@ -98,7 +116,7 @@ def _found(
         if 2 * len(some) > values.size:  # many ranks in few values: it would not get less
             again: Any = _of_few(some, None, lambda _: places)
         else:
-            again = _found(leaf, some, None, places / max(1, len(some) - 1), lambda _: places, threads)
+            again = _found(some, None, places / max(1, len(some) - 1), lambda _: places, threads)
         if again is None:
             return None
         out[asked] = again[2]
@@ -106,11 +124,9 @@ def _found(
 
 
 def _of_few(values: Any, inside: Any, ranks: Any) -> tuple[int, int, npt.NDArray[np.float64]]:
-    host = _dispatch.move(values, "cpu")
-    if inside is not None:
-        host = host[_dispatch.move(inside, "cpu") != 0]
-    some = host[np.isfinite(host)]
-    skipped = len(host) - len(some)
+    chosen = values if inside is None else values[inside != 0]
+    some = chosen[np.isfinite(chosen)]
+    skipped = len(chosen) - len(some)
     if not len(some):
         return 0, skipped, np.zeros((2, 0))
     wanted = ranks(len(some))
@@ -119,16 +135,15 @@ def _of_few(values: Any, inside: Any, ranks: Any) -> tuple[int, int, npt.NDArray
 
 
 def _sampled(values: Any, inside: Any) -> Any:
-    """Sorted finite values from one place in each stratum, on the host: the same places on every device."""
+    """Sorted finite values from one place in each stratum."""
     strata = min(_SAMPLE, values.size // 32)
     step = values.size / strata
     jitter = (np.arange(strata, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
     at = ((np.arange(strata) + jitter / 2.0**24) * step).astype(np.int64)
-    at = _dispatch.move(np.minimum(at, values.size - 1), _dispatch.device(values))
+    at = np.minimum(at, values.size - 1)
     sample = values[at]
     if inside is not None:
         sample = sample[inside[at] != 0]
-    sample = _dispatch.move(sample, "cpu")
     return np.sort(sample[np.isfinite(sample)])
 
 

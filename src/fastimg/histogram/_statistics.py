@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import numpy as np
 from .. import _dispatch
 from .._arrays import choice, thread_count
 from ..errors import ArgumentError
-from ._order import order_statistics
 from ._select import NAN, selected
 
 __all__ = ["Moments", "moments", "quantile"]
@@ -127,53 +125,13 @@ def checked_q(q: Any) -> Any:
 
 def _of_floats(values: Any, inside: Any, q: Any, nan: str, threads: int) -> Any:
     leaf = _dispatch.pick(values, leaf="histogram")
-    found = order_statistics(leaf, values, inside, q, threads=threads)
-    if found is None:
-        return _by_keys(leaf, values, inside, q, nan, threads)
-    total, skipped, low, high = found
+    total, skipped, low, high = leaf.order_statistics(values, inside, q, threads=threads)
     if skipped and nan != "ignore":
         raise not_finite(skipped)
     if not total:
         raise ArgumentError("image: no finite value is left to take a quantile of")
     position = q * (total - 1)
     return lerp(low, high, position - np.floor(position))
-
-
-def _by_keys(leaf: ModuleType, values: Any, inside: Any, q: Any, nan: str, threads: int) -> Any:
-    """The same from counts of the keys' top 16 bits, whatever the distribution."""
-    counts = leaf.keys(values, inside, threads=threads)
-    # The bins of NaN and infinity lie at both ends; infinity has a bin of its own up to its NaN neighbours.
-    first, last = _finite_bins(values.dtype.itemsize)
-    skipped = int(counts[:first].sum() + counts[last:].sum())
-    if skipped and nan != "ignore":
-        raise not_finite(skipped)
-    counts[:first] = 0
-    counts[last:] = 0
-    total = int(counts.sum())
-    if not total:
-        raise ArgumentError("image: no finite value is left to take a quantile of")
-    position = q * (total - 1)
-    lower = np.floor(position).astype(np.int64)
-    ranks = np.unique(np.concatenate([lower, np.minimum(lower + 1, total - 1)]))
-    ends = np.cumsum(counts)
-    bins = np.unique(np.searchsorted(ends, ranks, side="right"))
-    wanted = np.zeros(len(counts), np.uint8)
-    wanted[bins] = 1
-    room = int(counts[bins].sum())
-    some = _dispatch.move(leaf.collect(values, inside, wanted, room, threads=threads), "cpu")
-    # Rank among all values -> rank among the collected ones: what lies in bins that were not wanted is left out.
-    missing = np.cumsum(np.where(wanted, 0, counts))
-    local = ranks - missing[np.searchsorted(ends, ranks, side="right")]
-    order = np.sort(some)  # with vectors, which a partition about many ranks is not
-    at = dict(zip(ranks.tolist(), order[local].astype(np.float64).tolist(), strict=True))
-    low = np.array([at[k] for k in lower.tolist()])
-    high = np.array([at[min(k + 1, total - 1)] for k in lower.tolist()])
-    return lerp(low, high, position - lower)
-
-
-def _finite_bins(itemsize: int) -> tuple[int, int]:
-    """The first bin of a finite value, and one past the last, among the 2^16 bins of ordered keys."""
-    return (0x0080, 0xFF80) if itemsize == 4 else (0x0010, 0xFFF0)
 
 
 def lerp(low: Any, high: Any, t: Any) -> Any:
