@@ -1,39 +1,51 @@
 // Writing what nobody reads soon: past the caches, so that a line is not fetched from memory only to be overwritten.
+// Included where tables are chosen, outside of any level's region.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 
-#ifdef __SSE2__
-#include <emmintrin.h>
+#include "cpu/pool.hpp"
+
+#ifdef FASTIMG_X86
+#include <immintrin.h>
 #endif
 
 namespace fastimg::cpu {
 
 constexpr std::int64_t kPastCaches = 16 << 20;  // results of fewer bytes may be found in a cache later
 
+#ifdef FASTIMG_X86
+// Whole cache lines; the wider the stores, the fewer of them wait for memory.
+__attribute__((target("avx512f"))) static inline void lines_past_512(const char* from, char* to, std::int64_t bytes) {
+  for (std::int64_t i = 0; i < bytes; i += 64)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(to + i), _mm512_loadu_si512(from + i));
+}
+static inline void lines_past_128(const char* from, char* to, std::int64_t bytes) {
+  for (std::int64_t i = 0; i < bytes; i += 16)
+    _mm_stream_si128(reinterpret_cast<__m128i*>(to + i), _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i)));
+}
+#endif
+
 inline void copy_past(const void* from, void* to, std::int64_t bytes) {
-#ifdef __SSE2__
   const char* source = static_cast<const char*>(from);
   char* target = static_cast<char*>(to);
+#ifdef FASTIMG_X86
   const std::int64_t head = static_cast<std::int64_t>(-reinterpret_cast<std::uintptr_t>(target) & 63);
-  if (bytes >= head + 64) {
+  const std::int64_t whole = bytes < head ? 0 : (bytes - head) / 64 * 64;
+  if (whole) {
     std::memcpy(target, source, static_cast<std::size_t>(head));
-    source += head, target += head, bytes -= head;
-    for (; bytes >= 64; source += 64, target += 64, bytes -= 64)
-      for (int part = 0; part < 64; part += 16)
-        _mm_stream_si128(reinterpret_cast<__m128i*>(target + part),
-                         _mm_loadu_si128(reinterpret_cast<const __m128i*>(source + part)));
+    source += head, target += head, bytes -= head + whole;
+    api().level() == Level::avx512 ? lines_past_512(source, target, whole) : lines_past_128(source, target, whole);
+    source += whole, target += whole;
   }
-  std::memcpy(target, source, static_cast<std::size_t>(bytes));
-#else
-  std::memcpy(to, from, static_cast<std::size_t>(bytes));
 #endif
+  std::memcpy(target, source, static_cast<std::size_t>(bytes));
 }
 
 // Before another thread reads what was written so.
 inline void end_past() {
-#ifdef __SSE2__
+#ifdef FASTIMG_X86
   _mm_sfence();
 #endif
 }

@@ -17,7 +17,7 @@ FASTIMG_ATOM T vote(int nz, int ny, int nx, At at, Weight weight) {
   bool same = true;
   for (int t = 0; t < nz && same; ++t)
     for (int u = 0; u < ny; ++u)
-      for (int v = 0; v < nx; ++v) same = same && at(t, u, v) == first;
+      for (int v = 0; v < nx; ++v) same = (at(t, u, v) == first) & same;
   if (same) return first;
   T seen[kSeen];
   int kept = 0;

@@ -7,6 +7,7 @@ indices (k, j, i, 1) to world points and is the only truth: spacing, origin and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -163,6 +164,8 @@ class Image:
         """Whether both have the same voxels: equal spatial shape, corners no further apart than `tolerance` voxels."""
         if self.shape[-3:] != other.shape[-3:]:
             return False
+        if self._affine is other._affine:
+            return True
         corners = np.array([[*index, 1.0] for index in np.ndindex(2, 2, 2)])
         corners[:, :3] *= np.array(self.shape[-3:]) - 1
         apart = (corners @ (self._affine - other._affine).T)[:, :3]
@@ -246,13 +249,19 @@ def affine_from(
 
 
 def _checked_affine(affine: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    matrix = np.array(affine, np.float64)
+    matrix = np.asarray(affine, np.float64)
     if matrix.shape != (4, 4):
         raise GeometryError(f"Image: affine must be 4x4, got shape {matrix.shape}")
+    return _affine_of(matrix.tobytes())
+
+
+@lru_cache(maxsize=1024)
+def _affine_of(values: bytes) -> npt.NDArray[np.float64]:
+    """The read-only matrix of these bytes, checked once: images on one grid share it."""
+    matrix = np.frombuffer(values, np.float64).reshape(4, 4)
     if not np.isfinite(matrix).all() or not np.allclose(matrix[3], (0, 0, 0, 1)):
         raise GeometryError("Image: affine must be finite with the last row (0, 0, 0, 1)")
     lengths = np.linalg.norm(matrix[:3, :3], axis=0)
     if (lengths == 0).any() or abs(np.linalg.det(matrix[:3, :3] / lengths)) < 1e-6:
         raise GeometryError("Image: affine is singular: its axes must be independent and have a length")
-    matrix.setflags(write=False)
     return matrix

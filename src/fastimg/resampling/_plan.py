@@ -103,6 +103,7 @@ class Plan:
             )
         z, y, x = source.shape[-3:]
         self._source = Grid((z, y, x), source.affine)
+        self._here = _on(self._source)
         target = target_grid(source, spacing=spacing, like=like, affine=affine, shape=shape, half_pixel=half_pixel)
         self._target = target
         self._mapping = mapping(source.affine, target)
@@ -134,7 +135,7 @@ class Plan:
     def __call__(self, image: Image, *, displacement: Any = None, out: Any = None, threads: int | None = None) -> Image:
         """Resample an image on the plan's source grid; see `fastimg.resample`."""
         count = thread_count(threads)
-        if not isinstance(image, Image) or not Image.same_grid(image, _on(self._source)):
+        if not isinstance(image, Image) or not Image.same_grid(image, self._here):
             raise GeometryError(f"Plan: the image must lie on the plan's source grid, shape {self._source.shape}")
         if image.unit == "label" and self._degree > 0:
             raise ArgumentError(f"order: labels cannot be averaged ({self.order!r}); use order='label' or 'nearest'")
