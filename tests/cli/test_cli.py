@@ -323,10 +323,14 @@ def test_remove_by_patient_id_keeps_out_what_comes_again(made, hospitals, tmp_pa
     command = ["remove", tmp_path / "c", "--subjects", tmp_path / "who"]
     assert "2 subjects, 1 of them with cases here" in call(*command, "--dry-run").stdout
     assert (tmp_path / "c" / "report.html").exists()
+    (tmp_path / "c" / "notes.csv").write_text("x")
+    again = call(*command, "--dry-run")
+    assert "not looked into" not in again.stderr
     seen = json.loads(call(*command, "--json").stdout)
     assert seen == {"subjects": 2, "with_cases": 1, "cases": len(gone), "dry_run": False}
     assert not set(gone) & set(cohort)
     assert not (tmp_path / "c" / "report.html").exists()
+    assert "not looked into: notes.csv\n" in call(*command).stderr
     assert patient not in (tmp_path / "c" / "tombstones" / "log.jsonl").read_text()
     again = ["run", tmp_path / "study.toml", "--input", hospitals.folder, "--output", tmp_path / "c"]
     assert "removed from this cohort" in call(*again, "--clinical", hospitals.clinical, expect=1).stdout

@@ -10,6 +10,8 @@ from ._main import as_json, emit, exit_with, main
 
 __all__: list[str] = []
 
+COHORT_FILE = "cohort.json"
+
 _cohort = click.argument("cohort", type=click.Path(exists=True, file_okay=False, path_type=Path))
 
 
@@ -62,6 +64,9 @@ def remove(cohort: Path, subjects: Path, key: Path | None, reason: str, dry_run:
             f"{len(people)} subjects, {known} of them with cases here: {len(cases)} cases "
             f"{'would be removed' if dry_run else 'removed'}"
         )
+        others = sorted(p.name for p in cohort.iterdir() if p.is_file() and p.name[0] != "." and p.name != COHORT_FILE)
+        if others and not dry_run:
+            click.echo(f"in the cohort's folder, but not looked into: {', '.join(others)}", err=True)
         if secret is None:
             click.echo(f"no key at {place}: lines were taken as the cohort's codes, not as patient ids", err=True)
     return 0
