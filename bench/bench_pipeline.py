@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from lung_case import FEATURES, NATIVE, STUDY, write_lung
 
 import fastimg as fi
 from fastimg.pipeline import Recipe, run
@@ -68,3 +70,68 @@ def bench_second_run(hospitals, tmp_path, case, one_thread):
     again = lambda: run(recipe, hospitals.folder / "vienna", target, key=KEY, executor=InProcess())  # noqa: E731
     summary = case(again, items=1, unit="run", rounds=3)
     assert summary.done == 0
+
+
+LUNG = "pipeline: a lung CT case of 100 slices, DICOM to 1,130 features"
+LUNG_NATIVE = f"{LUNG}, filters over the whole image"
+
+
+@pytest.fixture(scope="module")
+def lung(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lung")
+    write_lung(folder / "in")
+    (folder / "study.yaml").write_text(STUDY)
+    (folder / "native.yaml").write_text(NATIVE)
+    return folder
+
+
+@pytest.mark.parametrize("study", [pytest.param("study", id="1mm"), pytest.param("native", id="native")])
+def bench_lung(benchmark, lung, tmp_path, case, one_thread, study):
+    """Scan, de-identify, decode, store with mask and checksums, measure; the time of the processor is in core_seconds."""
+    benchmark.group = LUNG if study == "study" else LUNG_NATIVE
+    text = f'[resample]\nspacing = "keep"\n[radiomics]\nsettings = "{study}.yaml"\n[combat]\nenabled = false\n[run]\nreserve = "1 MB"'
+    recipe, spent = Recipe.parse(text, folder=lung), []
+
+    def work():
+        shutil.rmtree(tmp_path / "c", ignore_errors=True)
+        began = time.process_time()
+        summary = run(recipe, lung / "in", tmp_path / "c", key=KEY, executor=InProcess())
+        spent.append(time.process_time() - began)
+        return summary
+
+    summary = case(work, items=1, unit="case", rounds=3)
+    benchmark.extra_info["core_seconds"] = min(spent)
+    assert summary.states["ok"] == 1
+    assert [len(values) for values in next(fi.Cohort.open(tmp_path / "c").cases()).features.values()] == [FEATURES]
+
+
+@pytest.mark.benchmark(group=LUNG)
+@pytest.mark.filterwarnings("ignore")
+def bench_lung_pyradiomics(benchmark, lung, tmp_path, case):
+    """SimpleITK reads the series, PyRadiomics measures it with our mask; nothing is stored."""
+    pytest.importorskip("radiomics", reason="peer PyRadiomics is not installed")
+    sitk = pytest.importorskip("SimpleITK")
+    import logging
+
+    import radiomics
+    from radiomics import featureextractor
+
+    radiomics.logger.setLevel(logging.CRITICAL)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    scan = fi.dicom.scan(lung / "in")
+    image = next(one for one in fi.dicom.series(scan) if one.kind == "image")
+    drawn = next(one for one in fi.dicom.series(scan) if one.kind == "mask")
+    mask = fi.dicom.read_masks(drawn, like=fi.dicom.read(image))["GTV"].to_sitk()
+    extractor, spent = featureextractor.RadiomicsFeatureExtractor(str(lung / "study.yaml"), additionalInfo=False), []
+
+    def work():
+        began = time.process_time()
+        names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(lung / "in" / "CT"))
+        found = extractor.execute(sitk.ReadImage(names), mask)
+        spent.append(time.process_time() - began)
+        return found
+
+    benchmark.extra_info.update(tool="PyRadiomics 3", nbytes=0, items=1.0, unit="case", error=None)
+    found = benchmark.pedantic(work, rounds=1, warmup_rounds=0, iterations=1)
+    benchmark.extra_info["core_seconds"] = min(spent)
+    assert len([name for name in found if not name.startswith("diagnostics")]) == FEATURES

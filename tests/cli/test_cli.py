@@ -227,9 +227,9 @@ def test_show_versions(capsys):
 EVENTS = [
     Event("scan", text="reading headers"),
     Event("plan", 1, 4, text="9 files, 2 series"),
-    Event("cases", 1, 3, "a", "ok"),
-    Event("cases", 2, 3, "b", "failed", ("case-failed",)),
-    Event("cases", 3, 3, "c", "ok"),
+    Event("cases", 1, 3, "a", "ok", rate=0.5, left=4.0),
+    Event("cases", 2, 3, "b", "failed", ("case-failed",), rate=0.05, left=20.0),
+    Event("cases", 3, 3, "c", "ok", rate=0.5, left=0.0),
     Event("done", 3, 4, text="4 cases"),
 ]
 

@@ -1,23 +1,18 @@
-"""map over processes that die; patches by seed; several writers on one cohort."""
+"""map over cases; patches by seed; several writers on one cohort."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import fastimg as fi
-from fastimg.errors import ArgumentError, FastimgError
+from fastimg.errors import ArgumentError
 
 from . import workers
-
-
-def pool():
-    return ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork"))
 
 
 @pytest.fixture
@@ -53,23 +48,6 @@ def test_an_exception_is_raised_or_becomes_a_finding(cohort):
         seen = dict(cohort.map(workers.refuse_b, threads, on_error="finding"))
     assert seen.pop("b").code == "case-failed"
     assert seen == {n: n for n in "acdefg"}
-
-
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_killed_worker_costs_nothing(cohort, tmp_path):
-    seen = list(cohort.map(partial(workers.die_once, folder=tmp_path), pool, workers=2))
-    assert seen == [(n, n) for n in "abcdefg"]
-
-
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_case_that_always_kills_is_named_and_the_others_are_right(cohort):
-    seen = dict(cohort.map(workers.die_always, pool, workers=2, on_error="finding"))
-    assert seen.pop("c").code == "case-failed"
-    assert seen == {n: n for n in "abdefg"}
-    with pytest.raises(FastimgError, match="died three times"):
-        list(cohort.map(workers.die_always, pool, workers=2))
-    with pool() as own, pytest.raises(FastimgError, match="give a function that makes it"):
-        list(cohort.map(workers.die_always, own, workers=2))
 
 
 def test_map_refuses_what_is_no_executor(cohort):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import fastimg as fi
 
@@ -18,22 +17,6 @@ def refuse_b(case):
     """Fails for one case."""
     if case.case_id == "b":
         raise ValueError("no")
-    return case.case_id
-
-
-def die_once(case, folder):
-    """The first worker that meets case c is killed; the second try works."""
-    mark = Path(folder) / "killed"
-    if case.case_id == "c" and not mark.exists():
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return case.case_id
-
-
-def die_always(case):
-    """Every worker that meets case c is killed."""
-    if case.case_id == "c":
-        os.kill(os.getpid(), signal.SIGKILL)
     return case.case_id
 
 

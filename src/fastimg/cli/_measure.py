@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import click
 
 from ._main import as_json, emit, exit_with, main
 from ._print import finding_lines
+from ._work import engine
 
 __all__: list[str] = []
 
@@ -25,6 +26,7 @@ _any = click.Path(path_type=Path)
 @click.option("--settings", type=_file, help="A PyRadiomics parameter file.")
 @click.option("--names", type=click.Choice(["pyradiomics", "ibsi"]), default="pyradiomics", show_default=True)
 @click.option("--workers", type=click.IntRange(1), help="Processes [default: one a core].")
+@click.option("--executor", metavar="NAME", help="processes, loky, dask, dask:ADDRESS or mpi [default: processes].")
 @click.option("--key", type=_any, help="File of the key that names DICOM series [default: OUTPUT.key, made if absent].")
 @click.option("--retry", is_flag=True, help="Measure rows with a finding again.")
 @as_json
@@ -36,6 +38,7 @@ def radiomics(
     settings: Path | None,
     names: str,
     workers: int | None,
+    executor: str | None,
     key: Path | None,
     retry: bool,
     json_: bool,
@@ -48,6 +51,7 @@ def radiomics(
     """
     from .. import pipeline
     from .. import radiomics as leaf
+    from ._progress import follow
 
     if (mask is None) == (output is None):
         raise click.UsageError("give a MASK for one image, or --output for a table of many cases")
@@ -55,20 +59,18 @@ def radiomics(
     if mask is not None:
         return _one(source, mask, chosen, names, json_)
     assert output is not None
-    last = time.monotonic()
-
-    def told(done: int, total: int, case: str, codes: list[str]) -> None:
-        nonlocal last
-        if json_ or not (codes or done == total or time.monotonic() - last > 1):
-            return
-        last = time.monotonic()
-        click.echo(
-            f"features {done}/{total}" + (f"; {case}: {', '.join(sorted(set(codes)))}" if codes else ""), err=True
+    with engine(executor, workers) as chosen_executor, follow(quiet=json_) as listener:
+        made = pipeline.measure_features(
+            source,
+            output,
+            chosen,
+            names=names,
+            key=key,
+            workers=workers,
+            retry=retry,
+            executor=chosen_executor,
+            on_case=None if listener is None else _told(listener),
         )
-
-    made = pipeline.measure_features(
-        source, output, chosen, names=names, key=key, workers=workers, retry=retry, on_case=told
-    )
     if json_:
         emit(made.to_dict())
     else:
@@ -79,6 +81,22 @@ def radiomics(
         for line in finding_lines(made.findings):
             click.echo(line)
     return 1 if made.findings else 0
+
+
+def _told(listener: Callable[[Any], None]) -> Callable[[int, int, str, list[str]], None]:
+    """What `measure_features` tells, as events."""
+    from ..cohort import Pace
+    from ..pipeline import Event
+
+    pace: list[Pace] = []
+
+    def told(done: int, total: int, case: str, codes: list[str]) -> None:
+        pace[:] = pace or [Pace(total)]
+        now = pace[0].step(failed=bool(codes))
+        bad = {"case_id": case, "state": "failed", "codes": tuple(codes)} if codes else {}
+        listener(Event("features", done, total, rate=now.rate, left=now.left, **bad))  # type: ignore[arg-type]
+
+    return told
 
 
 def _one(image: Path, mask: Path, settings: Any, names: str, json_: bool) -> int:

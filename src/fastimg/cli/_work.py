@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import click
 
 from ._main import as_json, emit, exit_with, main
 
-__all__: list[str] = []
+__all__ = ["engine"]
 
 _there = click.Path(exists=True, path_type=Path)
 _any = click.Path(path_type=Path)
@@ -18,6 +19,11 @@ _shared = [
     click.option("--key", type=_any, help="File of the pseudonyms' key [default: OUTPUT.key, made if absent]."),
     click.option("--clinical", type=_there, help="A CSV or Parquet table with one row a patient."),
     click.option("--workers", type=click.IntRange(1), help="Processes [default: by cores and memory]."),
+    click.option(
+        "--executor",
+        metavar="NAME",
+        help="Who does the work: processes, loky, dask, dask:ADDRESS, mpi [default: processes].",
+    ),
     click.option("--retry", is_flag=True, help="Try failed cases again."),
     click.option("--dry-run", is_flag=True, help="Write nothing; say what would be done."),
     as_json,
@@ -70,6 +76,7 @@ def work(
     key: Path | None = None,
     clinical: Path | None = None,
     workers: int | None = None,
+    executor: str | None = None,
     retry: bool = False,
     dry_run: bool = False,
     json_: bool = False,
@@ -88,9 +95,17 @@ def work(
         else:
             click.echo("\n".join(preview_lines(seen)))
         return 0 if seen.fits else 1
-    with follow(quiet=json_) as listener:
+    with engine(executor, workers) as chosen_executor, follow(quiet=json_) as listener:
         summary = pipeline.run(
-            chosen, source, output, key=key, clinical=clinical, workers=workers, retry=retry, on_event=listener
+            chosen,
+            source,
+            output,
+            key=key,
+            clinical=clinical,
+            workers=workers,
+            retry=retry,
+            executor=chosen_executor,
+            on_event=listener,
         )
     if report is not None:
         from .. import report as reports
@@ -104,6 +119,13 @@ def work(
         if report is not None:
             click.echo(f"report       {report}")
     return summary.exit_code
+
+
+def engine(name: str | None, workers: int | None) -> Any:
+    """For `with`: the executor of that name; None for own processes, which know how much memory a case takes."""
+    from ..cohort import open_executor
+
+    return nullcontext() if name in (None, "processes") else open_executor(str(name), workers=workers)
 
 
 def _known_key(key: Path | None, output: Path) -> bytes | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from . import _shard
 from ._features import read_features
 from ._manifest import CASE, unpack
 from ._root import Root
+from ._stream import blocks
 
 __all__ = ["Case", "read_manifest"]
 
@@ -171,9 +172,14 @@ class Case:
         return CaseStore(self, decoded=decoded)
 
     def entries(self) -> dict[str, dict[str, Any]]:
-        """The manifest's entries of all arrays: image, padding, then the masks by name."""
+        """The manifest's entries of all arrays: image, padding, then the masks by name; coarser levels behind each."""
         own = {name: self._manifest[name] for name in ("image", "padding") if self._manifest[name] is not None}
-        return {**own, **{f"masks/{name}": entry for name, entry in self._manifest["masks"].items()}}
+        own |= {f"masks/{name}": entry for name, entry in self._manifest["masks"].items()}
+        found = {}
+        for name, entry in own.items():
+            found[name] = entry
+            found |= {f"{name}/level {n}": level for n, level in enumerate(entry.get("levels", ()), 1)}
+        return found
 
     def image(self, *, threads: int | None = None) -> Image:
         """The whole image, checked chunk by chunk.
@@ -216,22 +222,70 @@ class Case:
             array, affine, dims=dims, coords=coords, unit=entry["unit"], padding=hidden, metadata=entry["metadata"]
         )
 
-    def voxels(self, slices: Any, mask: str | None = None, *, threads: int | None = None) -> npt.NDArray[Any]:
-        """As `read`, without the geometry: the bare array."""
-        entry = self._image_entry() if mask is None else self._mask_entry(mask)
-        return self.part(entry, _shard.region_of(slices, entry["shape"]), threads)
+    def voxels(
+        self, slices: Any, mask: str | None = None, *, level: int = 0, out: Any = None, threads: int | None = None
+    ) -> npt.NDArray[Any]:
+        """As `read`, without the geometry: the bare array, of a coarser level if asked for, in `out` where it is given."""
+        entry = self._level(self._image_entry() if mask is None else self._mask_entry(mask), level)
+        return self.part(entry, _shard.region_of(slices, entry["shape"]), threads, out)
+
+    @property
+    def levels(self) -> int:
+        """Of the pyramid; 1 without coarser ones."""
+        return 1 + len(self._image_entry().get("levels", ()))
+
+    def factors(self, level: int) -> tuple[int, int, int]:
+        """How many voxels along z, y, x one of a level takes together."""
+        entry = self._level(self._image_entry(), level)
+        z, y, x = entry.get("factors", (1, 1, 1))
+        return z, y, x
+
+    def blocks(
+        self, *, masks: Sequence[str] = (), memory: int = 256 << 20, extra: int = 0, threads: int | None = None
+    ) -> Iterator[tuple[tuple[slice, ...], dict[str | None, npt.NDArray[Any]]]]:
+        """The image block by block, for volumes larger than memory: (region, {None: voxels, mask: its voxels ...}).
+
+        Parameters
+        ----------
+        masks : sequence of str
+            Read beside the image; brought to its shape (along leading axes as views).
+        memory : int
+            Bytes of voxels held at a time; one row of chunks along x at least.
+        extra : int
+            Bytes a voxel that the caller makes of a block, counted too.
+        threads : int, optional
+            Default: `config.threads()`.
+        """
+        entry = self._image_entry()
+        marks = {name: self._mask_entry(name) for name in masks}
+        voxel = extra + sum(np.dtype(e["dtype"]).itemsize for e in (entry, *marks.values()))
+        for region in blocks(entry["shape"], entry["chunks"], voxel, memory):
+            found: dict[str | None, npt.NDArray[Any]] = {None: self.part(entry, region, threads)}
+            for name, own in marks.items():
+                found[name] = np.broadcast_to(self.part(own, region[-3:], threads), found[None].shape)
+            yield region, found
 
     def masks(self) -> Mapping[str, Image]:
         """The masks on the image's grid; each is read when asked for."""
         return _Masks(self)
 
-    def part(self, entry: dict[str, Any], region: tuple[slice, ...], threads: int | None) -> npt.NDArray[Any]:
-        """A region (one slice an axis, within the shape) of one of `entries`."""
+    def _level(self, entry: dict[str, Any], level: int) -> dict[str, Any]:
+        coarser = entry.get("levels", ())
+        if not 0 <= level <= len(coarser):
+            raise ArgumentError(
+                f"level: case {self.case_id} has {1 + len(coarser)}, got {level!r}; Cohort.add makes more"
+            )
+        return coarser[level - 1] if level else entry
+
+    def part(
+        self, entry: dict[str, Any], region: tuple[slice, ...], threads: int | None, out: Any = None
+    ) -> npt.NDArray[Any]:
+        """A region (one slice an axis, within the shape) of one of `entries`, in `out` where it is given."""
         path = entry["path"]
         try:
             if path not in self._shards:
                 self._shards[path] = self.root.shard(entry)
-            return _shard.read(self._shards[path], entry, region, threads=threads)
+            return _shard.read(self._shards[path], entry, region, out=out, threads=threads)
         except IntegrityError as error:
             raise IntegrityError(f"case {self.case_id}: {error}") from None
 

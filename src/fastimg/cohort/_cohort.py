@@ -16,7 +16,7 @@ from .. import __version__, _dispatch, findings
 from ..errors import ArgumentError, DeviceError, GeometryError
 from ..findings import Finding
 from ..image import Image
-from . import _features, _map, _patches, _remove, _shard, _verify
+from . import _features, _map, _patches, _remove, _shard, _verify, _voxelwise
 from ._bucket import Bucket, is_url
 from ._case import Case
 from ._files import Lock, write_new
@@ -114,6 +114,11 @@ class Cohort:
             raise ArgumentError(f"mode: must be 'r' or 'r+', got {mode!r}")
         return cls(path, writable=mode == "r+", options=options)
 
+    @property
+    def address(self) -> tuple[str, dict[str, Any]]:
+        """What another process gives to `open`: the absolute path, or the URL, and the options."""
+        return str(self.path.absolute() if isinstance(self.path, Path) else self.path), dict(self._options)
+
     def lock(self) -> Lock:
         """For `with`: one run at a time on this cohort. A second one gets a RefusedError that names the first.
 
@@ -138,6 +143,7 @@ class Cohort:
         features: Mapping[str, Mapping[str, Any]] | None = None,
         provenance: Mapping[str, Any] | None = None,
         replace: bool = False,
+        levels: int = 1,
         threads: int | None = None,
     ) -> Case:
         """Store a case; when this returns, it is on the disk.
@@ -162,6 +168,9 @@ class Cohort:
         replace : bool
             Take the place of a case of this name. Without it such a case is an error, unless it has the same source and
             the same voxels: then it stays and is returned.
+        levels : int
+            Of the pyramid (OME-Zarr multiscales). From one to the next, voxels are halved in number along each axis but
+            those of thick slices: means of the image, votes of masks.
         threads : int, optional
             Default: `config.threads()`.
 
@@ -176,6 +185,8 @@ class Cohort:
         body = self._body(case_id, source, findings, metadata, provenance)
         if not isinstance(image, Image):
             raise ArgumentError(f"add: image must be an Image, got {type(image).__name__}")
+        if not 1 <= levels <= 12:
+            raise ArgumentError(f"levels: must be from 1 to 12, got {levels!r}")
         array = _storable(image.array, "image")
         extra = {name: _mask(name, mask, image) for name, mask in (masks or {}).items()}
         own = {
@@ -188,7 +199,7 @@ class Cohort:
         padding = None if image.padding is None else _storable(np.asarray(image.padding, np.bool_), "image.padding")
 
         def write(writer: GroupWriter) -> None:
-            entry, entries = writer.image(image, array, extra, threads)
+            entry, entries = writer.image(image, array, extra, threads, levels)
             body["image"], body["masks"], body["digest"] = {**entry, **own}, entries, entry["digest"]
             if padding is not None:
                 body["padding"] = writer.array("image.ome.zarr/padding", padding, image.dims[-3:], threads)
@@ -196,6 +207,42 @@ class Cohort:
                 write_new(writer.folder / _features.NAME, _features.pack_features(features, entry["digest"]))
 
         return self._place.commit(case_id, body, write, replace=replace)
+
+    def add_derived(
+        self,
+        case: Case,
+        parts: Iterable[npt.NDArray[Any]],
+        *,
+        dtype: npt.DTypeLike,
+        source: str,
+        unit: str | None = None,
+        provenance: Mapping[str, Any] | None = None,
+        memory: int = 256 << 20,
+    ) -> Case:
+        """Store new voxels for another cohort's case, block by block; the rest is the case's: name, grid, masks, metadata.
+
+        Parameters
+        ----------
+        case : Case
+            It takes the place of a case of its name.
+        parts : iterable of arrays
+            One for each of `case.blocks()`, in their order.
+        dtype : dtype
+            Of the parts.
+        source : str
+            As for `add`.
+        unit, provenance
+            Of the new voxels.
+        memory : int
+            Bytes of voxels held at a time.
+        """
+        self._must_write("add_derived")
+        body = self._body(case.case_id, source, case.findings, case.metadata, provenance)
+
+        def write(writer: GroupWriter) -> None:
+            _voxelwise.derive(writer, body, case, parts, np.dtype(dtype).name, unit, memory)
+
+        return self._place.commit(case.case_id, body, write, replace=True)
 
     def record(
         self,
@@ -348,6 +395,10 @@ class Cohort:
     def map(self, fn: Callable[[Case], Any], executor: Any = None, **options: Any) -> Iterator[tuple[str, Any]]:
         """See `fastimg.cohort.map_cases`."""
         return _map.map_cases(self, fn, executor, **options)
+
+    def map_voxels(self, function: Callable[..., Any], target: Cohort, **options: Any) -> Iterator[tuple[str, str]]:
+        """See `fastimg.cohort.map_voxels`."""
+        return _voxelwise.map_voxels(self, function, target, **options)
 
     def patches(self, size: Sequence[int], n: int, *, seed: int = 0, **options: Any) -> Iterator[_patches.Patch]:
         """See `fastimg.cohort.draw_patches`."""

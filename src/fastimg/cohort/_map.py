@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import sys
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
-from .. import config
+from .. import _workers, config
 from ..errors import ArgumentError, FastimgError
 from ..findings import Finding
+from ._progress import Pace, Progress, bar
 
 if TYPE_CHECKING:
     from ._case import Case
@@ -20,133 +19,112 @@ if TYPE_CHECKING:
 
 __all__ = ["map_cases"]
 
-_TRIES = 3
-
 
 def map_cases(
     cohort: Cohort,
     fn: Callable[[Case], Any],
-    executor: Executor | Callable[[], Executor] | None = None,
+    executor: _workers.Engine | None = None,
     *,
     states: Sequence[str] = ("ok", "warned"),
     workers: int | None = None,
+    threads: int | None = None,
+    devices: Sequence[str] | Literal["all"] | None = None,
     on_error: Literal["raise", "finding"] = "raise",
+    on_progress: Callable[[Progress], None] | None = None,
+    progress: bool = False,
 ) -> Iterator[tuple[str, Any]]:
     """Call fn(case) for every case, on other processes; yields (case_id, result) by case_id.
 
     Parameters
     ----------
     fn : callable
-        Takes a `Case`; importable by the workers.
+        Takes a `Case`; importable by the workers. It may be called twice for a case whose worker was killed.
     executor : concurrent.futures.Executor, or a function that makes one, optional
-        Default: an own process pool (forkserver) of `workers` processes, each with its share of the threads. A pool
-        that breaks (a worker was killed) is made anew and its unfinished cases are tried again, up to three times; an
-        executor that was handed over cannot be made anew, a function that makes one can.
+        Default: own processes (forkserver). Otherwise any: a pool of processes or threads, loky, dask
+        (`Client.get_executor()`), `mpi4py.futures.MPIPoolExecutor`; `open_executor` makes some of them by name. Its
+        workers must see the cohort's path.
     states : sequence of str
         Which cases.
     workers : int, optional
-        Default: the cores this process may use.
+        Own processes. Default: one for each device, or the cores this process may use.
+    threads : int, optional
+        Of each task. Default: the cores divided among the workers; 1 on a cluster.
+    devices : "all" or names of CUDA devices, optional
+        One own process for each, which sees that device alone. A handed-over executor pins its own workers.
     on_error : "raise" or "finding"
         Whether an exception of fn ends the map, or is yielded as the case's Finding ("case-failed") in place of a
-        result.
+        result. A case whose worker died twice while it was alone there counts as one.
+    on_progress : callable, optional
+        Called with a `Progress` (done, rate, time left over all workers) after each case.
+    progress : bool
+        A bar on standard error where that is a terminal; nothing where it is not.
 
     Notes
     -----
-    At most four cases a worker are under way, so memory does not grow with the cohort. Settings (threads, ISA level,
-    memory limit) travel with each task.
+    At most four cases a worker are under way, so memory does not grow with the cohort. A pool of processes or of loky
+    that breaks because a worker was killed is made anew and what was under way is tried again; dask does so by itself.
+    An MPI job ends with its first dead rank: run it again. Settings (threads, ISA level, memory limit) travel along.
     """
     if on_error not in ("raise", "finding"):
         raise ArgumentError(f"on_error: must be 'raise' or 'finding', got {on_error!r}")
-    count = workers or len(os.sched_getaffinity(0))
-    if count < 1:
-        raise ArgumentError(f"workers: must be a positive number or None, got {workers!r}")
-    wanted = [c for c, s in zip(cohort._column("case_id"), cohort._column("state"), strict=True) if s in states]
-    if executor is None:
-        make: Callable[[], Executor] | None = lambda: _own_pool(count)  # noqa: E731
-        shared = None
-    elif isinstance(executor, Executor) or hasattr(executor, "submit"):
-        make, shared = None, executor
-    elif callable(executor):
-        make, shared = executor, None
-    else:
+    _workers.check_executor(executor)
+    if threads is not None and threads < 1:
+        raise ArgumentError(f"threads: must be a positive number or None, got {threads!r}")
+    names = _workers.devices_of(devices)
+    if names and executor is not None:
+        raise ArgumentError("devices: only own processes can be pinned; pin the executor's workers where it is made")
+    count = workers or len(names) or len(os.sched_getaffinity(0))
+    if count < 1 or (names and count != len(names)):
         raise ArgumentError(
-            f"executor: must be an Executor or a function that makes one, got {type(executor).__name__}"
+            f"workers: must be a positive number, one for each device if there are devices; got {workers!r}"
         )
-    settings: dict[str, Any] = {"memory_limit": config.memory_limit()}
-    if executor is None:  # another executor's workers may be other machines
-        settings |= {"threads": max(1, config.threads() // count), "isa": config.isa()}
-    return _run(str(cohort.path.absolute()), wanted, fn, make, shared, settings, 4 * count, on_error)
+    wanted = [c for c, s in zip(cohort._column("case_id"), cohort._column("state"), strict=True) if s in states]
+    share = threads or _workers.threads_for(executor, count)
+    engine = executor if executor is not None else lambda: _workers.own_pool(count, threads=share, devices=names)
+    settings: dict[str, Any] = {}  # own workers have them; threads of this process share its own
+    if executor is not None and not isinstance(executor, ThreadPoolExecutor | _workers.InProcess):
+        settings = {"memory_limit": config.memory_limit(), "threads": share}
+    return _run(cohort.address, wanted, fn, engine, settings, count, on_error, on_progress, progress)
 
 
 def _run(
-    path: str,
+    address: tuple[str, dict[str, Any]],
     wanted: list[str],
     fn: Callable[[Case], Any],
-    make: Callable[[], Executor] | None,
-    shared: Any,
+    engine: _workers.Engine,
     settings: dict[str, Any],
-    window: int,
+    workers: int,
     on_error: str,
+    on_progress: Callable[[Progress], None] | None,
+    progress: bool,
 ) -> Iterator[tuple[str, Any]]:
-    pool = shared if make is None else make()
-    waiting = deque(wanted)
-    tries: dict[str, int] = {}
-    alone = 0  # so many of the next cases run one at a time, because one of them may have killed its worker
-    running: deque[tuple[str, Future[Any]]] = deque()
+    pace = Pace(len(wanted))
 
-    def submit() -> None:
-        while waiting and len(running) < (1 if alone else window):
-            running.append((waiting[0], pool.submit(_task, path, waiting[0], fn, settings)))
-            waiting.popleft()
+    def submit(pool: Any, case_id: str) -> Future[Any]:
+        return _workers.hand(pool, _task, address, case_id, fn, settings)
 
-    try:
-        while waiting or running:
-            try:
-                submit()
-                case_id, future = running[0]
-                result: Any = future.result()
-            except BrokenExecutor as error:
-                if make is None:
-                    raise FastimgError(
-                        "map: a worker of the executor died; give a function that makes it, to go on"
-                    ) from error
-                pool.shutdown(wait=False, cancel_futures=True)
-                lost = [case_id for case_id, _ in running]
-                running.clear()
-                if alone and lost:
-                    first = lost[0]
-                    tries[first] = tries.get(first, 0) + 1
-                    if tries[first] >= _TRIES:
-                        problem = Finding("case-failed", "Its worker process died three times.", first)
-                        if on_error == "raise":
-                            raise FastimgError(str(problem)) from error
-                        lost, alone = [], alone - 1
-                        yield first, problem
-                waiting.extendleft(reversed(lost))
-                alone = max(alone, len(lost))
-                pool = make()
-                continue
-            except Exception as error:
-                if on_error == "raise" or not running:
-                    raise
-                result = Finding("case-failed", type(error).__name__, case_id)
-            running.popleft()
-            alone = max(0, alone - 1)
+    with ExitStack() as stack:
+        show = stack.enter_context(bar("cases")) if progress else None
+        for case_id, future in _workers.spread(wanted, submit, engine, workers=workers, depth=4, ordered=True):
+            if future is None:
+                result: Any = Finding("case-failed", "Its worker process died twice.", case_id)
+                if on_error == "raise":
+                    raise FastimgError(str(result))
+            elif future.exception() is not None and on_error == "finding":
+                result = Finding("case-failed", type(future.exception()).__name__, case_id)
+            else:
+                result = future.result()
+            now = pace.step(failed=isinstance(result, Finding))
+            for tell in (show, on_progress):
+                if tell is not None:
+                    tell(now)
             yield case_id, result
-    finally:
-        for _, future in running:
-            future.cancel()
-        if make is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _own_pool(workers: int) -> Executor:
-    method = "forkserver" if sys.platform == "linux" else "spawn"
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context(method))
-
-
-def _task(path: str, case_id: str, fn: Callable[[Case], Any], settings: dict[str, Any]) -> Any:
+def _task(
+    address: tuple[str, dict[str, Any]], case_id: str, fn: Callable[[Case], Any], settings: dict[str, Any]
+) -> Any:
     from ._cohort import Cohort
 
     with config.use(**settings):
-        return fn(Cohort.open(path)[case_id])
+        return fn(Cohort.open(address[0], options=address[1])[case_id])

@@ -24,6 +24,7 @@ __all__ = [
     "array_metadata",
     "chunk_shape",
     "chunks_of",
+    "coding",
     "index_of",
     "open_shard",
     "read",
@@ -110,7 +111,7 @@ def write(
     Returns the file's size, its CRC-32C and that of its index. The bytes do not depend on the threads; beside the array
     about 16 MB are held.
     """
-    coder, level, shuffle = _settings(codec)
+    coder, level, shuffle = coding(codec)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         done = native().write(fd, array, list(chunks), coder, level, shuffle, thread_count(threads))
@@ -122,7 +123,7 @@ def write(
 
 def open_shard(path: Path, entry: dict[str, Any]) -> Any:
     """The file of a manifest's entry, with its index read and checked."""
-    coder, _, shuffle = _settings(entry["codec"])
+    coder, _, shuffle = coding(entry["codec"])
     size = np.dtype(entry["dtype"]).itemsize
     shape, chunks = entry["shape"], entry["chunks"]
     return native().Shard(str(path), shape, chunks, coder, shuffle, size, entry["size"], entry["index_crc32c"])
@@ -152,15 +153,23 @@ def chunks_of(
     return [(int(a), int(a + n)) for a, n in found if a != np.iinfo(np.uint64).max]
 
 
-def read(shard: Any, entry: dict[str, Any], region: Sequence[slice], *, threads: int | None = None) -> npt.NDArray[Any]:
-    """The voxels of a region. A missing chunk or a byte that differs is an IntegrityError, never a fill value."""
-    out = empty(tuple(s.stop - s.start for s in region), np.dtype(entry["dtype"]), _ON_CPU)
+def read(
+    shard: Any, entry: dict[str, Any], region: Sequence[slice], *, out: Any = None, threads: int | None = None
+) -> npt.NDArray[Any]:
+    """The voxels of a region, in `out` where it is given. A missing chunk or a byte that differs is an IntegrityError, never
+    a fill value.
+    """
+    shape, dtype = tuple(s.stop - s.start for s in region), np.dtype(entry["dtype"])
+    if out is None:
+        out = empty(shape, dtype, _ON_CPU)
+    elif out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous or not out.flags.writeable:
+        raise ArgumentError(f"out: must be a contiguous, writable {dtype} array of shape {shape}")
     if out.size:
         shard.read([s.start for s in region], [s.stop for s in region], out, thread_count(threads))
     return out
 
 
-def _settings(codec: dict[str, Any]) -> tuple[str, int, bool]:
+def coding(codec: dict[str, Any]) -> tuple[str, int, bool]:
     """What the compiled code calls it."""
     if codec["name"] == "zstd":
         return "zstd", codec["level"], False

@@ -27,7 +27,10 @@ __all__ = ["make", "measure", "remeasure"]
 
 
 def make(job: Job, task: Task) -> Outcome:
-    """Make and store one case. Running it twice stores it once."""
+    """Make and store one case. Running it twice stores it once: a worker may die after the commit and before it told."""
+    there = _made_before(job, task)
+    if there is not None:
+        return there
     with config.use(threads=job.threads):
         names = Names(job.key, job.identifiers)
         case = prepared(job, task, names)
@@ -40,6 +43,21 @@ def make(job: Job, task: Task) -> Outcome:
                 curves = {"before": before[1], "after": sketch(thinned(np.asarray(case.image.array))[before[0]])}
                 features = _features(case, job.recipe, names)
         return _stored(job, task, case, names, features, curves)
+
+
+def _made_before(job: Job, task: Task) -> Outcome | None:
+    """What became of the task if this run, or another one beside it, has committed it already."""
+    from ..cohort import Cohort
+
+    cohort = Cohort.open(job.cohort)
+    if task.case_id not in cohort:
+        return None
+    stored = cohort[task.case_id]
+    if stored.source != task.source or stored.state == "failed":
+        return None
+    voxels = int(np.prod(stored.shape)) if stored.has_voxels else 0
+    codes = [found.code for found in stored.findings]
+    return Outcome(task.case_id, stored.state, codes, voxels=voxels, bytes_in=task.bytes_in)
 
 
 def measure(job: Job, task: Task) -> Outcome:

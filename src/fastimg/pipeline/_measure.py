@@ -8,13 +8,13 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import config
+from .._workers import Engine, check_executor
 from ..errors import ArgumentError, FastimgError, FormatError, MissingError
 from ..findings import CODES, Finding
 
@@ -67,7 +67,7 @@ def measure_features(
     key: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     retry: bool = False,
-    executor: Executor | None = None,
+    executor: Engine | None = None,
     on_case: Callable[[int, int, str, list[str]], None] | None = None,
 ) -> Measured:
     """Radiomic features of many cases, one row a mask, as Parquet or CSV.
@@ -92,8 +92,8 @@ def measure_features(
         Processes. Default: one a core.
     retry : bool
         Measure rows with a finding again.
-    executor : concurrent.futures.Executor, optional
-        In place of own processes.
+    executor : concurrent.futures.Executor, or a function that makes one, optional
+        In place of own processes: any of those that `Cohort.map` takes.
     on_case : callable, optional
         Called with (done, total, case, codes of findings) after each case.
 
@@ -117,6 +117,7 @@ def measure_features(
     from .._arrays import choice
     from ._pool import run_all
 
+    check_executor(executor)
     settings = radiomics.Settings() if settings is None else settings
     if not isinstance(settings, radiomics.Settings):
         raise ArgumentError(f"settings: expected radiomics.Settings, got {type(settings).__name__}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from .. import config
+from .._workers import Engine, check_executor
+from ..cohort import Pace
 from ..errors import RefusedError
 from ..findings import Finding
 from . import _case
@@ -41,6 +42,10 @@ class Event:
         The case that came to its end, in "cases".
     voxels, bytes_in : int
         Of that case.
+    rate : float
+        Items a second over all workers; 0 while nothing is known.
+    left : float or None
+        Seconds until the step's end, by the size of what is left; None while nothing is known.
     text : str
         A sentence.
     """
@@ -53,6 +58,8 @@ class Event:
     codes: tuple[str, ...] = ()
     voxels: int = 0
     bytes_in: int = 0
+    rate: float = 0.0
+    left: float | None = None
     text: str = ""
 
 
@@ -68,7 +75,7 @@ def run(
     clinical: str | Path | None = None,
     workers: int | None = None,
     retry: bool = False,
-    executor: Executor | None = None,
+    executor: Engine | None = None,
     on_event: Listener | None = None,
 ) -> Summary:
     """Make a harmonised cohort of a folder of DICOM, or of a table of NIfTI files.
@@ -93,8 +100,9 @@ def run(
         Processes; default: the recipe's, or as many as cores and memory allow. Each has its share of `config.threads()`.
     retry : bool
         Try cases again that failed before.
-    executor : concurrent.futures.Executor, optional
-        Instead of own processes. It must share this machine's file system.
+    executor : concurrent.futures.Executor, or a function that makes one, optional
+        Instead of own processes: any of those that `Cohort.map` takes. Its workers must see `input` and `output` under
+        the same paths. `workers` then says how many tasks it does at once where it does not tell.
     on_event : callable, optional
         Called with an `Event` for each case and step.
 
@@ -118,6 +126,7 @@ def run(
     A script that calls this needs `if __name__ == "__main__":`, as whatever starts processes.
     """
     began = time.perf_counter()
+    check_executor(executor)
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     source, target = places(input, output)
     clinical_of(source, clinical, recipe)  # wrong tables are told before a key or a cohort is made
@@ -171,7 +180,13 @@ def run(
 
 
 def ingest(
-    root: str | Path, cohort: Any, executor: Executor | None = None, *, key: bytes | str | Path | None = None
+    root: str | Path,
+    cohort: Any,
+    executor: Engine | None = None,
+    *,
+    key: bytes | str | Path | None = None,
+    workers: int | None = None,
+    on_event: Listener | None = None,
 ) -> Summary:
     """Bring a folder of DICOM into a cohort as it is: no resampling, no harmonisation, no features.
 
@@ -181,12 +196,11 @@ def ingest(
         A folder of DICOM.
     cohort : Cohort or path
         Made if the path does not exist.
-    executor : concurrent.futures.Executor, optional
-        Default: own processes.
-    key : bytes or path, optional
+    executor, key, workers, on_event
         As in `run`.
     """
-    return run("ingest", root, getattr(cohort, "path", cohort), key=key, executor=executor)
+    target = getattr(cohort, "path", cohort)
+    return run("ingest", root, target, key=key, executor=executor, workers=workers, on_event=on_event)
 
 
 def _leave_out_removed(cohort: Any, plan: Plan, key: bytes) -> None:
@@ -287,7 +301,7 @@ class _Log:
 
     def __call__(self, event: Event) -> None:
         record = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **event.__dict__}
-        line = json.dumps({name: value for name, value in record.items() if value not in ("", (), 0)})
+        line = json.dumps({name: value for name, value in record.items() if value not in ("", (), 0, None)})
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
         self._tell(event)
@@ -306,7 +320,7 @@ def _learned(
     pending: list[Task],
     sources: dict[str, str],
     workers: int,
-    executor: Executor | None,
+    executor: Engine | None,
     target: Path,
     log: _Log,
 ) -> Job:
@@ -331,10 +345,13 @@ def _learned(
         if not any(task.source not in sources for task in tasks):
             continue
         parts: dict[str, dict[str, Any]] = {}
+        pace = Pace(len(tasks), sum(task.peak for task in tasks))
         for task, outcome in run_all(_case.measure, job, tasks, workers=workers, executor=executor):
             if outcome is not None and outcome.model is not None:
                 parts[task.case_id] = outcome.model
-            log(Event("learn", len(parts), len(tasks), text=f"common scale of {modality}"))
+            now = pace.step(task.peak)
+            text = f"common scale of {modality}"
+            log(Event("learn", len(parts), len(tasks), rate=round(now.rate, 3), left=_whole(now.left), text=text))
         if parts:
             # In the order of case ids: sums of floats must not depend on which worker was first.
             merged = None
@@ -348,35 +365,44 @@ def _learned(
 
 
 def _made(
-    job: Job, pending: list[Task], workers: int, executor: Executor | None, recipe: Recipe, target: Path, log: _Log
+    job: Job, pending: list[Task], workers: int, executor: Engine | None, recipe: Recipe, target: Path, log: _Log
 ) -> _Stopped:
     """Make the cases; those not begun when the disk runs low stay for the next run."""
     result = _Stopped()
-    done = 0
+    pace = Pace(len(pending), sum(task.peak for task in pending))
 
     def offered() -> Iterator[Task]:
         for number, task in enumerate(pending):
             if free(target) - task.bytes_out < recipe.run.reserve:
                 result.left = len(pending) - number
-                log(Event("cases", done, len(pending), text=f"the disk is nearly full: {result.left} cases are left"))
+                log(
+                    Event(
+                        "cases",
+                        pace.now().done,
+                        len(pending),
+                        text=f"the disk is nearly full: {result.left} cases are left",
+                    )
+                )
                 return
             yield task
 
     for task, outcome in run_all(_case.make, job, offered(), workers=workers, executor=executor):
-        done += 1
         outcome = outcome or _died(job, task)
+        now = pace.step(task.peak)
         result.caught += outcome.identifiers_caught
         result.storing += outcome.seconds.get("store", 0.0)
         log(
             Event(
                 "cases",
-                done,
+                now.done,
                 len(pending),
                 outcome.case_id,
                 outcome.state,
                 tuple(outcome.codes),
                 outcome.voxels,
                 outcome.bytes_in,
+                round(now.rate, 3),
+                _whole(now.left),
             )
         )
     return result
@@ -393,9 +419,15 @@ def _died(job: Job, task: Task) -> Outcome:
     return Outcome(task.case_id, "failed", [found.code])
 
 
-def _measured_again(job: Job, cohort: Any, workers: int, executor: Executor | None, log: _Log) -> None:
+def _measured_again(job: Job, cohort: Any, workers: int, executor: Engine | None, log: _Log) -> None:
     """Features of all stored cases, after the recipe's radiomics section changed."""
     cases = [case.case_id for case in cohort.cases(states=("ok", "warned")) if case.mask_names]
     tasks = [Task(case_id, "", "") for case_id in cases]
-    for number, _ in enumerate(run_all(_case.remeasure, job, tasks, workers=workers, executor=executor), 1):
-        log(Event("features", number, len(tasks)))
+    pace = Pace(len(tasks))
+    for _ in run_all(_case.remeasure, job, tasks, workers=workers, executor=executor):
+        now = pace.step()
+        log(Event("features", now.done, len(tasks), rate=round(now.rate, 3), left=_whole(now.left)))
+
+
+def _whole(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
