@@ -17,7 +17,7 @@ FLAGS = [
 
 def extension(module: str, bind: str, folder: str) -> Extension:
     """One compiled module: its binding and all C++ files of its domain's folder."""
-    headers = [f"csrc/{folder}/*.hpp", "csrc/cpu/*.hpp", "csrc/bind/*.hpp", "kernels/fastimg/*.cuh"]
+    headers = [f"csrc/{folder}/*.hpp", "csrc/cpu/*.hpp", "csrc/bind/*.hpp", "csrc/bind/*.pxi", "kernels/fastimg/*.cuh"]
     return Extension(
         f"fastimg.{module}",
         [f"csrc/bind/{bind}", *sorted(glob(f"csrc/{folder}/*.cpp"))],
