@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
+from itertools import count
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -22,6 +25,7 @@ HUGE = "radiomics: PyRadiomics' features but shape, 10,000,000 voxels"
 HUGE_MATRICES = "radiomics: texture matrices alone, 10,000,000 voxels"
 HUGE_SHAPE = "radiomics: shape, 10,000,000 voxels"
 TINY = "radiomics: PyRadiomics' 107 features, 500 voxels"
+CASES = "radiomics: 24 cases of 1,020,000 voxels, 107 features, files to table"
 MAPS = "radiomics: voxel-based GLCM features, radius 1"
 ALL_MAPS = "radiomics: voxel-based features of six families, radius 1"
 GPU = "radiomics: texture families on the GPU, 1,020,000 voxels"
@@ -270,6 +274,25 @@ def bench_gpu_extract(benchmark, gpu_case, gpu, group, size):
         items=voxels,
         unit="voxel",
     )
+
+
+@pytest.mark.benchmark(group=CASES)
+@pytest.mark.parametrize("workers", [1, 2], ids=["1-process", "2-processes"])
+def bench_cases(case, tmp_path, workers):
+    """A table of 24 cases by one and by two processes that are already up; run on two cores."""
+    sitk = pytest.importorskip("SimpleITK", reason="SimpleITK writes the cases")
+    for name, volume in zip(("image", "mask"), of_peer(*ball(*SIZES[LARGE])), strict=True):
+        sitk.WriteImage(volume, str(tmp_path / f"{name}.nrrd"))
+    rows = "".join(f"{n},image.nrrd,mask.nrrd\n" for n in range(24))
+    (tmp_path / "cases.csv").write_text(f"case,image,mask\n{rows}")
+    outputs = (tmp_path / f"{n}.parquet" for n in count())
+    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as executor:
+
+        def work():
+            fi.pipeline.measure_features(tmp_path / "cases.csv", next(outputs), settings(), executor=executor)
+
+        tool = "fastimg" if workers == 2 else "fastimg, one process"
+        case(work, tool=tool, items=24, unit="case", rounds=3)
 
 
 @pytest.mark.benchmark(group=FULL)
