@@ -2,7 +2,8 @@
 
 SuperLink, relay and SuperNodes are processes on loopback with TLS and keys; the nodes are threads of this process, so that
 what they take is known. `own_share` is what is ours of a question's time by the clock: the hub outside of its exchanges, and
-in each exchange the slowest node's answer, its computation included.
+in each exchange the slowest node's answer, its computation included. `own_cpu_share` is the same in CPU seconds, all nodes'
+together, beside those of SuperLink, relay and SuperNodes: what a busy machine does not change.
 """
 
 from __future__ import annotations
@@ -80,10 +81,31 @@ def engine(tmp_path_factory):
     hub.close()
 
 
+def cpu_of_flower():
+    """CPU seconds of the processes that this one has started, and theirs."""
+    tick, parents, spent = os.sysconf("SC_CLK_TCK"), {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(folder.name)] = int(fields[1])
+        spent[int(folder.name)] = (int(fields[11]) + int(fields[12])) / tick
+
+    def ours(pid):
+        while pid > 1:
+            pid = parents.get(pid, 0)
+            if pid == os.getpid():
+                return True
+        return False
+
+    return sum(seconds for pid, seconds in spent.items() if ours(pid))
+
+
 @pytest.mark.benchmark(group=GROUP)
 def bench_question(case, engine, benchmark):
     federation, nodes = engine
-    transport, waits, shares = federation._transport, [], []
+    transport, waits, shares, cpu = federation._transport, [], [], []
     before = transport.exchange
 
     def exchange(*arguments):
@@ -96,9 +118,12 @@ def bench_question(case, engine, benchmark):
         waits.clear()
         for node in nodes.values():
             node.seen.clear()
-        start = time.perf_counter()
-        result = federation.run("combat", **QUESTION)
+        start, before_us, before_flower = time.perf_counter(), time.process_time(), cpu_of_flower()
+        result = federation.run(
+            "combat", **(QUESTION | {"features": QUESTION["features"][len(cpu) :]})
+        )  # never asked yet
         whole = time.perf_counter() - start
+        cpu.append((time.process_time() - before_us) / (cpu_of_flower() - before_flower))
         assert len(result.provenance["survivors"]) == NODES
         answers = sum(max(node.seen[k][2] for node in nodes.values()) for k in range(len(waits)))
         own = whole - sum(waits) + answers
@@ -110,7 +135,7 @@ def bench_question(case, engine, benchmark):
         case(ask, items=NODES, unit="node", rounds=2, setup=lambda: ((), {}))
     finally:
         transport.exchange = before
-    benchmark.extra_info.update(own_share=min(shares), exchanges=len(waits))
+    benchmark.extra_info.update(own_share=min(shares), own_cpu_share=min(cpu), exchanges=len(waits))
 
 
 @pytest.mark.benchmark(group=GROUP)
