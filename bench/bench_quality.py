@@ -8,7 +8,7 @@ from bench_cohort import ct
 
 import fastimg as fi
 from fastimg.pipeline import QcSettings
-from fastimg.pipeline._qc import examine
+from fastimg.pipeline._qc_case import examine
 from fastimg.pipeline._qc_duplicates import near_pairs
 from fastimg.pipeline._qc_measure import SLICES, sampled
 

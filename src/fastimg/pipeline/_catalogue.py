@@ -133,8 +133,9 @@ def catalogue(
 
     Notes
     -----
-    No case, no patient and no label of fewer patients than the minimum stands in the description. A refused count is left
-    out and named in `counts.refused`; where fewer patients came or went than the minimum, the node tells what it told before.
+    No case, no patient and no label of fewer patients than the minimum stands in the description. A refused count is
+    left out and named in `counts.refused`; where fewer patients came or went than the minimum, the node tells what it
+    told before.
     """
     from ..cohort import Cohort
     from ..federated import Policy

@@ -146,8 +146,8 @@ class Body:
 def body_of(thin: npt.NDArray[Any], unit: str | None, padding: Bools | None) -> Body:
     """The largest region above -300 HU, or above Otsu's threshold (N. Otsu, IEEE Trans. SMC 9, 1979, 62-66).
 
-    Otsu's is taken of means over 3 x 3, so that noise is no body. The field is the slice without padding, and without the corners around a round reconstruction. Its rim is split in
-    four sides; slices without body do not count.
+    Otsu's is taken of means over 3 x 3, so that noise is no body. The field is the slice without padding, and without
+    the corners around a round reconstruction. Its rim is split in four sides; slices without body do not count.
     """
     from scipy import ndimage
 
