@@ -158,6 +158,35 @@ def test_shards_and_their_twins(tmp_path_factory, shape, seed, dtype, profile, t
         assert _shard.read(shard, entry, region, threads=threads).tobytes() == array[region].tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
+def test_regions_of_noise_over_structure(tmp_path, isa, dtype):
+    """Chunks of many bit planes, of which a region wants some slices and some of their rows."""
+    random = np.random.default_rng(3)
+    for chunks in ([34, 32, 32], [17, 40, 24], [9, 61, 50]):
+        shape = [70, 61, 50]
+        array = (random.normal(90, 20, shape) + np.arange(50)).astype(dtype)
+        size, _, check = _shard.write(tmp_path / "s", array, chunks, _shard.PROFILES["default"])
+        entry = {"shape": shape, "chunks": chunks, "dtype": dtype, "codec": _shard.PROFILES["default"]}
+        shard = _shard.open_shard(tmp_path / "s", entry | {"size": size, "index_crc32c": check})
+        for _ in range(20):
+            low = [int(random.integers(0, n)) for n in shape]
+            region = tuple(slice(a, int(random.integers(a + 1, n + 1))) for a, n in zip(low, shape, strict=True))
+            np.testing.assert_array_equal(_shard.read(shard, entry, region), array[region])
+        (tmp_path / "s").unlink()
+
+
+def test_noise_planes_are_stored_as_they_are(native):
+    """And c-blosc reads the frame all the same."""
+    random = np.random.default_rng(4)
+    chunk = (random.normal(0, 40, (2, 64, 128)) + 300).astype(np.int16)  # two blocks of 8,192 elements
+    stored = native.encode_chunk(chunk.tobytes(), "blosc-zstd", 1, True, 2)
+    assert blosc.decompress(stored[:-4]) == chunk.tobytes()
+    for block in chunk:
+        for bit, kept in ((0, True), (2, True), (14, False)):
+            plane = np.packbits(block.reshape(-1) >> bit & 1, bitorder="little").tobytes()
+            assert (plane in stored) == kept
+
+
 def _cells(shape, chunks):
     return math.prod(-(-n // c) for n, c in zip(shape, chunks, strict=True))
 
