@@ -7,6 +7,9 @@ import copy
 import numpy as np
 import pydicom
 import pytest
+from dicom_maker import enhanced, save
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 import fastimg as fi
 from fastimg.dicom._suv import by_weight, suv_factor, suv_inputs
@@ -197,3 +200,66 @@ def test_a_run_keeps_activity_where_suv_is_missing_and_says_so(tmp_path):
     assert "weight" in finding.message
     assert case.image().unit == "Bq/mL"
     assert case.metadata.get("suv_factor") is None
+
+
+def enhanced_pet(path, suv, *, unit="Bq/ml", maps=None, **attributes):
+    """An Enhanced PET Image whose stored values are 100 times the SUV of 70 kg, 350 MBq, corrected one half life later."""
+    ds = enhanced(np.rint(suv * 100).astype(np.int16), [(0, 0, 2.0 * k) for k in range(len(suv))])
+    ds.SOPClassUID, ds.Modality, ds.PatientWeight = "1.2.840.10008.5.1.4.1.1.130", "PT", 70
+    ds.DecayCorrected, ds.DecayCorrectionDateTime = "YES", "20210304001950.2"
+    drug = Dataset()
+    drug.RadionuclideTotalDose, drug.RadionuclideHalfLife = 350e6, 6586.2
+    drug.RadiopharmaceuticalStartDateTime = "20210303223004"
+    ds.RadiopharmaceuticalInformationSequence = Sequence([drug])
+    items = []
+    for code, slope in maps or [("1", 1.0), (unit, 25.0)]:  # 0.0004 a Bq/mL, times 25, is a hundredth
+        item, kind = Dataset(), Dataset()
+        item.RealWorldValueSlope, item.RealWorldValueIntercept, item.LUTLabel = slope, 0.0, code
+        item.RealWorldValueFirstValueMapped, item.RealWorldValueLastValueMapped = -32768, 32767
+        kind.CodeValue, kind.CodingSchemeDesignator, kind.CodeMeaning = code, "UCUM", code
+        item.MeasurementUnitsCodeSequence = Sequence([kind])
+        items.append(item)
+    ds.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence = Sequence(items)
+    for name, value in attributes.items():
+        change(ds, name, value)
+    return save(ds, path)
+
+
+def test_enhanced_pet_to_a_thousandth(tmp_path):
+    suv = np.random.default_rng(1).integers(0, 2000, (3, 6, 7)) / 100
+    image = fi.dicom.read(enhanced_pet(tmp_path / "x", suv), suv=True)
+    assert image.unit == "SUV"
+    np.testing.assert_allclose(image.array, suv, rtol=1e-3, atol=1e-6)
+    at_injection = enhanced_pet(tmp_path / "y", suv, DecayCorrectionDateTime="20210303223004")
+    np.testing.assert_allclose(fi.dicom.read(at_injection, suv=True).array, suv / 2, rtol=1e-3, atol=1e-6)
+    made = enhanced_pet(tmp_path / "z", suv, maps=[("Bq/ml", 3.0), ("{SUVbw}g/ml", 0.01)], DecayCorrected="NO")
+    image = fi.dicom.read(made, suv=True)
+    assert image.unit == "SUV"
+    np.testing.assert_allclose(image.array, suv, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ({"PatientWeight": 0}, "patient weight"),
+        ({"RadionuclideTotalDose": 0}, "injected dose"),
+        ({"RadionuclideHalfLife": None}, "half life"),
+        ({"DecayCorrected": "NO"}, "decay"),
+        ({"DecayCorrectionDateTime": None}, "decay correction"),
+        ({"DecayCorrectionDateTime": "20210303"}, "decay correction"),
+        ({"DecayCorrectionDateTime": "20210303222959"}, "before"),
+        ({"DecayCorrectionDateTime": "20210403222959"}, "before"),
+        ({"RadiopharmaceuticalStartDateTime": None}, "injection"),
+        ({DRUG: Sequence()}, "one radiopharmaceutical"),
+    ],
+)
+def test_enhanced_pet_without_what_it_needs(tmp_path, attributes, told):
+    path = enhanced_pet(tmp_path / "x", np.ones((2, 4, 4)), **attributes)
+    with pytest.raises(fi.errors.FormatError, match=rf"suv-missing: .*{told}"):
+        fi.dicom.read(path, suv=True)
+
+
+def test_enhanced_pet_in_another_unit_has_no_suv(tmp_path):
+    path = enhanced_pet(tmp_path / "x", np.ones((2, 4, 4)), unit="1")
+    with pytest.raises(fi.errors.FormatError, match="real-world-missing"):
+        fi.dicom.read(path, suv=True)

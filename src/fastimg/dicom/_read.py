@@ -21,12 +21,13 @@ from ._geometry import affine_of
 from ._layout import Layout, layouts_of
 from ._multiframe import frames_of
 from ._padding import Range, padded, padding_of
-from ._real_world import PARAMETRIC_MAP, check_wanted, chosen_maps
+from ._real_world import PARAMETRIC_MAP, check_wanted, chosen_maps, units_of
 from ._rows import rows_of
 from ._scan import describe
 from ._series import Series, group_rows
 from ._slide_files import WHOLE_SLIDE
 from ._suv import series_factor
+from ._suv_enhanced import ENHANCED_PET, enhanced_factor
 from ._units import ValueMap, exact_dtype, narrowed, unit_of, value_maps
 from ._upload import decode_to_device, fits
 
@@ -80,7 +81,8 @@ def read(
         distance. "missing-slice": missing slices are filled with the smallest value and marked as padding.
         "duplicate-position": the first instance is kept. "no-geometry": 1 mm for what is unknown.
     suv : bool
-        PET: standardised uptake value by body weight instead of Bq/mL.
+        PET: standardised uptake value by body weight instead of Bq/mL. Of an Enhanced PET Image: its real-world value map
+        in SUV, or else the one in Bq/mL and the doses and times of its header.
     real_world : bool, int or str, optional
         Real-world values (PS3.3 C.7.6.16.2.11) instead of modality units: the file's first map (True), one by number, or
         one by its label or unit. Default: the first map of a parametric map, which has no other meaning; else none.
@@ -241,10 +243,18 @@ def _multi_frame(row: dict[str, Any], layout: Layout, series: Series) -> Volume:
 def _apply_suv(volume: Volume, rows: list[dict[str, Any]]) -> None:
     if volume.row["modality"] != "PT":
         raise ArgumentError(f"suv: only PET has it, the series is {volume.row['modality'] or 'of unknown modality'}")
-    factor, finding = series_factor(rows, volume.layouts[0].path)
+    path = volume.layouts[0].path
+    enhanced = volume.row["sop_class_uid"] == ENHANCED_PET
+    if enhanced and "SUV" in units_of(path, volume.layouts[0].frames):
+        _apply_real_world(volume, "SUV")
+        return
+    factor, finding = enhanced_factor(path) if enhanced else series_factor(rows, path)
     if factor is None:
         assert finding is not None
         raise FormatError(f"{finding.code}: {finding.message}")
+    if enhanced:
+        _apply_real_world(volume, "Bq/mL")
+        volume.unit = "SUV"
     volume.maps = [one.scaled(factor) for one in volume.maps]
 
 

@@ -16,7 +16,7 @@ from ..errors import ArgumentError, FormatError
 from ._quiet import CORRUPT, quiet
 from ._units import ValueMap
 
-__all__ = ["PARAMETRIC_MAP", "RealWorld", "check_wanted", "chosen_maps", "maps_of"]
+__all__ = ["PARAMETRIC_MAP", "RealWorld", "check_wanted", "chosen_maps", "maps_of", "units_of"]
 
 PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 _SEQUENCE, _SHARED, _FRAMES = 0x00409096, 0x52009229, 0x52009230
@@ -54,6 +54,11 @@ def maps_of(path: str, frames: int) -> list[list[RealWorld]]:
     except (InvalidDicomError, *CORRUPT) as error:
         name = type(error).__name__
         raise FormatError(f"damaged-file: the real-world value maps cannot be read ({name})") from None
+
+
+def units_of(path: str, frames: int) -> set[str]:
+    """The units in which every frame has a map."""
+    return set.intersection(*({one.unit for one in frame} for frame in maps_of(path, frames)))
 
 
 def _items(dataset: Dataset) -> list[RealWorld]:
