@@ -154,6 +154,26 @@ def test_lengths_that_the_file_cannot_hold_allocate_nothing(tmp_path):
     assert out == ["damaged"] * 4
 
 
+def test_a_meta_group_cut_anywhere_or_of_a_false_length(tmp_path):
+    """CVE class: a meta header that ends within an element, or whose group length lies, is read beyond the buffer's end."""
+    whole = (PYDICOM / "test_files" / "CT_small.dcm").read_bytes()
+    length = struct.unpack_from("<I", whole, 140)[0]
+    assert whole[132:140] == struct.pack("<HH2sH", 2, 0, b"UL", 4)
+    for cut in range(128, 144 + length + 16):
+        (tmp_path / f"{cut:04d}").write_bytes(whole[:cut])
+    kinds = fi.dicom.scan(tmp_path)["status"].to_pylist()
+    assert set(kinds) <= {"skipped", "damaged", "other"}
+    assert "damaged" in kinds
+    for claim in (0, 1, length - 1, length + 1, len(whole), 0x7FFFFFFF, 0xFFFFFFFF):
+        path = tmp_path / "lies" / f"{claim}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(whole[:140] + struct.pack("<I", claim) + whole[144:])
+        with contextlib.suppress(fi.errors.FastimgError):  # the elements themselves say where the group ends
+            np.testing.assert_array_equal(
+                fi.dicom.pixels(path), fi.dicom.pixels(PYDICOM / "test_files" / "CT_small.dcm")
+            )
+
+
 def test_dimensions_that_overflow_32_bits(tmp_path):
     """CVE class: rows x columns x frames x bytes computed in 32 bits is small, the loops then are not."""
     for number, (rows, columns, frames, bits) in enumerate(
