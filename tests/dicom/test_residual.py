@@ -59,6 +59,21 @@ def test_bytes_of_other_scripts(name, encoding):
     assert residual(data, {"Schmidtke"}) == []
 
 
+# As in Greek passports and on road signs.
+GREEK = {
+    "Παπαδόπουλος": "Papadopoulos", "Ευάγγελος": "Evangelos", "Μπακογιάννης": "Bakogiannis", "Αυγουστίνος": "Avgoustinos",
+    "Ευθύμιος": "Efthymios", "Χατζής": "Chatzis", "Ξενάκης": "Xenakis", "Ψαρρός": "Psarros", "Λάμπρος": "Lampros",
+    "Γιώργος": "Giorgos", "Θεσσαλονίκη": "Thessaloniki", "Σφίγγα": "Sfinga", "Άγχος": "Anchos", "Γκίκας": "Gkikas",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "latin"), GREEK.items())
+def test_greek_names_are_found_in_latin_letters(name, latin):
+    assert residual(f"ct of {latin.upper()} today", {name})
+    assert residual(f"{latin}".encode(), {name.upper()})
+    assert residual(latin[:-2] + "zz", {name}) == []
+
+
 def test_places_are_told_and_values_are_not():
     nest = {"ok": 1, "Müllegger": {"labels": ["GTV", "Lesion Jürgen"]}, "n": 19440708, "none": None}
     found = residual(nest, WHO)

@@ -23,6 +23,7 @@ from pydicom.valuerep import PersonName
 from fastimg.errors import ArgumentError
 from fastimg.findings import Finding
 
+from ._greek import latin
 from ._matcher import Matcher, normal
 from ._quiet import CORRUPT, quiet, value_of
 
@@ -226,6 +227,7 @@ def _variants(value: str) -> Iterator[str]:
     yield fold(value)
     lower = unicodedata.normalize("NFC", value.casefold())
     yield fold(lower.translate(_UMLAUT))
+    yield latin(fold(value))
     if re.fullmatch(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", value):
         year, month, day = value[:4], value[4:6], value[6:]
         for sign in "-./ ":
