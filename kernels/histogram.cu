@@ -226,12 +226,13 @@ __device__ void digits(const U* in, const unsigned char* mask, int masked, i64 l
   }
 }
 
-// A block a rank: its next digit and its rank among the keys with this digit. Ranks: floor(q (n - 1)) of the n finite
-// values for each q, then those above. The first time, finite digits are [low, high), totals: (n, others).
+// A block of up to 256 threads, a power of two, a rank: its next digit and its rank among the keys with this digit.
+// Ranks: floor(q (n - 1)) of the n finite values for each q, then those above. The first time, finite digits are [low,
+// high), totals: (n, others).
 template <class U>
 __device__ void place(const u64* counts, int bits, int first, int low, int high, const double* q, int number,
                       i64* totals, const U* before, U* after, i64* rank) {
-  const int each = kDigits / 256, r = blockIdx.x;
+  const int each = kDigits / blockDim.x, r = blockIdx.x;
   __shared__ U list[kRanks];
   __shared__ u64 sums[2][256];
   __shared__ u64 others;
@@ -250,13 +251,13 @@ __device__ void place(const u64* counts, int bits, int first, int low, int high,
   if (out) atomicAdd(&others, out);
   int from = 0;
   sums[0][threadIdx.x] = own;
-  for (int reach = 1; reach < 256; reach *= 2, from ^= 1) {
+  for (int reach = 1; reach < (int)blockDim.x; reach *= 2, from ^= 1) {
     __syncthreads();
     const u64 other = (int)threadIdx.x >= reach ? sums[from][threadIdx.x - reach] : 0;
     sums[from ^ 1][threadIdx.x] = sums[from][threadIdx.x] + other;
   }
   __syncthreads();
-  const i64 total = (i64)sums[from][255];
+  const i64 total = (i64)sums[from][blockDim.x - 1];
   if (first && r == 0 && threadIdx.x == 0) totals[0] = total, totals[1] = (i64)others;
   if (total == 0) return;
   i64 wanted;
