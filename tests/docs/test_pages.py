@@ -26,7 +26,7 @@ def blocks(text: str, *languages: str) -> list[tuple[str, str]]:
     return re.findall(rf"^```({'|'.join(languages)})\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_python_of(page, tmp_path, monkeypatch):
     found = blocks(page.read_text(), "pycon")
     if not found:
@@ -48,7 +48,7 @@ def run(command: str, folder) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p.read_text(), "console")], ids=lambda path: path.stem)
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p.read_text(), "console")], ids=lambda path: path.name)
 def test_commands_of(page, tmp_path):
     for language, body in blocks(page.read_text(), "console", "toml"):
         if language == "toml":
