@@ -13,9 +13,9 @@ import fastimg as fi
 rng = np.random.default_rng(2)
 site = np.repeat(["A", "B", "C"], 60)
 age = rng.normal(62, 9, site.size)
-shift = {"A": 0.0, "B": 1.5, "C": -1.0}
-stretch = {"A": 1.0, "B": 1.6, "C": 0.7}
-X = rng.normal(size=(site.size, 24)) * [[stretch[s]] for s in site] + [[shift[s]] for s in site] + 0.03 * age[:, None]
+shift = np.repeat([0.0, 1.5, -1.0], 60)[:, None]
+stretch = np.repeat([1.0, 1.6, 0.7], 60)[:, None]
+X = stretch * rng.normal(size=(site.size, 24)) + shift + 0.03 * age[:, None]
 
 combat = fi.harmonize.ComBat()
 Y = combat.fit_transform(X, batch=site, covariates={"age": age})
@@ -26,8 +26,12 @@ Y = combat.fit_transform(X, batch=site, covariates={"age": age})
 before = fi.harmonize.site_effect(X, batch=site, trees=50)
 after = fi.harmonize.site_effect(X, batch=site, harmonizer=combat, trees=50)
 
-names = {"variance_explained": "variance\nexplained", "ks_share": "features that\ndiffer (KS)", "auc_linear": "AUC\nlinear",
-         "auc_forest": "AUC\nforest"}  # fmt: skip
+names = {
+    "variance_explained": "variance\nexplained",
+    "ks_share": "features that\ndiffer (KS)",
+    "auc_linear": "AUC\nlinear",
+    "auc_forest": "AUC\nforest",
+}
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
 for name in "ABC":
     left.scatter(X[site == name, 0], X[site == name, 1], s=9, alpha=0.35, color="grey")
