@@ -56,6 +56,8 @@ bench: $(VENV)/test
 	$(BIN)/python -m pytest bench -q -p no:cacheprovider -o python_files='bench_*.py' -o python_functions='bench_*' \
 	    --benchmark-json=out/bench.json --benchmark-columns=min,median,rounds --benchmark-sort=name $(BENCH)
 	$(BIN)/python bench/table.py out/bench.json | tee out/bench.md
+	mkdir -p out/bench_history && cp out/bench.json out/bench_history/$$(git rev-parse --short=12 HEAD).json
+	$(BIN)/python bench/page.py out/bench.json out/bench_history > out/bench.html
 
 # Warnings are errors; the gallery's scripts run, and the reference is made of every public name's docstring.
 docs: $(VENV)/docs

@@ -27,8 +27,8 @@ def rows(report: dict) -> list[tuple[str, ...]]:
         if name.startswith("machine:"):
             table.append((name, *(_speed(found[0]),), "", "", "", "", ""))
             continue
-        ours = min((b for b in found if b["extra_info"].get("tool") == "fastimg"), key=_seconds, default=None)
-        peer = min((b for b in found if b["extra_info"].get("tool") != "fastimg"), key=_seconds, default=None)
+        ours = min((b for b in found if b["extra_info"].get("tool") == "fastimg"), key=seconds_of, default=None)
+        peer = min((b for b in found if b["extra_info"].get("tool") != "fastimg"), key=seconds_of, default=None)
         if ours is None:
             continue
         info = ours["extra_info"]
@@ -36,22 +36,22 @@ def rows(report: dict) -> list[tuple[str, ...]]:
         share = f"{_rate(ours) / copy:.0%}" if copy and info.get("nbytes") else ""
         error = "" if info.get("error") is None else f"{info['error']:.1e}"
         beside = f"{peer['extra_info']['tool']}: {_speed(peer)}" if peer else "(no peer here)"
-        ratio = f"{_seconds(peer) / _seconds(ours):.1f}x" if peer else ""
+        ratio = f"{seconds_of(peer) / seconds_of(ours):.1f}x" if peer else ""
         table.append((name, _speed(ours), beside, ratio, share, error, _clock(found)))
     return table
 
 
-def _seconds(bench: dict) -> float:
+def seconds_of(bench: dict) -> float:
     """The best round; for work on a device the median between two events."""
     return bench["extra_info"].get("device_seconds") or bench["stats"]["min"]
 
 
 def _rate(bench: dict) -> float:
-    return bench["extra_info"]["nbytes"] / _seconds(bench)
+    return bench["extra_info"]["nbytes"] / seconds_of(bench)
 
 
 def _speed(bench: dict) -> str:
-    seconds, items, unit = _seconds(bench), bench["extra_info"].get("items"), bench["extra_info"].get("unit")
+    seconds, items, unit = seconds_of(bench), bench["extra_info"].get("items"), bench["extra_info"].get("unit")
     time = f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
     if not items:
         return time

@@ -1,0 +1,122 @@
+"""The tools of bench/: a regression is found and noise is not, and the page says what was measured."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ..conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def tool():
+    sys.path.insert(0, str(ROOT / "bench"))
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, ROOT / "bench" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    yield load
+    sys.path.remove(str(ROOT / "bench"))
+
+
+@pytest.mark.parametrize("count", [1, 6, 7, 10, 15, 40, 101])
+def test_the_bound_is_the_order_statistic_of_scipy_s_binomial(tool, count):
+    values = np.random.default_rng(count).permutation(count) + 1.0
+    rank = int(stats.binom.ppf(0.01, count, 0.5))
+    rank = rank if stats.binom.cdf(rank - 1, count, 0.5) <= 0.01 < stats.binom.cdf(rank, count, 0.5) else rank + 1
+    assert tool("compare").lower_bound(list(values)) == rank
+
+
+def test_noise_passes_and_a_tenth_does_not(tool):
+    rng = np.random.default_rng(3)
+    noise = lambda: rng.lognormal(0, 0.05)  # noqa: E731
+    pairs = [({"same": noise(), "slower": noise()}, {"same": noise(), "slower": 1.2 * noise()}) for _ in range(25)]
+    (same, slower) = tool("compare").judge(pairs, 0.05)
+    assert same[0] == "same"
+    assert not same[3]
+    assert slower[3]
+    assert 1.05 < slower[2] < slower[1]
+    (gone,) = tool("compare").judge([({"gone": 1.0}, {})], 0.05)
+    assert gone[3]
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A command that answers `fastimg bench --json` with cases of given seconds."""
+    path = tmp_path / "program.py"
+    path.write_text(
+        "import json, sys\n"
+        "assert sys.argv[2:6] == ['-m', 'fastimg', 'bench', '--json'], sys.argv\n"
+        "print(json.dumps({'cases': [{'work': 'window', 'seconds': float(sys.argv[1])}]}))\n"
+    )
+    return lambda seconds: f"{sys.executable} {path} {seconds}"
+
+
+def test_exit_status(tool, program, capsys):
+    compare = tool("compare")
+    assert compare.main([program(1.0), program(1.04), "--pairs", "7"]) == 0
+    assert compare.main([program(1.0), program(1.06), "--pairs", "7"]) == 1
+    assert "FAILED" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        compare.main([program(1.0), program(1.0), "--pairs", "6"])
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not shutil.which("valgrind"), reason="needs Debian's valgrind")
+def test_instruction_counts_repeat(tool):
+    compare, options = tool("compare"), ["--size", "32", "--case", "window"]
+    once, twice = (compare.instructions(sys.executable, options) for _ in range(2))
+    assert once > 32**3 / 8
+    assert abs(once - twice) < 0.02 * once
+
+
+class Words(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.words, self.addresses = [], []
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def handle_starttag(self, tag, attrs):
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+
+
+def report(day, speed=1.0):
+    def case(group, tool, seconds, items):
+        extra = {"tool": tool, "nbytes": 8 * items, "items": float(items), "unit": "voxel", "error": 1e-7}
+        return {"group": group, "name": group, "stats": {"min": seconds}, "extra_info": extra}
+
+    cases = [case("machine: copy 256 MiB", "memory", 0.01, 1 << 26)]
+    for size in (1000, 10_000, 100_000):
+        cases += [case(f"window <b>, {size} voxels", "fastimg", size * 1e-9 / speed, size)]
+        cases += [case(f"window <b>, {size} voxels", "peer", size * 8e-9, size)]
+    return {"benchmarks": cases, "datetime": f"2026-01-{day:02}T00:00:00", "commit_info": {"id": f"{day:040x}"}}
+
+
+def test_the_page(tool, tmp_path):
+    for day in (1, 2, 3):
+        (tmp_path / f"{day}.json").write_text(json.dumps(report(day, speed=day)))
+    page = tool("page")
+    text = page.page(report(3, speed=3.0), tmp_path)
+    seen = Words()
+    seen.feed(text)
+    assert seen.words.count("24×") == 3  # 8e-9 / (1e-9 / 3), three sizes
+    assert any("window <b>" in word for word in seen.words)
+    assert len(page.growth(report(1))) == 1
+    assert len(page.history(tmp_path)) == 3
+    assert page.roofline(report(1)) == pytest.approx(
+        dict.fromkeys(page.ratios(report(1)), 8e9 / (8 * (1 << 26) / 0.01))
+    )
+    assert seen.addresses == []
+    assert "http" not in text.replace("http-equiv", "")
