@@ -16,7 +16,7 @@ from ..image import Image
 from .dlpack import to_monai
 
 try:
-    from monai.transforms import MapTransform, Transform
+    from monai.transforms.transform import MapTransform, Transform
 except ImportError as error:
     raise MissingError("monai is not installed: pip install monai") from error
 
@@ -33,7 +33,7 @@ def _image(tensor: Any) -> Image:
     return Image(array, affine, dims=("channel", "z", "y", "x"))
 
 
-class _Kernel(Transform):  # type: ignore[misc]
+class _Kernel(Transform):
     def __call__(self, tensor: Any) -> Any:
         image = _image(tensor)
         return to_monai(self._apply(image))
@@ -86,7 +86,7 @@ class ZScore(_Kernel):
         return self._each_channel(image, zscore)
 
 
-class _Keys(MapTransform):  # type: ignore[misc]
+class _Keys(MapTransform):
     kernel: type[_Kernel]
 
     def __init__(self, keys: Any, *arguments: Any, allow_missing_keys: bool = False, **options: Any) -> None:
