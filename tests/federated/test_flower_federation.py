@@ -192,6 +192,8 @@ def test_killed_in_the_middle_of_a_round_it_goes_on_above_the_threshold(hub, fed
 
 
 def test_below_its_own_minimum_a_node_refuses_and_the_others_answer(hub, federation):
+    if "node-3" in hub.processes:
+        hub.kill("node-3")
     hub.node(3, policy="strict.toml")
     result = fourth_says(federation, "refused", bins=10)
     assert status(result)[3].startswith("refused: rule min_cases")
