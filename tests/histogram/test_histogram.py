@@ -324,13 +324,13 @@ def test_many_quantiles_of_few_values():
 
 
 def test_a_sample_that_misleads_falls_back_to_keys(monkeypatch):
-    from fastimg.histogram import _order, _statistics
+    from fastimg.histogram import _order
 
     values = np.random.default_rng(0).normal(size=200_000).astype(np.float32)
     monkeypatch.setattr(_order, "_sampled", lambda values, inside: np.sort(values[:5000]) + np.float32(9))
     asked = []
-    by_keys = _statistics._by_keys
-    monkeypatch.setattr(_statistics, "_by_keys", lambda *rest: asked.append(1) or by_keys(*rest))
+    by_keys = _order._by_keys
+    monkeypatch.setattr(_order, "_by_keys", lambda *rest: asked.append(1) or by_keys(*rest))
     assert fi.histogram.quantile(values, 0.3) == np.quantile(values.astype(np.float64), 0.3)
     assert asked
 
