@@ -62,6 +62,7 @@ def test_help_lists_the_commands_in_order():
         "verify",
         "qc",
         "report",
+        "view",
         "catalogue",
         "query",
         "remove",

@@ -26,6 +26,7 @@ _ORDER = (
     "verify",
     "qc",
     "report",
+    "view",
     "catalogue",
     "query",
     "remove",

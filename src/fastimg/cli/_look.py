@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ..errors import ArgumentError
 from ._main import CohortAt, as_json, emit, exit_with, main
 
 __all__: list[str] = []
@@ -102,6 +104,34 @@ def report(cohort: Path, output: Path | None, shareable: bool) -> int:
     place = output or cohort / ("report_shareable.html" if shareable else "report.html")
     reports.write(cohort, place, shareable=shareable)
     click.echo(place)
+    return 0
+
+
+@main.command()
+@click.argument("cohort", type=_folder)
+@click.argument("case", required=False)
+@click.option("--low", type=float, help="Black, in the image's unit [default: -160 for HU, else a percentile].")
+@click.option("--high", type=float, help="White [default: 240 for HU, else a percentile].")
+@click.option("--browser/--no-browser", default=True, help="Open a browser, or only print the address.")
+@exit_with
+def view(cohort: Path, case: str | None, low: float | None, high: float | None, browser: bool) -> int:
+    """Show CASE of COHORT (default: the first) with its masks in neuroglancer, on this machine alone, until Ctrl-C."""
+    import threading
+    import webbrowser
+
+    from ..cohort import Cohort
+    from ..report import view as show
+
+    opened = Cohort.open(cohort)
+    names = opened.index.column("case_id").to_pylist()
+    if not names:
+        raise ArgumentError("COHORT: it has no case")
+    with show(opened[case or names[0]], low=low, high=high) as shown:
+        click.echo(shown.url)
+        if browser:
+            webbrowser.open(shown.url)
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
     return 0
 
 

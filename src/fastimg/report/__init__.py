@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-__all__ = ["write"]
+from ._view import View, view
+
+__all__ = ["View", "view", "write"]
 
 
 def write(cohort: Any, path: str | os.PathLike[str], *, shareable: bool = False) -> Path:
