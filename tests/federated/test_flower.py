@@ -237,6 +237,7 @@ def test_this_flower_has_what_is_replaced_in_it():
 
 
 def test_a_relay_ends_with_the_process_that_holds_it(tmp_path):
+    pytest.importorskip("flwr", reason=WITHOUT)
     path = tmp_path / "relay"
     thread = threading.Thread(target=relay, args=(Grid({}), str(path)), daemon=True)
     thread.start()

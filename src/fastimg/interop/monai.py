@@ -18,7 +18,9 @@ from .dlpack import to_monai
 try:
     from monai.transforms.transform import MapTransform, Transform
 except ImportError as error:
-    raise MissingError("monai is not installed: pip install monai") from error
+    missing = MissingError("monai is not installed: pip install monai")
+    missing.name = error.name
+    raise missing from error
 
 __all__ = ["Resample", "Resampled", "Window", "Windowd", "ZScore", "ZScored"]
 
