@@ -15,7 +15,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from table import COLUMNS, rows, seconds_of
+from table import COLUMNS, copy_rates, groups_of, rate_of, rows, seconds_of
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #14202b; --pale: #5b6773; --line: #d8dee4; --us: #0b7285; --them: #868e96; --bad: #b02a37 }
@@ -29,14 +29,6 @@ svg { width: 100%; height: auto } svg text { fill: var(--ink); font: 12px system
 path.us { fill: none; stroke: var(--us); stroke-width: 1.5 } .axis { stroke: var(--line) }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 1rem }
 """
-
-
-def groups_of(report: dict) -> dict[str, list[dict]]:
-    """Cases by group."""
-    found = defaultdict(list)
-    for bench in report["benchmarks"]:
-        found[bench["group"] or bench["name"]].append(bench)
-    return found
 
 
 def best(found: list[dict], ours: bool) -> dict | None:
@@ -139,16 +131,13 @@ def history(folder: Path) -> list[str]:
 
 def roofline(report: dict) -> dict[str, float]:
     """Share of the copy rate of the same device and run that a group reaches."""
-    copies = {
-        device: next((b["extra_info"]["nbytes"] / seconds_of(b) for n, f in groups_of(report).items() if n.startswith(s) for b in f), None)
-        for device, s in (("cpu", "machine: copy"), ("cuda", "machine: GPU copy"))
-    }  # fmt: skip
+    copies = copy_rates(groups_of(report))
     shares = {}
     for name, found in groups_of(report).items():
         us = best(found, True)
         copy = copies[us["extra_info"].get("device", "cpu")] if us else None
         if us and copy and us["extra_info"].get("nbytes"):
-            shares[name] = us["extra_info"]["nbytes"] / seconds_of(us) / copy
+            shares[name] = rate_of(us) / copy
     return shares
 
 

@@ -15,13 +15,8 @@ COLUMNS = ("work", "fastimg", "best peer", "ratio", "of copy rate", "error", "cl
 
 def rows(report: dict) -> list[tuple[str, ...]]:
     """One row a group."""
-    groups = defaultdict(list)
-    for bench in report["benchmarks"]:
-        groups[bench["group"] or bench["name"]].append(bench)
-    copies = {
-        device: next((_rate(b) for name, found in groups.items() if name.startswith(start) for b in found), None)
-        for device, start in (("cpu", "machine: copy"), ("cuda", "machine: GPU copy"))
-    }
+    groups = groups_of(report)
+    copies = copy_rates(groups)
     table = []
     for name, found in groups.items():
         if name.startswith("machine:"):
@@ -33,7 +28,7 @@ def rows(report: dict) -> list[tuple[str, ...]]:
             continue
         info = ours["extra_info"]
         copy = copies[info.get("device", "cpu")]
-        share = f"{_rate(ours) / copy:.0%}" if copy and info.get("nbytes") else ""
+        share = f"{rate_of(ours) / copy:.0%}" if copy and info.get("nbytes") else ""
         error = "" if info.get("error") is None else f"{info['error']:.1e}"
         beside = f"{peer['extra_info']['tool']}: {_speed(peer)}" if peer else "(no peer here)"
         ratio = f"{seconds_of(peer) / seconds_of(ours):.1f}x" if peer else ""
@@ -41,12 +36,28 @@ def rows(report: dict) -> list[tuple[str, ...]]:
     return table
 
 
+def groups_of(report: dict) -> dict[str, list[dict]]:
+    """Cases by group."""
+    groups = defaultdict(list)
+    for bench in report["benchmarks"]:
+        groups[bench["group"] or bench["name"]].append(bench)
+    return groups
+
+
+def copy_rates(groups: dict[str, list[dict]]) -> dict[str, float | None]:
+    """Bytes a second of a copy on each device of the same run."""
+    return {
+        device: next((rate_of(b) for name, found in groups.items() if name.startswith(start) for b in found), None)
+        for device, start in (("cpu", "machine: copy"), ("cuda", "machine: GPU copy"))
+    }
+
+
 def seconds_of(bench: dict) -> float:
     """The best round; for work on a device the median between two events."""
     return bench["extra_info"].get("device_seconds") or bench["stats"]["min"]
 
 
-def _rate(bench: dict) -> float:
+def rate_of(bench: dict) -> float:
     return bench["extra_info"]["nbytes"] / seconds_of(bench)
 
 

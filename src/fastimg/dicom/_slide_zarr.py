@@ -41,7 +41,7 @@ class SlideStore(Store):
         elif isinstance(byte_range, OffsetByteRequest):
             data = data[byte_range.offset :]
         elif isinstance(byte_range, SuffixByteRequest):
-            data = data[-byte_range.suffix :]
+            data = data[max(0, len(data) - byte_range.suffix) :]
         return prototype.buffer.from_bytes(data)
 
     async def get_partial_values(self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]) -> list[Any]:

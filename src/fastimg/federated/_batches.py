@@ -209,6 +209,22 @@ def by_batch(values: Array, codes: Any, count: int) -> Array:
     return sums
 
 
+def totals(data: Batches) -> dict[str, Array]:
+    """Sums of values and covariates in each batch: what means are made of."""
+    codes, k = data.codes, data.count
+    return {
+        "rows": np.bincount(codes, minlength=k).astype(np.int64),
+        "y": by_batch(data.x, codes, k),
+        "c": by_batch(data.columns, codes, k),
+        "left_out": np.array([data.left_out], np.int64),
+    }
+
+
+def products(columns: Array, values: Array) -> dict[str, Array]:
+    """Of centred covariates and values: what slopes are made of."""
+    return {"cc": columns.T @ columns, "cy": columns.T @ values, "yy": np.einsum("ij,ij->j", values, values)}
+
+
 def within(values: Array, data: Batches) -> Array:
     """About the mean of each batch here."""
     rows = np.maximum(np.bincount(data.codes, minlength=data.count), 1)

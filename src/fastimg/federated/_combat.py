@@ -28,9 +28,11 @@ from ._batches import (
     mean_state,
     notes,
     permit,
+    products,
     slopes,
     statistics,
     take,
+    totals,
     within,
 )
 from ._registry import Done, Parameter, computation
@@ -125,15 +127,10 @@ def combat(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> An
     permit(rows, design, data, parameters, shared)
     codes, k = data.codes, data.count
     if "n" not in shared:
-        return {
-            "rows": np.bincount(codes, minlength=k).astype(np.int64),
-            "y": by_batch(data.x, codes, k),
-            "c": by_batch(data.columns, codes, k),
-            "left_out": np.array([data.left_out], np.int64),
-        }
+        return totals(data)
     x, columns = data.x - shared["y"][codes], data.columns - shared["c"][codes]
     if "beta" not in shared:
-        return {"cc": columns.T @ columns, "cy": columns.T @ x, "yy": np.einsum("ij,ij->j", x, x)}
+        return products(columns, x)
     residuals = x - columns @ shared["beta"]
     return {"r": by_batch(residuals, codes, k), "rr": by_batch(residuals**2, codes, k)}
 
@@ -149,6 +146,6 @@ def _whole(data: Batches, shared: dict[str, Any]) -> dict[str, Any]:
         }
     x, columns = within(data.x, data), within(data.columns, data)
     if "beta" not in shared:
-        return {"cc": columns.T @ columns, "cy": columns.T @ x, "yy": np.einsum("ij,ij->j", x, x)}
+        return products(columns, x)
     residuals = x - columns @ shared["beta"]
     return {"r": residuals.sum(axis=0)[None], "rr": (residuals**2).sum(axis=0)[None]}

@@ -19,7 +19,21 @@ from scipy.special import kolmogorov, ndtr, ndtri
 
 from ..errors import RefusedError
 from ..harmonize import Design
-from ._batches import ADJUSTED, Batches, agree, by_batch, design_of, labels, mean_state, notes, permit, slopes, take
+from ._batches import (
+    ADJUSTED,
+    Batches,
+    agree,
+    by_batch,
+    design_of,
+    labels,
+    mean_state,
+    notes,
+    permit,
+    products,
+    slopes,
+    take,
+    totals,
+)
 from ._disclosure import suppress
 from ._registry import Done, Parameter, computation
 from ._rows import Rows
@@ -182,15 +196,10 @@ def site_effect(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) 
     permit(rows, design, data, parameters, shared)
     codes, k = data.codes, data.count
     if "n" not in shared:
-        return {
-            "rows": np.bincount(codes, minlength=k).astype(np.int64),
-            "y": by_batch(data.x, codes, k),
-            "c": by_batch(data.columns, codes, k),
-            "left_out": np.array([data.left_out], np.int64),
-        }
+        return totals(data)
     about_y, about_c = data.x - shared["y"][codes], data.columns - shared["c"][codes]
     if "beta" not in shared:
-        return {"cc": about_c.T @ about_c, "cy": about_c.T @ about_y, "yy": np.einsum("ij,ij->j", about_y, about_y)}
+        return products(about_c, about_y)
     residuals = about_y - about_c @ shared["beta"]
     if "sd" not in shared:
         return {"r": by_batch(residuals, codes, k), "rr": by_batch(residuals**2, codes, k)}

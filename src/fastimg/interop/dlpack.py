@@ -12,11 +12,9 @@ from .. import _dispatch
 from ..errors import ArgumentError
 from ..image import Image
 from ._optional import package
+from ._ras import other_way
 
 __all__ = ["from_dlpack", "from_torch", "to_monai", "to_torch"]
-
-_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # LPS <-> RAS
-_REVERSE = np.eye(4)[[2, 1, 0, 3]]  # (i, j, k, 1) <-> (k, j, i, 1)
 
 
 def from_dlpack(
@@ -79,4 +77,4 @@ def to_monai(image: Image) -> Any:
         tensor = tensor[None]
     if tensor.ndim != 4:
         raise ArgumentError(f"to_monai: at most one leading axis can become channels, got dims {image.dims}")
-    return monai.MetaTensor(tensor.permute(0, 3, 2, 1), affine=_FLIP @ image.affine @ _REVERSE)
+    return monai.MetaTensor(tensor.permute(0, 3, 2, 1), affine=other_way(image.affine))

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import MissingError
 from ..image import Image
+from ._ras import other_way
 from .dlpack import to_monai
 
 try:
@@ -24,14 +25,11 @@ except ImportError as error:
 
 __all__ = ["Resample", "Resampled", "Window", "Windowd", "ZScore", "ZScored"]
 
-_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # LPS <-> RAS
-_REVERSE = np.eye(4)[[2, 1, 0, 3]]  # (i, j, k, 1) <-> (k, j, i, 1)
-
 
 def _image(tensor: Any) -> Image:
     """The Image of a channel-first MetaTensor (channel, x, y, z)."""
     array = np.ascontiguousarray(np.asarray(tensor.cpu()).transpose(0, 3, 2, 1))
-    affine = _FLIP @ np.asarray(tensor.affine, np.float64) @ _REVERSE
+    affine = other_way(tensor.affine)
     return Image(array, affine, dims=("channel", "z", "y", "x"))
 
 

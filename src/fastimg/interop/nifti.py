@@ -12,11 +12,10 @@ import numpy.typing as npt
 from ..errors import ArgumentError, FormatError, GeometryError
 from ..image import Image
 from ._optional import host_array, package
+from ._ras import other_way
 
 __all__ = ["from_nifti", "read_nifti", "to_nifti", "write_nifti"]
 
-_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # LPS <-> RAS
-_REVERSE = np.eye(4)[[2, 1, 0, 3]]  # (i, j, k, 1) <-> (k, j, i, 1)
 # NIfTI-1 has these voxel types; others are written in the next one that holds them.
 _WIDER = {"bool": np.uint8, "float16": np.float32}
 
@@ -50,7 +49,7 @@ def to_nifti(image: Image, path: str | os.PathLike[str] | None = None) -> Any:
     if path is not None and not str(path).endswith((".nii", ".nii.gz")):
         raise ArgumentError("to_nifti: the path must end in .nii or .nii.gz")
     array = array.astype(_WIDER.get(array.dtype.name, array.dtype), copy=False).T
-    affine = _FLIP @ image.affine @ _REVERSE
+    affine = other_way(image.affine)
     made = nibabel.Nifti1Image(array, affine, dtype=array.dtype)
     made.set_sform(affine, code=1)
     if not image.is_sheared:
@@ -103,7 +102,7 @@ def from_nifti(source: Any, *, unit: str | None = None) -> Image:
     names = ["z", "y", "x"]
     for axis in range(3, array.ndim):
         names.insert(0, "t" if axis == 3 else f"d{axis + 2}")
-    affine = _FLIP @ np.asarray(source.affine, np.float64) @ _REVERSE
+    affine = other_way(source.affine)
     coords = {}
     if array.ndim > 3 and hasattr(source.header, "get_xyzt_units"):
         factor = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(source.header.get_xyzt_units()[1])

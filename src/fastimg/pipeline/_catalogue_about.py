@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArgumentError, FormatError
 from . import _schema as check
+from . import _toml_lines
 from ._recipe import _option, _Problems, _section
-from ._toml_lines import lines_of
 
 __all__ = ["LANGUAGES", "About", "Agent", "Description"]
 
@@ -119,23 +117,13 @@ class About:
             Every problem found, what is missing among them, each as "file:line: key: what is wrong and what would do".
         """
         file = Path(path)
-        try:
-            text = file.read_text(encoding="utf-8")
-        except OSError as error:
-            raise ArgumentError(f"about: {file.name} cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError as error:
-            raise FormatError(f"{file.name}: not UTF-8 at byte {error.start}") from None
-        return cls.parse(text, file=file.name)
+        return cls.parse(_toml_lines.read(file, "about"), file=file.name)
 
     @classmethod
     def parse(cls, text: str, *, file: str = "about.toml") -> About:
         """From TOML text; `file` is the name used in messages."""
-        try:
-            document = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            line = re.search(r"at line (\d+)", str(error))
-            raise FormatError(f"{file}:{line[1] if line else text.count(chr(10)) + 1}: not TOML: {error}") from None
-        problems = _Problems(file, lines_of(text))
+        document = _toml_lines.parse(text, file)
+        problems = _Problems(file, _toml_lines.lines_of(text))
         if document.pop("format", None) != FORMAT:
             problems.add(("format",), f'the file must say format = "{FORMAT}"')
         if (version := document.pop("version", None)) != VERSION or isinstance(version, bool):

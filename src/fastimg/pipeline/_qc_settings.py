@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArgumentError, FormatError
 from ..findings import CODES
 from . import _schema as check
+from . import _toml_lines
 from ._quality import LIMITS, SATURATED
 from ._recipe import MODALITIES, _option, _Problems, _section
-from ._toml_lines import lines_of
 
 __all__ = ["SEVERITIES", "Limits", "QcSettings"]
 
@@ -133,23 +130,13 @@ class QcSettings:
             Every problem found, each as "file:line: key: what is wrong and what would do".
         """
         file = Path(path)
-        try:
-            text = file.read_text(encoding="utf-8")
-        except OSError as error:
-            raise ArgumentError(f"qc settings: {file.name} cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError as error:
-            raise FormatError(f"{file.name}: not UTF-8 at byte {error.start}") from None
-        return cls.parse(text, file=file.name)
+        return cls.parse(_toml_lines.read(file, "qc settings"), file=file.name)
 
     @classmethod
     def parse(cls, text: str, *, file: str = "qc.toml") -> QcSettings:
         """From TOML text; `file` is the name used in messages."""
-        try:
-            document = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            line = re.search(r"at line (\d+)", str(error))
-            raise FormatError(f"{file}:{line[1] if line else text.count(chr(10)) + 1}: not TOML: {error}") from None
-        problems = _Problems(file, lines_of(text))
+        document = _toml_lines.parse(text, file)
+        problems = _Problems(file, _toml_lines.lines_of(text))
         if document.pop("format", None) != FORMAT:
             problems.add(("format",), f'the file must say format = "{FORMAT}"')
         if (version := document.pop("version", None)) != VERSION or isinstance(version, bool):

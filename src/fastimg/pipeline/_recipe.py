@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib.resources import files
@@ -17,7 +15,7 @@ from typing import Any
 
 from ..errors import ArgumentError, FormatError
 from . import _schema as check
-from ._toml_lines import lines_of
+from . import _toml_lines
 
 __all__ = ["Combat", "Deidentify", "Harmonize", "Input", "Radiomics", "Recipe", "Resample", "Run", "Store"]
 
@@ -233,23 +231,13 @@ class Recipe:
             if str(source) in shipped:
                 return cls.parse(shipped[str(source)].read_text(encoding="utf-8"), file=f"{source}.toml")
             raise ArgumentError(f"recipe: no file {str(source)!r}; shipped ones: {', '.join(sorted(shipped))}")
-        if path.stat().st_size > 1 << 20:
-            raise FormatError(f"{path.name}: larger than 1 MiB; a recipe is a small file")
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise FormatError(f"{path.name}: not UTF-8 at byte {error.start}") from None
-        return cls.parse(text, file=path.name, folder=path.parent)
+        return cls.parse(_toml_lines.read(path, "a recipe"), file=path.name, folder=path.parent)
 
     @classmethod
     def parse(cls, text: str, *, file: str = "recipe.toml", folder: Path | None = None) -> Recipe:
         """From TOML text; `file` is the name used in messages, `folder` where relative paths start."""
-        try:
-            document = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            line = re.search(r"at line (\d+)", str(error))
-            raise FormatError(f"{file}:{line[1] if line else text.count(chr(10)) + 1}: not TOML: {error}") from None
-        problems = _Problems(file, lines_of(text))
+        document = _toml_lines.parse(text, file)
+        problems = _Problems(file, _toml_lines.lines_of(text))
         values = dict(_read(document, problems))
         radiomics = values.get("radiomics", Radiomics())
         if radiomics.settings is not None:

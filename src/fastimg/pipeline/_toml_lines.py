@@ -1,19 +1,47 @@
-"""At which line of a TOML text does a key stand? `tomllib` does not tell, and an error in a recipe must.
-
-The text has been parsed by `tomllib` before: here it is known to be valid, so a small walk over it suffices.
-"""
+"""Small TOML files of a user, and at which line of one a key stands: `tomllib` does not tell, and an error in one must."""
 
 from __future__ import annotations
 
 import re
+import tomllib
+from pathlib import Path
+from typing import Any
 
-__all__ = ["lines_of"]
+from ..errors import ArgumentError, FormatError
+
+__all__ = ["lines_of", "parse", "read"]
+
+_MOST = 1 << 20  # bytes
 
 _PART = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*""")
 
 
+def read(path: Path, what: str) -> str:
+    """The text of a file; `what` it is goes into the message."""
+    try:
+        if path.stat().st_size > _MOST:
+            raise FormatError(f"{path.name}: larger than 1 MiB; {what} is a small file")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ArgumentError(f"{what}: {path.name} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{path.name}: not UTF-8 at byte {error.start}") from None
+
+
+def parse(text: str, file: str) -> dict[str, Any]:
+    """The document, or a FormatError with file and line."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        raise FormatError(f"{file}:{line[1] if line else text.count(chr(10)) + 1}: not TOML: {error}") from None
+
+
 def lines_of(text: str) -> dict[tuple[str, ...], int]:
-    """The line (1 is the first) of each table header and key outside inline tables, by its dotted path."""
+    """The line (1 is the first) of each table header and key outside inline tables, by its dotted path.
+
+    The text has been parsed before: it is valid, so a small walk over it suffices.
+    """
     found: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     at, line = 0, 1
