@@ -11,8 +11,10 @@ CLANG ?= clang++
 demo: $(VENV)/core
 	$(BIN)/fastimg demo --output out/demo
 
+# A file's tests stay on one worker (loadfile), which builds what they share once. Not loadgroup: pytest 9.2 no longer takes the
+# name that pytest-xdist 3.8 gives a test of a group, and such tests are spread over all workers in silence.
 test: $(VENV)/test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Peers and engines of tests that skip without them: Flower (pinned by the extra "federated"), atheris, PyRadiomics, whose build
 # asks for packages that it does not declare. `pip check` sees that none of them has moved another's pin.
@@ -32,10 +34,10 @@ wheel: $(VENV)/python
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .
 
 soak: $(VENV)/test
-	FASTIMG_SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/python -m pytest -n 2 --dist loadgroup -m soak
+	FASTIMG_SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/python -m pytest -n 2 --dist loadfile -m soak
 
 soak-short: $(VENV)/test
-	FASTIMG_SOAK_MINUTES=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m soak
+	FASTIMG_SOAK_MINUTES=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m soak
 
 # libFuzzer under AddressSanitizer and UBSan over everything that walks a stranger's DICOM, target by target; needs clang.
 # FUZZ_SECONDS each, or FUZZ_RUNS executions each.

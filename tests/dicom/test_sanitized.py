@@ -16,7 +16,6 @@ from fuzz_corpus import SHIPPED, TARGETS, seeds
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = ["-std=c++17", "-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize=shift-base"]
 FLAGS += ["-fno-sanitize-recover=undefined"]  # shift-base: a left shift of negative numbers, defined since C++20
-pytestmark = pytest.mark.xdist_group("dicom-replay")  # one worker builds the drivers
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from fastimg.federated import Federation, Identity, Node, Policy, signed_request
 
 flwr = pytest.importorskip("flwr", reason="Flower is not installed: pip install 'fastimg[federated]' (make peers)")
 
-pytestmark = [pytest.mark.soak, pytest.mark.xdist_group("flower")]
+pytestmark = pytest.mark.soak
 
 RULES = {
     "min_cases": 2,
