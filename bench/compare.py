@@ -65,25 +65,34 @@ def seconds(command: str, options: list[str]) -> dict[str, float]:
     return {case["work"]: case["seconds"] for case in json.loads(done.stdout)["cases"]}
 
 
+# valgrind knows no AVX-512; one thread everywhere (threads of OpenBLAS that wait are counted, millions more or fewer from
+# run to run) and a fixed seed make counts repeat
+STILL = {
+    "FASTIMG_ISA": "avx2",
+    "FASTIMG_THREADS": "1",
+    "NPY_DISABLE_CPU_FEATURES": "AVX512F",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_CORETYPE": "Haswell",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+}
+
+
 def instructions(command: str, options: list[str]) -> int:
-    """Of one repetition: two runs that differ by a hundred, so that what Python spends at start falls out."""
+    """Of one repetition: two runs that differ by a hundred, so that what Python spends at start falls out.
+
+    A run before them is not counted: the first writes byte code.
+    """
+    bench = [*shlex.split(command), "-m", "fastimg", "bench", *options, "--repeat"]
+    fixed = ["setarch", "-R"] if shutil.which("setarch") else []  # addresses decide how dictionaries lie
+    environment = os.environ | STILL
+    subprocess.run([*bench, "1"], env=environment, capture_output=True, check=True)
     counted = []
-    still = ["setarch", "-R"] if shutil.which("setarch") else []  # addresses decide how dictionaries lie
     for repeat in ("1", "101"):
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "callgrind.out"
-            words = [*still, "valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *shlex.split(command)]
-            # valgrind knows no AVX-512; a fixed seed and one thread make the count repeat
-            settings = {
-                "FASTIMG_ISA": "avx2",
-                "FASTIMG_THREADS": "1",
-                "PYTHONHASHSEED": "0",
-                "OPENBLAS_CORETYPE": "Haswell",
-            }
-            subprocess.run(
-                [*words, "-m", "fastimg", "bench", "--repeat", repeat, *options],
-                env=os.environ | settings | {"NPY_DISABLE_CPU_FEATURES": "AVX512F"}, capture_output=True, check=True,
-            )  # fmt: skip
+            words = [*fixed, "valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *bench, repeat]
+            subprocess.run(words, env=environment, capture_output=True, check=True)
             total = next(line for line in out.read_text().splitlines() if line.startswith(("summary:", "totals:")))
             counted.append(int(total.split()[1]))
     return (counted[1] - counted[0]) // 100

@@ -74,9 +74,9 @@ def test_exit_status(tool, program, capsys):
 @pytest.mark.soak
 @pytest.mark.skipif(not shutil.which("valgrind"), reason="needs Debian's valgrind")
 def test_instruction_counts_repeat(tool):
-    compare, options = tool("compare"), ["--size", "64", "--case", "window"]
+    compare, options = tool("compare"), ["--size", "128", "--case", "window"]
     once, twice = (compare.instructions(sys.executable, options) for _ in range(2))
-    assert once > 64**3 / 8
+    assert once > 128**3 / 8
     assert abs(once - twice) < 0.02 * once
 
 
