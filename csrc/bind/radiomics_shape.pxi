@@ -18,6 +18,17 @@ cdef extern from "radiomics/shape.hpp" namespace "fastimg::radiomics" nogil:
     double _diameter "fastimg::radiomics::diameter"(vector[int32_t], const double*) except +
     double _diameter_in_planes "fastimg::radiomics::diameter_in_planes"(const int32_t*, int64_t, const double*)
 
+cdef extern from "radiomics/enclosing.hpp" namespace "fastimg::radiomics" nogil:
+    cdef cppclass Hull:
+        const double* points
+        const double* normals
+        int64_t triangles
+        const int32_t* edges
+        int64_t edge_count
+
+    void _smallest_box "fastimg::radiomics::smallest_box"(const Hull&, const double*, int64_t, double*) except +
+    double _smallest_ellipsoid "fastimg::radiomics::smallest_ellipsoid"(const double*, int64_t, double*) except +
+
 
 cdef Mask _mask(const uint8_t[:, :, ::1] mask) noexcept:
     cdef Mask result
@@ -88,3 +99,25 @@ def diameter(const int32_t[:, ::1] points, const double[::1] spacing):
 def diameter_in_planes(const int32_t[:, ::1] points, const double[::1] spacing):
     """Largest distance in mm between points of one plane."""
     return _diameter_in_planes(&points[0, 0], points.shape[0], &spacing[0])
+
+
+def smallest_box(const double[:, ::1] points, const double[:, ::1] normals, const int32_t[:, ::1] edges,
+                 const double[:, ::1] directions):
+    """Sides of the smallest box at a right angle to one of the directions, around a hull of triangles."""
+    cdef double[::1] sides = np.empty(3)
+    cdef Hull hull
+    hull.points, hull.normals, hull.triangles = &points[0, 0], &normals[0, 0], normals.shape[0]
+    hull.edges, hull.edge_count = &edges[0, 0], edges.shape[0]
+    with nogil:
+        _smallest_box(hull, &directions[0, 0], directions.shape[0], &sides[0])
+    return np.asarray(sides)
+
+
+def smallest_ellipsoid(const double[:, ::1] points):
+    """Its matrix, whose eigenvalues are the squares of the semi-axes, and how much the logarithm of its volume may be
+    too large."""
+    cdef double[:, ::1] matrix = np.empty((3, 3))
+    cdef double above
+    with nogil:
+        above = _smallest_ellipsoid(&points[0, 0], points.shape[0], &matrix[0, 0])
+    return np.asarray(matrix), above

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import ConvexHull
 
 import fastimg as fi
 from fastimg import _dispatch, radiomics
-from fastimg.radiomics import _native
+from fastimg.radiomics import _native, _shape
 from fastimg.testing import radiomics as twin
 
 
@@ -106,6 +107,65 @@ def test_diameters_are_those_of_all_pairs_of_vertices(seed, width):
     np.testing.assert_allclose(seen, twin.diameters(mask, spacing), rtol=1e-12)
 
 
+def test_box_and_ellipsoid_around_a_voxel_and_a_cube():
+    # One voxel: a regular octahedron, whose smallest box with a face on one of its faces has a third of its cube.
+    mask = np.zeros((3, 3, 3), np.uint8)
+    mask[1, 1, 1] = 1
+    found = features(np.zeros(mask.shape, np.float32), mask, spacing=(1, 1, 1), families=["morphology"])
+    assert found["morph_vol_dens_ombb"] == pytest.approx(1 / 2, rel=1e-12)
+    assert found["morph_area_dens_ombb"] == pytest.approx(
+        math.sqrt(3) / (2 * math.sqrt(1 / 3) * (1 + math.sqrt(2 / 3) + math.sqrt(1 / 2))), rel=1e-12
+    )
+    assert found["morph_vol_dens_mvee"] == pytest.approx(1 / math.pi, rel=1e-8)
+    assert found["morph_area_dens_mvee"] == pytest.approx(math.sqrt(3) / math.pi, rel=1e-8)
+    mask = np.pad(np.ones((4, 4, 4), np.uint8), 1)
+    found = features(np.zeros(mask.shape, np.float32), mask, spacing=(1, 1, 1), families=["morphology"])
+    assert found["morph_vol_dens_ombb"] == pytest.approx(found["morph_volume"] / 64, rel=1e-12)
+    radius = math.sqrt(2**2 + 2 * 1.5**2)  # by symmetry a sphere through all corners of the mesh
+    assert found["morph_vol_dens_mvee"] == pytest.approx(
+        found["morph_volume"] / (4 / 3 * math.pi * radius**3), rel=1e-8
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**31), count=st.integers(5, 60))
+def test_smallest_box_is_that_of_the_faces_one_by_one(seed, count):
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(count, 3)) * (3, 1, 0.4)
+    sides = _shape._smallest_box(ConvexHull(points))
+    assert np.prod(sides) == pytest.approx(twin.smallest_box(points), rel=1e-9)
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    corners = (np.array(list(np.ndindex(2, 2, 2))) * (5.0, 2.0, 1.0)) @ turn
+    inner = (rng.random((count, 3)) * (5.0, 2.0, 1.0)) @ turn
+    sides = _shape._smallest_box(ConvexHull(np.concatenate([inner, corners])))
+    np.testing.assert_allclose(sorted(sides), [1, 2, 5], rtol=1e-9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**31), inner=st.integers(0, 40))
+def test_smallest_ellipsoid_of_affine_images_of_regular_bodies(seed, inner):
+    rng = np.random.default_rng(seed)
+    simplex = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], float)
+    cube = np.array(list(np.ndindex(2, 2, 2))) * 2.0 - 1
+    octahedron = np.concatenate([np.eye(3), -np.eye(3)])
+    for corners, radius in ((simplex, math.sqrt(3)), (cube, math.sqrt(3)), (octahedron, 1.0)):
+        # The circumscribed sphere of a regular body is its smallest ellipsoid, and affine maps keep what is smallest.
+        first, second = (np.linalg.qr(rng.normal(size=(3, 3)))[0] for _ in range(2))
+        shape = first * rng.uniform(0.01, 3, 3) @ second
+        weights = rng.dirichlet(np.ones(len(corners)), inner)
+        points = np.concatenate([corners, weights @ corners]) @ shape.T + rng.normal(size=3)
+        matrix = _shape._smallest_ellipsoid(points)
+        np.testing.assert_allclose(matrix, radius**2 * shape @ shape.T, rtol=1e-7, atol=1e-7)
+
+
+def test_area_under_the_intensity_volume_curve():
+    values = np.array([[[0, 1, 2, 3]]], np.int16)
+    found = features(values, np.ones(values.shape, bool), families=["ivh"])
+    assert found["ivh_auc"] == pytest.approx((1 + 0.25) / 2)  # shares 1, 3/4, 1/2, 1/4: a straight line
+    flat = features(np.full((2, 2, 2), 5, np.int16), np.ones((2, 2, 2), bool), families=["ivh"])
+    assert flat["ivh_auc"] == 0
+
+
 def test_axes_are_those_of_the_covariance_of_voxel_centres():
     values, mask = blob(4)
     spacing = (2.5, 1.5, 0.7)
@@ -153,7 +213,7 @@ def test_ibsi_tags_and_pyradiomics_names_carry_the_same_values():
     values, mask = blob(8)
     peer = features(values, mask, "pyradiomics")
     ibsi = features(values, mask, "ibsi")
-    assert len(ibsi) == 25 + 2 + 18 + 23 + 6 + 25 + 16 + 16 + 16 + 5 + 17
+    assert len(ibsi) == 29 + 2 + 18 + 23 + 7 + 25 + 16 + 16 + 16 + 5 + 17
     assert peer["original_glcm_Contrast"] == ibsi["cm_contrast"]
     assert peer["original_gldm_DependenceEntropy"] == ibsi["ngl_dc_entr"]
     assert peer["original_firstorder_Kurtosis"] == ibsi["stat_kurt"]

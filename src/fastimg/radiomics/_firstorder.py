@@ -93,4 +93,6 @@ def ivh(region: Region, settings: Settings) -> dict[str, float]:
     found = {"ivh_v10": volume(0.1), "ivh_v90": volume(0.9), "ivh_i10": intensity(0.1), "ivh_i90": intensity(0.9)}
     found["ivh_diff_v10_v90"] = found["ivh_v10"] - found["ivh_v90"]
     found["ivh_diff_i10_i90"] = found["ivh_i10"] - found["ivh_i90"]
+    # By the trapezoidal rule; 0 where there is one level.
+    found["ivh_auc"] = float(((share[1:] + share[:-1]) / 2 * np.diff(fraction)).sum())
     return found

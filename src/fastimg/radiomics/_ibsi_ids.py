@@ -10,6 +10,7 @@ morph_sph_dispr=KRCK morph_sphericity=QCFX morph_asphericity=25C7 morph_com=KLMA
 morph_pca_maj_axis=TDIC morph_pca_min_axis=P9VJ morph_pca_least_axis=7J51 morph_pca_elongation=Q3CK
 morph_pca_flatness=N17B morph_vol_dens_aabb=PBX1 morph_area_dens_aabb=R59B morph_vol_dens_aee=6BDE
 morph_area_dens_aee=RDD2 morph_vol_dens_conv_hull=R3ER morph_area_dens_conv_hull=7T7F morph_integ_int=99N0
+morph_vol_dens_ombb=ZH1A morph_area_dens_ombb=IQYR morph_vol_dens_mvee=SWZ1 morph_area_dens_mvee=BRI8 ivh_auc=9CMM
 morph_moran_i=N365 morph_geary_c=NPT7 loc_peak_loc=VJGA loc_peak_glob=0F91 stat_mean=Q4LE stat_var=ECT3
 stat_skew=KE2A stat_kurt=IPH6 stat_median=Y12H stat_min=1GSF stat_p10=QG58 stat_p90=8DWT stat_max=84IY stat_iqr=SALO
 stat_range=2OJQ stat_mad=4FUA stat_rmad=1128 stat_medad=N72L stat_cov=7TET stat_qcod=9S40 stat_energy=N8CA

@@ -54,8 +54,12 @@ _TEXT = {
         pca_flatness Flatness
         vol_dens_aabb *VolumeDensityAxisAlignedBox
         area_dens_aabb *AreaDensityAxisAlignedBox
+        vol_dens_ombb *VolumeDensityOrientedBox
+        area_dens_ombb *AreaDensityOrientedBox
         vol_dens_aee *VolumeDensityEllipsoid
         area_dens_aee *AreaDensityEllipsoid
+        vol_dens_mvee *VolumeDensityEnclosingEllipsoid
+        area_dens_mvee *AreaDensityEnclosingEllipsoid
         vol_dens_conv_hull *VolumeDensityConvexHull
         area_dens_conv_hull *AreaDensityConvexHull
         integ_int *IntegratedIntensity
@@ -133,6 +137,7 @@ _TEXT = {
         i90 *Intensity90
         diff_v10_v90 *VolumeFractionDifference
         diff_i10_i90 *IntensityDifference
+        auc *AreaUnderCurve
         """,
     ),
     "glcm": (

@@ -261,6 +261,23 @@ def moran_geary(
     return n / total * product_sum / squares, (n - 1) / (2 * total) * square_sum / squares
 
 
+def smallest_box(points: Any) -> float:
+    """Volume of the smallest box with a face on a face of the convex hull: each face and edge in turn."""
+    from scipy.spatial import ConvexHull
+
+    hull = ConvexHull(points)
+    best = np.inf
+    for normal in hull.equations[:, :3]:
+        axes = np.linalg.svd(normal[None])[2]
+        height = np.ptp(points @ normal)
+        flat = points @ axes[1:].T
+        outline = flat[ConvexHull(flat).vertices]
+        for a, b in zip(outline, np.roll(outline, -1, 0), strict=True):
+            along = (b - a) / np.linalg.norm(b - a)
+            best = min(best, height * np.ptp(flat @ along) * np.ptp(flat @ [-along[1], along[0]]))
+    return float(best)
+
+
 def diameters(mask: npt.NDArray[Any], spacing: tuple[float, float, float]) -> tuple[float, ...]:
     """Largest distance between mesh vertices: anywhere, then in a plane of constant z, y and x."""
     padded = np.pad(mask != 0, 1)
