@@ -131,7 +131,7 @@ def test_recursive_laplacian_has_itks_voxels(dtype, sigma):
     assert np.array_equal(found.array, sitk.GetArrayFromImage(peer.Execute(image)))
 
 
-@pytest.mark.parametrize("family", ["haar", "coif1", "db5", "sym4", "bior2.2", "rbio3.1", "dmey"])
+@pytest.mark.parametrize("family", ["haar", "coif1", "db5", "sym4", "bior2.2", "rbio3.1", "dmey", "db38", "coif6"])
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
 def test_stationary_wavelet_has_pywavelets_voxels(family, dtype):
     pywt = pytest.importorskip("pywt", reason="peer PyWavelets is not installed")

@@ -174,6 +174,34 @@ def test_processes_and_the_command(folder, tmp_path):
     assert CliRunner().invoke(main, ["radiomics", pair[0]]).exit_code == 2
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_diagnostics_columns(folder, tmp_path, ending):
+    (folder / "p.yaml").write_text("setting: {binWidth: 20}\nfeatureClass: {firstorder: }\n")
+    settings, target = fi.radiomics.Settings.from_yaml(folder / "p.yaml"), tmp_path / f"f.{ending}"
+    made = measure_features(folder, target, settings, executor=InProcess())
+    assert made.features == 18
+
+    def rows():
+        if ending == "parquet":
+            return pq.read_table(target).to_pylist()
+        with open(target, newline="") as stream:
+            return list(csv.DictReader(stream))
+
+    before = rows()
+    image, mask = case(0)
+    for name, value in fi.radiomics.diagnostics(image, mask, settings).items():
+        if "Spacing" not in name and "CenterOfMass" not in name:  # NIfTI keeps the grid in float32
+            assert before[0][name] == str(value), name
+    assert measure_features(folder, target, settings, executor=InProcess()).skipped == 3
+    assert rows() == before
+    (folder / "q.yaml").write_text("setting: {binWidth: 20, additionalInfo: false}\nfeatureClass: {firstorder: }\n")
+    measure_features(folder, target, fi.radiomics.Settings.from_yaml(folder / "q.yaml"), executor=InProcess())
+    assert not any("diagnostics" in name for name in rows()[0])
+    pair = [str(folder / "c0" / name) for name in ("image.nii.gz", "mask.nii.gz")]
+    told = CliRunner().invoke(main, ["radiomics", *pair, "--settings", str(folder / "p.yaml"), "--json"])
+    assert json.loads(told.stdout)["diagnostics_Mask-original_VoxelNum"] == "144"
+
+
 def test_refusals(folder, tmp_path):
     (tmp_path / "no.csv").write_text("image,seg\na,b\n")
     (tmp_path / "other.csv").write_text("name,age\nx,3\n")

@@ -15,11 +15,16 @@ from fastimg.errors import ArgumentError, GeometryError
 # Shrout and Fleiss 1979, table 2, and the coefficients of their table 4.
 TABLE = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
 PUBLISHED = {"1,1": 0.17, "2,1": 0.29, "3,1": 0.71, "1,k": 0.44, "2,k": 0.62, "3,k": 0.91}
+# Bounds of 95 % that the manual of R's psych prints for it (lower ones to three digits, upper ones to two).
+BOUNDS = {"1,1": (-0.133, 0.72), "2,1": (0.019, 0.76), "3,1": (0.342, 0.95)}
+BOUNDS |= {"1,k": (-0.884, 0.91), "2,k": (0.071, 0.93), "3,k": (0.676, 0.99)}
 
 
 @pytest.mark.parametrize("form", PUBLISHED)
 def test_the_published_example(form):
-    assert round(radiomics.icc(TABLE, form=form)[0], 2) == PUBLISHED[form]
+    found, low, high = radiomics.icc(TABLE, form=form)
+    assert round(found, 2) == PUBLISHED[form]
+    assert (round(low, 3), round(high, 2)) == BOUNDS[form]
 
 
 @pytest.mark.filterwarnings("ignore")

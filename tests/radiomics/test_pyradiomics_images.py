@@ -125,11 +125,83 @@ CASES = {
         "imageType": {"Original": {}},
         "setting": {"binWidth": 8, "resampledPixelSpacing": [0.9, 0.9, 0.9], "interpolator": "sitkNearestNeighbor"},
     },
+    "not resampled": {
+        "imageType": {"Original": {}},
+        "setting": {"binWidth": 8, "resampledPixelSpacing": [1, 1, 1], "interpolator": None},
+    },
     "same spacing": {
         "imageType": {"Original": {}, "Wavelet": {}},
         "setting": {"binWidth": 8, "resampledPixelSpacing": [0.7, 1.2, 2.5]},
     },
 }
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+@pytest.mark.parametrize(
+    "kind", ["Gaussian", "LabelGaussian", "Hamming", "Cosine", "Welch", "Lanczos", "Blackman", 4, 10], ids=str
+)
+def test_interpolators(kind, dtype, tmp_path):
+    values, mask = blob(dtype, seed=2)
+    values[3:9, 5:12, 4:15] = 37  # constant: what truncation makes of it hangs on the last bit
+    name = kind if isinstance(kind, int) else f"sitk{kind}" + ("" if "Gaussian" in kind else "WindowedSinc")
+    setting = {"binWidth": 8, "resampledPixelSpacing": [1, 0.9, 1.7], "interpolator": name}
+    compare(values, mask, {"imageType": {"Original": {}}, "setting": setting}, tmp_path)
+
+
+def test_every_feature_that_can_be_named(tmp_path):
+    """Also those that PyRadiomics computes only when asked for by name."""
+    classes = {kind: list(of.getFeatureNames()) for kind, of in peer.getFeatureClasses().items()}
+    outline = {"shape2D": classes.pop("shape2D"), "firstorder": classes["firstorder"]}
+    values, mask = blob()
+    with pytest.warns(UserWarning, match="glcm Homogeneity1 has no value in PyRadiomics either: it equals Id"):
+        compare(values, mask, {"featureClass": classes, "setting": {"binWidth": 9}}, tmp_path)
+    mask[:7], mask[8:] = 0, 0
+    compare(values, mask, {"featureClass": outline, "setting": {"binWidth": 9, "force2D": True}}, tmp_path)
+
+
+def test_a_channel_of_the_mask(tmp_path):
+    values, mask = blob()
+    file = tmp_path / "parameters.yaml"
+    file.write_text("setting: {binWidth: 9, label_channel: 1}\nfeatureClass: {firstorder: }\n")
+    settings = fi.radiomics.Settings.from_yaml(file)
+    image, label, mine = both(values, mask)
+    channels = sitk.Compose([sitk.Cast(label * 0, sitk.sitkUInt8), sitk.Cast(label, sitk.sitkUInt8)])
+    expected = featureextractor.RadiomicsFeatureExtractor(str(file), additionalInfo=False).execute(image, channels)
+    agree(fi.radiomics.extract(mine, fi.Image.from_sitk(channels), settings), expected)
+    told = fi.radiomics.diagnostics(mine, fi.Image.from_sitk(channels), settings)
+    assert told["diagnostics_Mask-original_VoxelNum"] == mask.sum()
+
+
+@pytest.mark.parametrize("moved", ["origin", "spacing", "direction"])
+def test_geometry_tolerance(moved, tmp_path):
+    values, mask = blob()
+    image, label, mine = both(values, mask)
+    turned = np.array([[math.cos(0.01), -math.sin(0.01), 0], [math.sin(0.01), math.cos(0.01), 0], [0, 0, 1]])
+    if moved == "origin":
+        label.SetOrigin((-10.006, 5.0, 3.0))
+    elif moved == "spacing":
+        label.SetSpacing((0.7, 1.2, 2.506))
+    else:
+        label.SetDirection(turned.ravel())
+    other = fi.Image.from_sitk(label)
+    for tolerance, fits in ((0.02, True), (0.005, False)):
+        parameters = {"setting": {"geometryTolerance": tolerance}, "featureClass": {"firstorder": ["Mean"]}}
+        file = tmp_path / "parameters.yaml"
+        file.write_text(str(parameters))
+        extractor = featureextractor.RadiomicsFeatureExtractor(str(file), additionalInfo=False)
+        settings = fi.radiomics.Settings.from_yaml(file)
+        if fits:
+            agree(fi.radiomics.extract(mine, other, settings), extractor.execute(image, label))
+            continue
+        with pytest.raises(ValueError, match=r"mismatch|same physical space"):
+            extractor.execute(image, label)
+        with pytest.raises(fi.errors.GeometryError, match="different grids"):
+            fi.radiomics.extract(mine, other, settings)
+    for set_again in (
+        sitk.ProcessObject.SetGlobalDefaultCoordinateTolerance,
+        sitk.ProcessObject.SetGlobalDefaultDirectionTolerance,
+    ):
+        set_again(1e-6)
 
 
 @pytest.mark.parametrize("name", CASES)

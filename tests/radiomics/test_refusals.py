@@ -233,13 +233,42 @@ def test_a_parameter_file_of_pyradiomics(tmp_path, image):
         resegment=(-50, 50),
         distances=(1, 2),
         minimum_dimensions=2,
+        geometry_tolerance=0.001,
+        label_channel=0,
+        additional_info=True,
     )
     assert "original_glcm_Idm" in extract(image, box(image, slice(1, 4)), settings)
+
+
+def test_a_mask_with_channels(image):
+    channels = np.stack([np.zeros(image.shape, np.uint8), box(image, slice(1, 3))])
+    with pytest.raises(ArgumentError, match=r"the mask has 2 channels; choose one with Settings\(label_channel"):
+        extract(image, channels)
+    with pytest.raises(ArgumentError, match="label_channel is 2, and the mask has 2 channels"):
+        extract(image, channels, Settings(label_channel=2))
+    seen = extract(image, fi.Image(channels, image.affine, dims=("channel", "z", "y", "x")), Settings(label_channel=1))
+    assert seen["original_shape_VoxelVolume"] == 2 * 42 * 3
+
+
+def test_itks_interpolators_are_pyradiomics(image):
+    with pytest.raises(ArgumentError, match=r"order: must be one of .nearest., .linear., .cubic.;"):
+        Settings(spacing=(1, 1, 1), order="lanczos")
+    chosen = Settings(spacing=(1, 1, 1), order="lanczos", compat="pyradiomics", families=["firstorder"])
+    assert extract(image, box(image, slice(1, 4)), chosen)
 
 
 @pytest.mark.parametrize(
     ("text", "kind", "words"),
     [
+        (
+            "setting: {resampledPixelSpacing: [1, 1, 1], interpolator: sitkSpline}\n",
+            ArgumentError,
+            "interpolator must be one of sitkNearestNeighbor, .* or their numbers 1 to 10; got 'sitkSpline'",
+        ),
+        ("setting: {geometryTolerance: 0}\n", ArgumentError, "geometry_tolerance: must be above 0"),
+        ("setting: {label_channel: -1}\n", ArgumentError, "label_channel: must be a whole number from 0"),
+        ("setting: {additionalInfo: 1}\n", ArgumentError, "additional_info must be true or false"),
+        ("voxelSetting: {kernelRadus: 2}\n", ArgumentError, "did you mean 'kernelRadius'"),
         ("setting:\n  binWith: 25\n", ArgumentError, "unknown setting 'binWith'; did you mean 'binWidth'"),
         ("settings:\n  binWidth: 25\n", ArgumentError, "unknown section 'settings'; did you mean 'setting'"),
         ("featureClass:\n  glcmm:\n", ArgumentError, "unknown feature class 'glcmm'; did you mean 'glcm'"),

@@ -110,7 +110,13 @@ def _one(image: Path, mask: Path, settings: Any, names: str, json_: bool) -> int
         regions: dict[str, Any] = dict(dicom.read_masks(mask, like=seen))
     else:
         regions = {"": _volume(mask)}
-    found = {name: leaf.extract(seen, region, settings, names=names) for name, region in regions.items()}
+    found: dict[str, dict[str, Any]] = {}
+    for name, region in regions.items():
+        told = leaf.diagnostics(seen, region, settings) if settings.additional_info else {}
+        found[name] = {
+            **{key: str(value) for key, value in told.items()},
+            **leaf.extract(seen, region, settings, names=names),
+        }
     if json_:
         emit(found.get("", found))
         return 0
@@ -118,5 +124,5 @@ def _one(image: Path, mask: Path, settings: Any, names: str, json_: bool) -> int
         if name:
             click.echo(name)
         for feature, value in features.items():
-            click.echo(f"{feature:<60} {float(value):.9g}")
+            click.echo(f"{feature:<60} {value if isinstance(value, str) else format(float(value), '.9g')}")
     return 0

@@ -53,9 +53,9 @@ def _table() -> dict[str, tuple[Kernel, Kernel]]:
 WAVELETS = (
     "haar",
     "dmey",
-    *(f"db{n}" for n in range(1, 21)),
+    *(f"db{n}" for n in range(1, 39)),
     *(f"sym{n}" for n in range(2, 21)),
-    *(f"coif{n}" for n in range(1, 6)),
+    *(f"coif{n}" for n in range(1, 18)),
     *(
         f"{kind}{pair}"
         for kind in ("bior", "rbio")

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 from .. import config
 from .._workers import Engine, check_executor
 from ..errors import ArgumentError, FastimgError, FormatError, MissingError
-from ..findings import CODES, Finding
+from ..findings import Finding
+from ._measure_table import journal_of, known_rows, write_table
 
 __all__ = ["Measured", "measure_features"]
 
-FIXED = ("case", "mask", "finding", "message", "fingerprint")
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _MASK = re.compile(r"(?i)^(?P<image>.*?)[-_. ]?(?:mask|seg|segmentation|label|labelmap|roi)(?:[-_. ]?(?P<name>\w*))?$")
 
@@ -108,7 +108,8 @@ def measure_features(
 
     Notes
     -----
-    Columns: case, mask, finding, message, fingerprint, then the features. A case that cannot be measured is a row with a
+    Columns: case, mask, finding, message, fingerprint, with `settings.additional_info` those of `radiomics.diagnostics`
+    as text, then the features. A case that cannot be measured is a row with a
     finding and without values; it stops nothing. After each case its rows go to a journal beside the output, so a run
     that was killed goes on; the table itself is replaced at the end, whole. Rows whose files and settings (by size and
     time of change) are unchanged are not measured again. Memory: `workers` images at a time, and the table.
@@ -133,13 +134,13 @@ def measure_features(
         raise ArgumentError(
             "source: no case found: no cohort, no table, no pairs of files and no DICOM series with masks"
         )
-    known = _known(target, retry)
+    known = known_rows(target, retry)
     pending = [one for one in work if one.fingerprint not in known]
     count = min(workers or config.threads(), max(1, len(pending)))
     job = _Job(settings, names, max(1, config.threads() // count))
     rows = {one.fingerprint: known.get(one.fingerprint, []) for one in work}
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _journal_of(target).open("a", encoding="utf-8") as journal:
+    with journal_of(target).open("a", encoding="utf-8") as journal:
         outcomes: Iterator[Any] = run_all(_measured, job, pending, workers=count, executor=executor)  # type: ignore[arg-type]
         for done, (one, found) in enumerate(outcomes, 1):
             made = found if found is not None else [_row(one, "", "case-failed", "The process ended unexpectedly.")]
@@ -149,8 +150,8 @@ def measure_features(
             if on_case is not None:
                 on_case(done, len(pending), one.case_id, [row["finding"] for row in made if row["finding"]])
     table = [row for found in rows.values() for row in found]
-    columns = _write(target, table)
-    _journal_of(target).unlink()
+    columns = write_table(target, table)
+    journal_of(target).unlink()
     told: dict[str, int] = {}
     for row in table:
         if row["finding"]:
@@ -175,8 +176,12 @@ def _measured(job: Any, one: Any) -> Any:
         for name, label, take in masks:
             own = job.settings if label is None else _with_label(job.settings, label)
             try:
-                features = radiomics.extract(image, take(), own, names=job.names, threads=job.threads)
-                rows.append(_row(one, name, "", "", **{key: float(value) for key, value in features.items()}))
+                mask = take()
+                features = radiomics.extract(image, mask, own, names=job.names, threads=job.threads)
+                row = _row(one, name, "", "", **{key: float(value) for key, value in features.items()})
+                if own.additional_info:
+                    row |= {key: str(value) for key, value in radiomics.diagnostics(image, mask, own).items()}
+                rows.append(row)
             except FastimgError as error:
                 rows.append(_row(one, name, "features-refused", str(error)))
     except FastimgError as error:
@@ -384,77 +389,3 @@ def _stamp(place: str) -> str:
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-
-# --- the table --------------------------------------------------------------------------------------------------------
-
-
-def _journal_of(target: Path) -> Path:
-    return target.with_name(f"{target.name}.journal")
-
-
-def _known(target: Path, retry: bool) -> dict[str, list[dict[str, Any]]]:
-    """Rows of an earlier table and of an interrupted run, by fingerprint."""
-    known: dict[str, list[dict[str, Any]]] = {}
-    if target.exists():
-        for row in _read(target):
-            known.setdefault(str(row["fingerprint"]), []).append(row)
-    journal = _journal_of(target)
-    if journal.exists():
-        for line in journal.read_text(encoding="utf-8").splitlines():
-            try:
-                mark, rows = json.loads(line)
-            except ValueError:
-                continue  # the line at which the run was killed
-            known[mark] = rows
-    if retry:
-        known = {mark: rows for mark, rows in known.items() if not any(row["finding"] for row in rows)}
-    return known
-
-
-def _read(target: Path) -> list[dict[str, Any]]:
-    try:
-        if target.suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            rows = pq.read_table(target).to_pylist()
-        else:
-            with target.open(newline="", encoding="utf-8") as stream:
-                rows = [
-                    {
-                        name: cell if name in FIXED else float(cell)
-                        for name, cell in row.items()
-                        if name in FIXED or cell
-                    }
-                    for row in csv.DictReader(stream)
-                ]
-    except Exception as error:
-        raise FormatError(f"output: {target.name!r} is there and is not a table of features; name another") from error
-    if rows and not {"case", "mask", "finding", "fingerprint"} <= set(rows[0]):
-        raise FormatError(f"output: {target.name!r} is there and is not a table of features; name another")
-    return [{name: value for name, value in row.items() if value is not None} for row in rows]
-
-
-def _write(target: Path, rows: list[dict[str, Any]]) -> int:
-    """The whole table, beside its name and then in its place; the number of features."""
-    features = list(dict.fromkeys(name for row in rows for name in row if name not in FIXED))
-    for row in rows:
-        if row["finding"] and row["finding"] not in CODES:
-            raise ArgumentError(f"findings: unknown code {row['finding']!r}")
-    part = target.with_name(f"{target.name}.part")
-    if target.suffix == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        columns = {name: pa.array([row.get(name, "") for row in rows], pa.string()) for name in FIXED}
-        columns |= {name: pa.array([row.get(name) for row in rows], pa.float64()) for name in features}
-        pq.write_table(pa.table(columns), part)
-    else:
-        with part.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow([*FIXED, *features])
-            for row in rows:
-                cells = [row.get(name, "") for name in FIXED]
-                writer.writerow(cells + [repr(row[name]) if name in row else "" for name in features])
-    os.replace(part, target)
-    return len(features)

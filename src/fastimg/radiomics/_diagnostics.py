@@ -10,6 +10,7 @@ import numpy as np
 
 from .._arrays import array_of
 from ..image import Image
+from ._label import channel_of
 from ._region import _checked, region_of
 from ._settings import Settings
 
@@ -49,7 +50,7 @@ def diagnostics(image: Image, mask: Any, settings: Settings | None = None) -> di
         "Configuration_Settings": repr(settings),
         "Configuration_EnabledImageTypes": dict(settings.images or {"Original": {}}),
     }
-    labels = array_of(mask, "mask")
+    labels = channel_of(array_of(mask, "mask"), settings)
     found["Image-original_Hash"] = hashlib.sha1(np.ascontiguousarray(image.array).tobytes()).hexdigest()  # noqa: S324
     found["Image-original_Dimensionality"] = "3D"
     found |= _of_image("Image-original", image)
@@ -88,6 +89,7 @@ def _of_mask(prefix: str, grid: Image, selected: Any, values: Any) -> dict[str, 
 
     places = np.nonzero(selected)
     low, high = [int(p.min()) for p in places], [int(p.max()) for p in places]
+    box = tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))
     centre = np.array([float(p.mean()) for p in places])
     world = (grid.affine @ [*centre, 1.0])[:3]
     found: dict[str, Any] = {
@@ -95,7 +97,7 @@ def _of_mask(prefix: str, grid: Image, selected: Any, values: Any) -> dict[str, 
         f"{prefix}_Size": grid.shape[::-1],
         f"{prefix}_BoundingBox": (*low[::-1], *(b - a + 1 for a, b in zip(low[::-1], high[::-1], strict=True))),
         f"{prefix}_VoxelNum": int(selected.sum()),
-        f"{prefix}_VolumeNum": int(label(selected, np.ones((3, 3, 3)))[1]),
+        f"{prefix}_VolumeNum": int(label(selected[box], np.ones((3, 3, 3)))[1]),
         f"{prefix}_CenterOfMassIndex": tuple(float(c) for c in centre[::-1]),
         f"{prefix}_CenterOfMass": tuple(float(c) for c in world),
     }

@@ -11,10 +11,10 @@ from ..errors import ArgumentError, DeviceError
 from ..image import Image
 from . import _firstorder, _shape, _spatial, _texture
 from ._images import responses
-from ._names import FAMILIES, FEATURES, PEER
+from ._names import BY_NAME, FAMILIES, FEATURES, PEER
 from ._region import Region, levels_of, region_of
 from ._settings import Settings
-from ._shape2d import outline
+from ._shape2d import ALWAYS, outline
 
 __all__ = ["extract"]
 
@@ -105,7 +105,7 @@ def _outline(region: Region, settings: Settings) -> dict[str, float]:
             f"{region.mask_there.shape[0]}"
         )
     found = outline(region.mask[0], (region.spacing[1], region.spacing[2]))
-    kept = settings.outline if isinstance(settings.outline, tuple) else tuple(found)
+    kept = settings.outline if isinstance(settings.outline, tuple) else ALWAYS
     return {f"original_shape2D_{name}": value for name, value in found.items() if name in kept}
 
 
@@ -158,10 +158,17 @@ def _named(found: dict[str, float], settings: Settings, names: str, prefix: str)
         for feature in FEATURES[family]:
             if feature.key not in found or (kept is not None and feature.name not in kept):
                 continue
-            if settings.compat == "pyradiomics" and feature.key not in PEER:
+            if settings.compat == "pyradiomics" and feature.key not in PEER and not (kept and feature.key in BY_NAME):
                 continue
             if names == "pyradiomics":
                 result[f"{prefix}_{feature.kind}_{feature.name}"] = found[feature.key]
             elif feature.tag is not None:
                 result[feature.tag if prefix == "original" else f"{prefix}_{feature.tag}"] = found[feature.key]
+        if (
+            family == "statistics"
+            and "StandardDeviation" in (kept or ())
+            and names == "pyradiomics"
+            and "stat_var" in found
+        ):
+            result[f"{prefix}_firstorder_StandardDeviation"] = math.sqrt(found["stat_var"])
     return result

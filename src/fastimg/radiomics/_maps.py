@@ -149,6 +149,8 @@ def _padded_values(kernel: Region, radius: int) -> Array:
 def _chosen(family: str, settings: Settings, names: str) -> dict[int, str]:
     """Index of each wanted feature in its family, and its name."""
     kept = (settings.features or {}).get(family)
+    if "StandardDeviation" in (kept or ()):
+        raise ArgumentError("maps: StandardDeviation has no map; take the square root of Variance")
     chosen = {}
     for index, feature in enumerate(FEATURES[family]):
         if kept is not None and feature.name not in kept:

@@ -6,7 +6,7 @@ holds the ones that PyRadiomics 3.0.1 computes.
 
 from __future__ import annotations
 
-__all__ = ["ALIASES", "FAMILIES", "FEATURES", "PEER", "Feature"]
+__all__ = ["ALIASES", "BY_NAME", "FAMILIES", "FEATURES", "PEER", "WITHOUT_VALUE", "Feature"]
 
 from typing import NamedTuple
 
@@ -283,3 +283,16 @@ PEER: frozenset[str] = frozenset(
     for feature in _family(kind, prefix, text)
     if not feature.name.startswith("*")
 )
+
+# PyRadiomics computes these where a parameter file names them.
+BY_NAME = frozenset({"morph_comp_1", "morph_comp_2", "morph_sph_dispr"})
+# Names that its parameter files may hold and that it gives no value for, with what they equal (removedfeatures.rst).
+WITHOUT_VALUE = {
+    "glcm": {
+        "Dissimilarity": "DifferenceAverage",
+        "Homogeneity1": "Id",
+        "Homogeneity2": "Idm",
+        "SumVariance": "ClusterTendency",
+    },
+    "gldm": {"DependencePercentage": "1", "GrayLevelNonUniformityNormalized": "Uniformity of firstorder"},
+}

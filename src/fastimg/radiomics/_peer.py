@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..errors import ArgumentError
 from ..image import Image
+from ._itk import interpolated
 from ._settings import Settings
 
 __all__ = ["cropped", "resampled"]
@@ -40,8 +41,7 @@ def cropped(image: Image, selected: Mask, settings: Settings) -> tuple[Image, Ma
 def resampled(image: Image, selected: Mask, settings: Settings) -> tuple[Image, Mask]:
     """Both on the wanted spacing around the region (resampleImage): the corner of the first voxel stays.
 
-    The image by nearest, linear or cubic B-spline interpolation and back to its type by truncation, as ITK does; the mask
-    by nearest neighbours. An axis along which the region has one voxel keeps its spacing.
+    The image by any of ITK's interpolators and back to its type by truncation, as ITK does; the mask by nearest neighbours. An axis along which the region has one voxel keeps its spacing.
     """
     assert settings.spacing is not None
     old, shape = np.array(image.spacing), np.array(selected.shape)
@@ -66,7 +66,7 @@ def resampled(image: Image, selected: Mask, settings: Settings) -> tuple[Image, 
     if settings.order == "nearest":
         values = image.array[np.ix_(*nearest)].astype(np.float64)
     else:
-        values = _interpolated(image.array.astype(np.float64), places, settings.order == "cubic")
+        values = interpolated(image.array.astype(np.float64), places, settings.order, old)
     values[~valid] = 0
     kind = image.array.dtype
     if kind.kind in "iu":
@@ -94,27 +94,3 @@ def _places(image: Image, first: Array, new: Array, counts: Array) -> list[Array
         else:
             found.append(((begin[axis] + new[axis] * steps) - origin[axis]) * (1.0 / old[axis]))
     return found
-
-
-def _interpolated(values: Array, places: list[Array], cubic: bool) -> Array:
-    """At a product of places along z, y, x; samples mirrored at the borders."""
-    from scipy.ndimage import spline_filter1d
-
-    for axis in (2, 1, 0):
-        place, n = places[axis], values.shape[axis]
-        if cubic and n > 1:
-            values = spline_filter1d(values, 3, axis, mode="mirror")
-        base = np.floor(place)
-        t = place - base
-        shape = [-1 if a == axis else 1 for a in range(3)]
-        if not cubic:
-            below, above = (np.take(values, (base + step).clip(0, n - 1).astype(int), axis) for step in (0, 1))
-            values = below + (above - below) * t.reshape(shape)  # ITK's form: keeps what is constant
-            continue
-        taps = [(1 - t) ** 3 / 6, 2 / 3 - t * t + t**3 / 2, 2 / 3 - (1 - t) ** 2 + (1 - t) ** 3 / 2, t**3 / 6]
-        period, total = max(2 * n - 2, 1), 0.0
-        for tap, step in zip(taps, (-1, 0, 1, 2), strict=True):
-            index = (base + step).astype(int) % period
-            total = total + tap.reshape(shape) * np.take(values, np.where(index < n, index, period - index), axis)
-        values = np.asarray(total)
-    return values

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from .._arrays import array_of, finite
 from ..errors import ArgumentError, GeometryError
 from ..image import Image
-from ._region import _labelled
+from ._label import labelled
 
 __all__ = ["add_noise", "grow", "icc", "move", "noise_level", "perturbations", "randomise_contour", "robustness"]
 
@@ -29,7 +29,7 @@ def _pair(image: Any, mask: Any, label: int | None = None) -> npt.NDArray[np.boo
     labels = array_of(mask, "mask")
     if tuple(labels.shape) != image.shape or (isinstance(mask, Image) and not image.same_grid(mask)):
         raise GeometryError(f"mask: expected the image's grid, shape {image.shape}, got {tuple(labels.shape)}")
-    _, box, inside = _labelled(labels, label)
+    _, box, inside = labelled(labels, label)
     selected = np.zeros(image.shape, bool)
     selected[box] = inside
     return selected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from .._arrays import array_of, native
 from ..errors import ArgumentError, DeviceError, GeometryError
 from ..image import Image
 from . import _native, _peer
+from ._label import bounding_box, channel_of, labelled
 from ._settings import Settings
 
 __all__ = ["Levels", "Region", "region_of"]
@@ -186,9 +187,10 @@ def _checked(
     if array.ndim != 3:
         raise ArgumentError(f"radiomics: image must have the axes z, y, x alone; it has {image.dims}")
     _ = image.direction  # refuses a sheared grid
-    labels = array_of(mask, "mask")
+    labels = channel_of(array_of(mask, "mask"), settings)
     if isinstance(mask, Image):
-        if not image.same_grid(mask):
+        mask = mask if labels is mask.array else Image(labels, mask.affine)
+        if not _same_grid(image, mask, settings.geometry_tolerance):
             if not settings.resample_mask:
                 raise GeometryError(f"radiomics: mask and image are on different grids: {_grids(image, mask)}")
             from ..resampling import resample
@@ -197,7 +199,7 @@ def _checked(
     elif tuple(labels.shape) != tuple(array.shape):
         raise GeometryError(f"radiomics: mask has shape {tuple(labels.shape)}, image {tuple(array.shape)}")
     _dispatch.namespace(array, labels)  # raises where the mask lives elsewhere
-    count, box, selected = _labelled(labels, settings.label)
+    count, box, selected = labelled(labels, settings.label)
     if count < settings.minimum_size:
         raise ArgumentError(
             f"radiomics: the region has {count} voxels, fewer than minimum_size={settings.minimum_size}"
@@ -224,75 +226,22 @@ def _checked(
     return image, array, box, selected
 
 
+def _same_grid(image: Image, mask: Image, tolerance: float | None) -> bool:
+    if tolerance is None or image.shape != mask.shape:
+        return image.same_grid(mask)
+    # ITK's rule (itk::ImageBase::IsCongruentImageGeometry), which PyRadiomics' tolerance goes to.
+    pairs = ((image.origin, mask.origin), (image.spacing, mask.spacing))
+    apart = max(float(np.abs(np.subtract(a, b)).max()) for a, b in pairs)
+    turned = float(np.abs(np.subtract(image.direction, mask.direction)).max())
+    return apart <= tolerance * image.spacing[2] and turned <= tolerance
+
+
 def _grids(image: Image, mask: Image) -> str:
     def told(grid: Image) -> str:
         spacing, origin = ([round(value, 4) for value in values] for values in (grid.spacing, grid.origin))
         return f"shape {tuple(grid.shape)}, spacing (z, y, x) {spacing} mm, origin (x, y, z) {origin} mm"
 
     return f"image {told(image)}; mask {told(mask)}; resample one, or allow it with resample_mask=True"
-
-
-def _labelled(labels: Array, label: int | None) -> tuple[int, tuple[slice, slice, slice], npt.NDArray[np.bool_]]:
-    """How many voxels have the label, their box, and where in it."""
-    if labels.dtype == np.bool_ and label not in (None, 1):
-        raise ArgumentError(f"radiomics: a mask of booleans has only the label 1, not {label}")
-    kept = labels
-    if labels.dtype.kind == "f":  # NaN is a label as good as any; none but whole ones can be asked for
-        kept = labels != 0 if label is None else labels == label
-        highest = labels.max() or labels.min()
-        if label is None and np.count_nonzero(kept) != np.count_nonzero(labels == highest):
-            _several(labels)
-        label = None
-    if _dispatch.device(labels) != "cpu":
-        return _labelled_there(kept, label)
-    count, (z, z_end, y, y_end, x, x_end), found, several = _native.find_region(
-        native(kept), label is None, label or 0, 0
-    )
-    if label is None and several:
-        _several(labels)
-    if count == 0:
-        _none(labels, label)
-    box = (slice(z, z_end), slice(y, y_end), slice(x, x_end))
-    return count, box, np.ascontiguousarray(kept[box] == found)
-
-
-def _labelled_there(labels: Any, label: int | None) -> tuple[int, tuple[slice, slice, slice], Any]:
-    """As `_labelled`, on a GPU."""
-    selected = labels != 0 if label is None else labels == label
-    if label is None:
-        highest = labels.max() or labels.min()
-        if (selected & (labels != highest)).any():
-            _several(labels)
-    count = int(selected.sum())
-    if count == 0:
-        _none(labels, label)
-    box = bounding_box(selected)
-    return count, box, _dispatch.namespace(labels).ascontiguousarray(selected[box])
-
-
-def _none(labels: Any, label: int | None) -> NoReturn:
-    present = ", ".join(f"{value:g}" for value in np.unique(_dispatch.move(labels, "cpu"))[:10] if value)
-    wanted = "" if label is None else f" with label {label}"
-    raise ArgumentError(f"radiomics: the mask has no voxel{wanted}; labels in it: {present or 'none'}")
-
-
-def _several(labels: Any) -> NoReturn:
-    labels = _dispatch.move(labels, "cpu")
-    found = ", ".join(f"{value:g}" for value in np.unique(labels[labels != 0])[:10])
-    raise ArgumentError(f"radiomics: the mask holds the labels {found}; choose one with Settings(label=...)")
-
-
-def bounding_box(selected: Any) -> tuple[slice, slice, slice]:
-    """The smallest box around the True voxels, of which there is at least one."""
-    if _dispatch.device(selected) != "cpu":
-        edges = []
-        for axis in range(3):
-            others = tuple(other for other in range(3) if other != axis)
-            some = np.flatnonzero(_dispatch.move(selected.any(axis=others), "cpu"))
-            edges.append(slice(int(some[0]), int(some[-1]) + 1))
-        return edges[0], edges[1], edges[2]
-    _, (z, z_end, y, y_end, x, x_end), _, _ = _native.find_region(native(selected), True, 0, 0)
-    return slice(z, z_end), slice(y, y_end), slice(x, x_end)
 
 
 def _normalised(image: Image, settings: Settings) -> tuple[Image, Array]:

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from .._arrays import choice, finite
 from ..errors import ArgumentError
+from ._itk import ORDERS
 from ._names import ALIASES, FAMILIES, FEATURES
 from ._shape2d import NAMES as OUTLINE
 
@@ -57,7 +58,9 @@ class Settings:
     spacing : (z, y, x) mm, optional
         Resample image and mask to this grid before anything else; 0 keeps an axis. Default: no resampling.
     order : "nearest", "linear" or "cubic"
-        Interpolation of the image for `spacing`; the mask is always interpolated linearly.
+        Interpolation of the image for `spacing`; the mask is always interpolated linearly. With compat="pyradiomics" also
+        ITK's "gaussian", "label-gaussian", and the windowed sincs "hamming", "cosine", "welch", "lanczos", "blackman";
+        the mask by nearest neighbours.
     mask_threshold : float
         A resampled mask voxel belongs to the region from this value on.
     round_intensities : bool
@@ -91,6 +94,13 @@ class Settings:
         Clip the normalised image at so many standard deviations.
     resample_mask : bool
         Bring a mask on another grid to the image's by nearest neighbour; otherwise that is an error.
+    geometry_tolerance : float, optional
+        Origins and spacings of image and mask may differ by so many voxels (of x), directions by so much (PyRadiomics'
+        geometryTolerance). Default: corners of the grids within a thousandth of a voxel.
+    label_channel : int, optional
+        Which part of a mask that has a leading axis. Default: such a mask is an error.
+    additional_info : bool
+        Whether `pipeline.measure_features` adds the columns of `diagnostics` to its table.
     images : mapping, optional
         What features are measured on: PyRadiomics' image types (Original, LoG, Wavelet, Square, SquareRoot, Logarithm,
         Exponential, Gradient, LBP2D, LBP3D) with their options, or a name of your own with {"filter": a function of
@@ -160,6 +170,9 @@ class Settings:
     normalize_scale: float = 1.0
     normalize_outliers: float | None = None
     resample_mask: bool = False
+    geometry_tolerance: float | None = None
+    label_channel: int | None = None
+    additional_info: bool = False
     images: Mapping[str, Mapping[str, Any]] | None = None
     outline: bool | tuple[str, ...] | None = False
     pre_crop: bool = False
@@ -183,7 +196,14 @@ class Settings:
             raise ArgumentError("radiomics.Settings: give bin_width or bin_number, not both")
         if self.ivh_bin_width is not None and self.ivh_bin_number is not None:
             raise ArgumentError("radiomics.Settings: give ivh_bin_width or ivh_bin_number, not both")
-        for name in ("bin_width", "ivh_bin_width", "outlier_sigma", "normalize_scale", "normalize_outliers"):
+        for name in (
+            "bin_width",
+            "ivh_bin_width",
+            "outlier_sigma",
+            "normalize_scale",
+            "normalize_outliers",
+            "geometry_tolerance",
+        ):
             if getattr(self, name) is not None:
                 self._set(name, _positive(name, getattr(self, name)))
         for name, least in (
@@ -192,6 +212,7 @@ class Settings:
             ("minimum_size", 1),
             ("alpha", 0),
             ("label", 1),
+            ("label_channel", 0),
             ("pad_distance", 0),
         ):
             if getattr(self, name) is not None:
@@ -205,7 +226,7 @@ class Settings:
         self._set("mask_threshold", _positive("mask_threshold", self.mask_threshold))
         choice("compat", self.compat, ("ibsi", "pyradiomics"))
         choice("aggregation", self.aggregation, AGGREGATIONS)
-        choice("order", self.order, ("nearest", "linear", "cubic"))
+        choice("order", self.order, ("nearest", "linear", "cubic", *(ORDERS if self.compat == "pyradiomics" else ())))
         choice("resegment_mode", self.resegment_mode, ("absolute", "relative", "sigma"))
         if self.weighting is not None:
             choice("weighting", self.weighting, WEIGHTINGS)
@@ -342,6 +363,7 @@ def _features(value: Any) -> Any:
     for family, names in value.items():
         (family,) = _families([family]) or ()
         known = [feature.name for feature in FEATURES[family]]
+        known += ["StandardDeviation"] if family == "statistics" else []  # only where it is named
         tags = {feature.tag: feature.name for feature in FEATURES[family] if feature.tag}
         kept = []
         for name in _many(f"features[{family!r}]", names):

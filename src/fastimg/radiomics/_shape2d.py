@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["NAMES", "outline"]
+__all__ = ["ALWAYS", "NAMES", "outline"]
 
-NAMES = (
+ALWAYS = (
     "MeshSurface",
     "PixelSurface",
     "Perimeter",
@@ -21,6 +21,7 @@ NAMES = (
     "MinorAxisLength",
     "Elongation",
 )
+NAMES = (*ALWAYS, "SphericalDisproportion")  # the last one only where it is named
 
 
 def outline(mask: npt.NDArray[np.bool_], spacing: tuple[float, float]) -> dict[str, float]:
@@ -46,6 +47,7 @@ def outline(mask: npt.NDArray[np.bool_], spacing: tuple[float, float]) -> dict[s
         "Perimeter": perimeter,
         "PerimeterSurfaceRatio": perimeter / surface,
         "Sphericity": 2 * math.sqrt(math.pi * surface) / perimeter,
+        "SphericalDisproportion": perimeter / (2 * math.sqrt(math.pi * surface)),
         "MaximumDiameter": _diameter(m, spacing),
         "MajorAxisLength": float(major),
         "MinorAxisLength": float(minor),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, FormatError, MissingError
 from ._images import TYPES
-from ._names import FEATURES, PEER
+from ._names import BY_NAME, FEATURES, PEER, WITHOUT_VALUE
 from ._settings import _OF_AN_IMAGE, WEIGHTINGS, nearest
 from ._shape2d import NAMES as OUTLINE
 
@@ -17,11 +18,15 @@ __all__ = ["load"]
 
 _CLASSES = {"shape": "morphology", "firstorder": "statistics", "glcm": "glcm", "glrlm": "glrlm", "glszm": "glszm"}
 _CLASSES |= {"gldm": "ngldm", "ngtdm": "ngtdm"}
-_INTERPOLATORS = {"sitkNearestNeighbor": "nearest", "sitkLinear": "linear", "sitkBSpline": "cubic", 1: "nearest"}
-_INTERPOLATORS |= {2: "linear", 3: "cubic"}
+_INTERPOLATORS = {"sitkNearestNeighbor": "nearest", "sitkLinear": "linear", "sitkBSpline": "cubic"}
+_INTERPOLATORS |= {"sitkGaussian": "gaussian", "sitkLabelGaussian": "label-gaussian"}
+_INTERPOLATORS |= {
+    f"sitk{name.capitalize()}WindowedSinc": name for name in ("hamming", "cosine", "welch", "lanczos", "blackman")
+}
+_NUMBERED = dict(enumerate(_INTERPOLATORS.values(), 1))  # the schema takes SimpleITK's numbers too
 
-# Settings that choose how PyRadiomics works, not what it returns, or that only voxel maps use.
-_WITHOUT_EFFECT = frozenset({"additionalInfo", "geometryTolerance", "label_channel", "voxelBatch"})
+# A batch of voxels bounds PyRadiomics' memory; here nothing depends on it.
+_WITHOUT_EFFECT = frozenset({"voxelBatch"})
 _OF_MAPS = frozenset({"kernelRadius", "maskedKernel", "initValue", "voxelBatch"})
 _OF_FILTERS = frozenset(option for options in TYPES.values() for option in options)
 _PLAIN = {
@@ -39,6 +44,9 @@ _PLAIN = {
     "resegmentMode": "resegment_mode",
     "resegmentShape": "resegment_shape",
     "correctMask": "resample_mask",
+    "geometryTolerance": "geometry_tolerance",
+    "label_channel": "label_channel",
+    "additionalInfo": "additional_info",
     "minimumROISize": "minimum_size",
     "preCrop": "pre_crop",
     "padDistance": "pad_distance",
@@ -67,14 +75,15 @@ def load(source: str | os.PathLike[str]) -> dict[str, Any]:
     _known("section", sections, ("setting", "voxelSetting", "featureClass", "imageType"))
     _known("voxel setting", _mapping(sections, "voxelSetting"), _OF_MAPS)
     setting = _mapping(sections, "setting")
-    arguments = _arguments({**_mapping(sections, "voxelSetting"), **setting})
+    arguments = _arguments({**setting, **_mapping(sections, "voxelSetting")})
     classes = _mapping(sections, "featureClass")
     if classes:
         arguments.update(_classes(classes, "aggregation" in arguments))
     elif "aggregation" in arguments:
         arguments["outline"] = None  # all classes: shape2D too, where it can be had
     arguments["images"] = _images(_mapping(sections, "imageType"), setting)
-    arguments.setdefault("minimum_dimensions", 2)
+    for name, value in (("minimum_dimensions", 2), ("label_channel", 0), ("additional_info", True)):
+        arguments.setdefault(name, value)
     return {"compat": "pyradiomics", "label": arguments.pop("label", 1), **arguments}
 
 
@@ -120,9 +129,17 @@ def _classes(classes: Mapping[str, Any], flat: bool) -> dict[str, Any]:
         if name == "shape2D":
             _known("feature of shape2D", dict.fromkeys(features), OUTLINE)
             continue
-        known = [feature.name for feature in FEATURES[_CLASSES[name]] if feature.key in PEER]
-        _known(f"feature of {name}", dict.fromkeys(features), known)
-        chosen[name] = features
+        known = [feature.name for feature in FEATURES[_CLASSES[name]] if feature.key in PEER | BY_NAME]
+        known += ["StandardDeviation"] if name == "firstorder" else []
+        without = WITHOUT_VALUE.get(name, {})
+        _known(f"feature of {name}", dict.fromkeys(features), (*known, *without))
+        for feature in features:
+            if feature in without:
+                told = (
+                    f"parameter file: {name} {feature} has no value in PyRadiomics either: it equals {without[feature]}"
+                )
+                warnings.warn(told, stacklevel=4)
+        chosen[name] = [feature for feature in features if feature not in without]
     families = [_CLASSES[name] for name in classes if name != "shape2D"]
     # PyRadiomics leaves shape2D out, with a line in its log, where slices are not forced.
     outline = flat and "shape2D" in classes and (tuple(classes["shape2D"] or ()) or True)
@@ -134,24 +151,34 @@ def _arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     arguments = {_PLAIN[name]: value for name, value in given.items() if name in _PLAIN and value is not None}
     if "bin_number" in arguments:
         arguments.pop("bin_width", None)  # PyRadiomics prefers binCount
-    for name in ("symmetric", "normalize", "resegment_shape", "resample_mask", "pre_crop", "masked_kernel"):
+    for name in (
+        "symmetric",
+        "normalize",
+        "resegment_shape",
+        "resample_mask",
+        "pre_crop",
+        "masked_kernel",
+        "additional_info",
+    ):
         if not isinstance(arguments.get(name, False), bool):
             raise ArgumentError(f"parameter file: {name} must be true or false, got {arguments[name]!r}")
     if arguments.get("weighting") is not None and arguments["weighting"] not in WEIGHTINGS:
         raise ArgumentError(f"parameter file: weightingNorm must be one of {', '.join(WEIGHTINGS)} or null")
     spacing = given.get("resampledPixelSpacing")
-    if spacing is not None:
+    if spacing is not None and given.get("interpolator", "") is not None:  # null: PyRadiomics does not resample
         if not isinstance(spacing, list) or len(spacing) != 3:
             raise ArgumentError(
                 f"parameter file: resampledPixelSpacing must be 3 values in mm (x, y, z), got {spacing!r}"
             )
         arguments["spacing"] = tuple(spacing[::-1])
-        interpolator = given.get("interpolator") or "sitkBSpline"
-        if interpolator not in _INTERPOLATORS:
+        interpolator = given.get("interpolator", "sitkBSpline")
+        known: dict[Any, str] = {**_INTERPOLATORS, **_NUMBERED}
+        if isinstance(interpolator, bool) or interpolator not in known:
             raise ArgumentError(
-                f"parameter file: interpolator must be one of {[*_INTERPOLATORS]}; got {interpolator!r}"
+                f"parameter file: interpolator must be one of {', '.join(_INTERPOLATORS)} or their numbers 1 to "
+                f"{len(_INTERPOLATORS)}; got {interpolator!r}"
             )
-        arguments["order"] = _INTERPOLATORS[interpolator]
+        arguments["order"] = known[interpolator]
     borders = given.get("resegmentRange")
     if borders is not None:
         if not isinstance(borders, list) or len(borders) not in (1, 2):
