@@ -92,14 +92,24 @@ inline py::dict scanned(const std::string& root, std::vector<Entry> entries, int
   return result;
 }
 
-inline py::dict scan_tree(const std::string& root, int threads) {
-  std::vector<Entry> entries;
-  {
-    py::gil_scoped_release release;
-    entries = list_tree(root);
+// A tree's files, some at a time.
+class TreeScan {
+ public:
+  explicit TreeScan(const std::string& root) : root_(root), walk_(root) {}
+  // As `scanned`; without rows at the end.
+  py::dict next(std::size_t most, int threads) {
+    std::vector<Entry> entries;
+    {
+      py::gil_scoped_release release;
+      entries = walk_.next(most);
+    }
+    return scanned(root_, std::move(entries), threads);
   }
-  return scanned(root, std::move(entries), threads);
-}
+
+ private:
+  std::string root_;
+  Walk walk_;
+};
 
 inline py::dict scan_files(const std::vector<std::string>& paths, int threads) {
   std::vector<Entry> entries;
@@ -187,7 +197,9 @@ inline std::uint64_t data_set_offset(const std::string& path) {
 }
 
 inline void register_scan(py::module_& module) {
-  module.def("scan_tree", &scan_tree, py::arg("root"), py::arg("threads"));
+  py::class_<TreeScan>(module, "TreeScan")
+      .def(py::init<const std::string&>(), py::arg("root"))
+      .def("next", &TreeScan::next, py::arg("most"), py::arg("threads"));
   module.def("scan_files", &scan_files, py::arg("paths"), py::arg("threads"));
   module.def("groups", &groups_of, py::arg("path"));
   module.def("value", &value_of, py::arg("path"), py::arg("tags"), py::arg("limit"));

@@ -15,11 +15,6 @@ namespace {
 
 constexpr std::size_t kDepth = 128;
 
-struct Name {
-  std::string text;
-  unsigned char type;
-};
-
 // False: errno says why the folder cannot be listed.
 bool list(int parent, const char* folder, std::vector<Name>& names) {
   const int descriptor = ::openat(parent, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -47,37 +42,34 @@ bool list(int parent, const char* folder, std::vector<Name>& names) {
   return true;
 }
 
-struct Level {
-  std::string prefix;  // "" or ends in "/"
-  std::vector<Name> names;
-  std::size_t next = 0;
-};
-
 }  // namespace
 
-std::vector<Entry> list_tree(const std::string& root) {
-  const int base = ::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (base < 0) throw std::system_error(errno, std::generic_category());
-  std::vector<Entry> entries;
-  std::vector<Level> levels(1);
-  if (!list(base, ".", levels.back().names)) {
+Walk::Walk(const std::string& root) : base_(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), levels_(1) {
+  if (base_ < 0) throw std::system_error(errno, std::generic_category());
+  if (!list(base_, ".", levels_.back().names)) {
     const int error = errno;
-    ::close(base);
+    ::close(base_);
     throw std::system_error(error, std::generic_category());
   }
-  while (!levels.empty()) {
-    Level& level = levels.back();
+}
+
+Walk::~Walk() { ::close(base_); }
+
+std::vector<Entry> Walk::next(std::size_t most) {
+  std::vector<Entry> entries;
+  while (!levels_.empty() && entries.size() < most) {
+    Level& level = levels_.back();
     if (level.next == level.names.size()) {
-      levels.pop_back();
+      levels_.pop_back();
       continue;
     }
     const Name name = std::move(level.names[level.next++]);
     std::string path = level.prefix + name.text;
     if (name.type == DT_DIR) {
       Level deeper;
-      if (levels.size() < kDepth && list(base, path.c_str(), deeper.names)) {
+      if (levels_.size() < kDepth && list(base_, path.c_str(), deeper.names)) {
         deeper.prefix = path + "/";
-        levels.push_back(std::move(deeper));  // `level` is dangling from here on
+        levels_.push_back(std::move(deeper));  // `level` is dangling from here on
       } else {
         entries.push_back({std::move(path), EntryKind::unreadable});
       }
@@ -88,7 +80,6 @@ std::vector<Entry> list_tree(const std::string& root) {
                                                  : EntryKind::special;
     entries.push_back({std::move(path), kind});
   }
-  ::close(base);
   return entries;
 }
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from .._arrays import thread_count
 from ..errors import ArgumentError
 from . import _native
 
-__all__ = ["describe", "scan"]
+__all__ = ["describe", "scan", "scan_parts"]
 
 _KINDS = {"text": "text", "real": "float64", "whole": "int64"}
 
@@ -53,14 +54,25 @@ def scan(root: Any, *, threads: int | None = None) -> Any:
     ArgumentError
         The root is not a folder that can be listed.
     """
+    return next(scan_parts(root, sys.maxsize, threads=threads))
+
+
+def scan_parts(root: Any, rows: int, *, threads: int | None = None) -> Iterator[Any]:
+    """The table of `scan` in parts of at most so many rows, at least one of them: memory does not grow with the tree."""
     folder = Path(os.fspath(root))
     if not folder.is_dir():
         raise ArgumentError(f"scan: root must be a folder, got {str(root)!r}")
     try:
-        found = _native.scan_tree(os.fsencode(folder), thread_count(threads))
+        tree = _native.TreeScan(os.fsencode(folder))
     except OSError as error:
         raise ArgumentError(f"scan: the folder cannot be listed: {error.strerror}") from error
-    return _table(found, os.fsencode(folder.resolve()))
+    base, count, first = os.fsencode(folder.resolve()), thread_count(threads), True
+    while True:
+        found = tree.next(rows, count)
+        if not len(found["size"]) and not first:
+            return
+        yield _table(found, base)
+        first = False
 
 
 def describe(paths: Sequence[Any], *, threads: int | None = None) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +16,9 @@ from ._axes import Candidate, arranged
 from ._flat import described, is_flat
 from ._geometry import normal_of, placed, stack
 from ._rows import grouped
-from ._scan import scan
+from ._scan import describe, scan
 
-__all__ = ["Series", "group_rows", "series"]
+__all__ = ["Series", "group_rows", "reopened", "series", "volumes_of"]
 
 _LOCALIZERS = ("LOCALIZER", "SCOUT", "TOPOGRAM")
 # Leading axes, in the order in which they are tried: (axis, column, whether the values differ from slice to slice).
@@ -126,6 +126,11 @@ def series(root_or_table: Any, *, threads: int | None = None) -> list[Series]:
 
 def group_rows(table: Any, root: Path) -> list[Series]:
     """The series of a table whose paths are relative to `root`."""
+    return [volume for _, volumes in volumes_of(table, root) for volume in volumes]
+
+
+def volumes_of(table: Any, root: Path) -> Iterator[tuple[list[str], list[Series]]]:
+    """For each series UID of a table whose paths are relative to `root`: the paths, and the volumes among them."""
     import pyarrow.compute as pc
 
     missing = {"path", "status", "series_uid", "image_position"} - set(table.column_names)
@@ -135,7 +140,15 @@ def group_rows(table: Any, root: Path) -> list[Series]:
     chosen = pc.and_(known, pc.is_valid(table["series_uid"]))
     wanted = table if pc.all(chosen).as_py() else table.filter(chosen)
     base = "" if root == Path() else str(root)
-    return [volume for rows in grouped(wanted, "series_uid") for volume in _volumes(rows, base)]
+    for rows in grouped(wanted, "series_uid"):
+        yield [row["path"] for row in rows], _volumes(rows, base)
+
+
+def reopened(root: Path, paths: Sequence[str], uids: Collection[str]) -> dict[str, Series]:
+    """Volumes by their UIDs, made again from all files of their series, as `volumes_of` names them."""
+    table = describe([root / path for path in paths])
+    table = table.set_column(table.column_names.index("path"), "path", _array(paths))
+    return {volume.uid: volume for volume in group_rows(table, root) if volume.uid in uids}
 
 
 def _array(values: Iterable[str]) -> Any:

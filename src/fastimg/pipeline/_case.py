@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from tempfile import NamedTemporaryFile
 from typing import Any
 
@@ -32,7 +33,7 @@ def make(job: Job, task: Task) -> Outcome:
     if there is not None:
         return there
     with config.use(threads=job.threads):
-        names = Names(job.key, job.identifiers)
+        names = _names(job.key, job.identifiers)
         case = prepared(job, task, names)
         features: dict[str, dict[str, float]] = {}
         curves: dict[str, Any] = {}
@@ -43,6 +44,12 @@ def make(job: Job, task: Task) -> Outcome:
                 curves = {"before": before[1], "after": sketch(thinned(np.asarray(case.image.array))[before[0]])}
                 features = _features(case, job.recipe, names)
         return _stored(job, task, case, names, features, curves)
+
+
+@lru_cache(1)
+def _names(key: bytes, identifiers: frozenset[str]) -> Names:
+    """Made once a worker: there are as many identifiers as patients."""
+    return Names(key, identifiers)
 
 
 def _made_before(job: Job, task: Task) -> Outcome | None:
@@ -65,7 +72,7 @@ def measure(job: Job, task: Task) -> Outcome:
     from .. import harmonize
 
     with config.use(threads=job.threads):
-        case = prepared(job, task, Names(job.key, job.identifiers), masks=False)
+        case = prepared(job, task, _names(job.key, job.identifiers), masks=False)
         outcome = Outcome(task.case_id, case.state, seconds=case.seconds)
         if case.image is not None and not case.stopped:
             try:

@@ -34,6 +34,8 @@ class Loaded:
     findings: list[Finding] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)  # names that the reader's messages may hold
+    series: Any = None  # dicom.Series
+    drawn: tuple[Any, ...] = ()  # those of its masks
     header: dict[str, Any] = field(default_factory=dict)  # de-identified
     deidentified: dict[str, Any] = field(default_factory=dict)  # what was done to headers
 
@@ -57,13 +59,14 @@ class Loaded:
 def prepared(job: Job, task: Task, names: Names, *, masks: bool = True) -> Loaded:
     """Read, look at, resample; stops where a finding sets the case aside."""
     case = Loaded(findings=list(task.findings))
-    if task.series is not None:
-        case.files = [Path(path).name for one in (task.series, *task.masks) for path in one.files]
     try:
+        if task.uid:
+            with case.step("headers"):
+                _opened(case, job, task)
         _captured(case, job, task, names)
-        if not case.stopped and task.series is not None:
+        if not case.stopped and case.series is not None:
             with case.step("deidentify"):
-                _deidentified(case, job, task)
+                _deidentified(case, job)
         if not case.stopped:
             with case.step("read"):
                 _read(case, job, task, names, masks=masks)
@@ -85,6 +88,21 @@ def prepared(job: Job, task: Task, names: Names, *, masks: bool = True) -> Loade
     return case
 
 
+def _opened(case: Loaded, job: Job, task: Task) -> None:
+    """The series, from its headers: those of a whole plan would take more memory than their reading takes time."""
+    from ..dicom._series import reopened
+
+    root = Path(job.root).resolve()
+    case.files = [Path(path).name for paths in (task.paths, *(paths for _, paths in task.masks)) for path in paths]
+    found = []
+    for uid, paths in ((task.uid, task.paths), *task.masks):
+        series = reopened(root, paths, {uid}).get(uid)
+        if series is None:
+            raise FormatError("unreadable: files of the series changed while it was waiting")
+        found.append(series)
+    case.series, case.drawn = found[0], tuple(found[1:])
+
+
 def note(case: Loaded, found: Finding, names: Names) -> None:
     case.findings.append(names.finding(found, case.identifiers, case.files))
 
@@ -104,8 +122,8 @@ def _captured(case: Loaded, job: Job, task: Task, names: Names) -> None:
     from .. import dicom
 
     with case.step("capture"):
-        if task.series is not None:
-            _captured_series(case, job, task)
+        if case.series is not None:
+            _captured_series(case, job)
         elif task.pair is not None:
             pair = task.pair
             case.identifiers |= set(pair.identifiers)
@@ -119,29 +137,29 @@ def _captured(case: Loaded, job: Job, task: Task, names: Names) -> None:
             if isinstance(value, str) and dicom.residual([value], case.identifiers):
                 del case.metadata[name]
                 case.findings.append(Finding("identifier-removed", f"The value of {name} was left out."))
-        clinical = dict(job.clinical).get(str(case.metadata.get("subject", "")), {})
+        clinical = job.clinical.get(str(case.metadata.get("subject", "")), {})
         for name, value in clinical.items():
             case.metadata.setdefault(name, value)
 
 
-def _captured_series(case: Loaded, job: Job, task: Task) -> None:
+def _captured_series(case: Loaded, job: Job) -> None:
     from .. import dicom
 
     kept = job.recipe.deidentify.keep_hashed
-    for one in (task.series, *task.masks):
+    for one in (case.series, *case.drawn):
         case.identifiers |= set(dicom.identifiers_of(one, keep_hashed=kept))
     case.metadata |= {
         name: value
-        for name, value in dicom.capture(task.series, key=job.key, keep_hashed=kept).items()
+        for name, value in dicom.capture(case.series, key=job.key, keep_hashed=kept).items()
         if isinstance(value, str | int | float | bool) and value != ""
     }
-    for found in dicom.pixel_identity(task.series):
+    for found in dicom.pixel_identity(case.series):
         if found.details.get("rule") in job.recipe.input.release:
             found = Finding("tolerated", f"{found.code}: {found.message}; the recipe releases it")
         case.findings.append(found)
 
 
-def _deidentified(case: Loaded, job: Job, task: Task) -> None:
+def _deidentified(case: Loaded, job: Job) -> None:
     """After the capture, before any voxel is decoded: the header that is kept, and what forbids to keep the case."""
     from .. import dicom
 
@@ -155,16 +173,16 @@ def _deidentified(case: Loaded, job: Job, task: Task) -> None:
         safe_private=dicom.SAFE_PRIVATE if recipe.safe_private else (),
     )
     report = dicom.Deidentified()
-    for one in (task.series, *task.masks):
+    for one in (case.series, *case.drawn):
         values, findings = dicom.header(one, profile, report=report)
-        if one is task.series and recipe.header:
+        if one is case.series and recipe.header:
             case.header = values
         case.findings += [Finding(found.code) for found in findings]
     case.deidentified = report.to_dict()
 
 
 def _read(case: Loaded, job: Job, task: Task, names: Names, *, masks: bool) -> None:
-    if task.series is not None:
+    if case.series is not None:
         _read_series(case, job, task, names, masks=masks)
     elif task.pair is not None:
         image = Image.from_nifti(Path(job.root, task.pair.image))
@@ -189,19 +207,19 @@ def _read_series(case: Loaded, job: Job, task: Task, names: Names, *, masks: boo
     options: dict[str, Any] = {"tolerate": recipe.input.tolerate, "threads": job.threads}
     options["dtype"] = "exact" if exact else "float32"
     try:
-        image = dicom.read(task.series, suv=recipe.input.suv and task.modality == "PT", **options)
+        image = dicom.read(case.series, suv=recipe.input.suv and task.modality == "PT", **options)
     except FormatError as error:
         if not str(error).startswith("suv-missing:"):
             raise
         note(case, Finding("suv-missing", str(error).partition(": ")[2]), names)
-        image = dicom.read(task.series, **options)
-    known = {(found.code, found.where) for found in task.series.findings}
+        image = dicom.read(case.series, **options)
+    known = {(found.code, found.where) for found in case.series.findings}
     for record in image.metadata.get("findings", ()):
         found = Finding.from_dict(record)
         if (found.code, found.where) not in known and found.code not in recipe.input.tolerate:
             note(case, found, names)
     case.image = image.with_array(image.array, metadata={})
-    for series in task.masks if masks else ():
+    for series in case.drawn if masks else ():
         read = dicom.read_masks(series, like=image)
         for found in read.findings:
             note(case, found, names)

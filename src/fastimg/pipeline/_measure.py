@@ -354,7 +354,8 @@ def _stem(path: Path) -> str:
 def _of_dicom(root: Path, target: Path, digest: str, key: Any) -> Iterator[_Work]:
     from .. import dicom
     from ._names import Names
-    from ._plan import Plan, _matched, identifiers_in
+    from ._plan import identifiers_in
+    from ._references import References
 
     table = dicom.scan(root)
     series = dicom.series(table)
@@ -363,20 +364,29 @@ def _of_dicom(root: Path, target: Path, digest: str, key: Any) -> Iterator[_Work
         return
     secret = dicom.load_key(key or target.with_name(f"{target.name}.key"), create=True)
     names = Names(secret, identifiers_in(table))
-    plan = Plan(str(root))
-    masks = _matched(images, [one for one in series if one.kind == "mask"], table, root, plan, names)
+    drawn = [one for one in series if one.kind == "mask"]
+    references = References()
+    for mask in drawn:
+        references.add(mask)
+    references.look(table)
+    owned = {one.uid: references.place(one, one.uid) for one in images}
+    unmatched = []
+    for number, alone, tag in references.left():
+        if alone:
+            owned[tag] = sorted([*owned[tag], number])
+        else:
+            unmatched.append(names.path(drawn[number].attributes["path"]))
     for one in images:
-        own = masks.get(one.uid, [])
+        own = [drawn[number] for number in owned[one.uid]]
         if not own:
             continue
-        files = [str(Path(root, path)) for part in (one, *own) for path in part.files]
+        files = [path for part in (one, *own) for path in part.paths]
         case = f"{(one.modality or 'xx').lower()}-{names.code(one.uid)}"
-        places = tuple(("", str(Path(root, path)), None) for part in own for path in part.files)
+        places = tuple(("", path, None) for part in own for path in part.paths)
         yield _Work(case, "dicom", one, places, _digest(digest, case, *map(_stamp, files)))
-    for finding in plan.findings:
-        yield _Work(
-            finding.where, "dicom", None, (), _digest(digest, finding.where), (finding.code, str(Finding(finding.code)))
-        )
+    for where in unmatched:
+        finding = ("mask-unmatched", str(Finding("mask-unmatched")))
+        yield _Work(where, "dicom", None, (), _digest(digest, where), finding)
 
 
 def _stamp(place: str) -> str:

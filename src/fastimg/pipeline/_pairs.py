@@ -62,7 +62,6 @@ def plan_pairs(table: Path, recipe: Recipe, key: bytes) -> Plan:
     for image, cells_of in grouped.items():
         _add(plan, image, cells_of, recipe, names)
     plan.series = len(grouped)
-    plan.tasks.sort(key=lambda task: task.case_id)
     return plan
 
 
@@ -99,6 +98,7 @@ def _add(plan: Plan, image: str, rows: list[dict[str, str]], recipe: Recipe, nam
             case_id=f"{modality.lower()}-{names.code(image)}",
             source=source_of([image, repr(first), *map(repr, masks)], sizes, recipe, names),
             modality=modality,
+            subject=subject,
             pair=Pair(image, masks, modality, subject, first.get("site", ""), extra, identifiers),
             findings=(Finding("unreadable", "A file of this case is not there."),) if missing else (),
             bytes_in=sum(size for _, size, _ in sizes),

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
+from ..dicom._scan import scan_parts
+from ..dicom._series import reopened, volumes_of
 from ..errors import ArgumentError
 from ..findings import CODES, Finding, worst
 from ._names import Names
+from ._parts import Parts
 from ._recipe import Recipe
+from ._references import References, base_uid
 from ._task import Task
+from ._tasks import Tasks
 
 __all__ = ["Plan", "identifiers_in", "names_of", "plan_folder"]
+
+
+PART = 2048  # files whose headers are looked at together
 
 
 @dataclass
@@ -24,63 +35,163 @@ class Plan:
     """What a run would do."""
 
     root: str
-    tasks: list[Task] = field(default_factory=list)
+    tasks: Tasks = field(default_factory=Tasks)
     findings: list[Finding] = field(default_factory=list)  # of files and of series that are no case
     left_out: Counter[str] = field(default_factory=Counter)
     identifiers: set[str] = field(default_factory=set)
     files: int = 0
     series: int = 0
     bytes_in: int = 0
-    uids: set[str] = field(default_factory=set)  # of all series with images or masks
+    uids: set[str] = field(default_factory=set)  # of all series with images or masks, where they were asked for
 
 
-def plan_folder(root: Path, recipe: Recipe, key: bytes, *, threads: int | None = None) -> Plan:
-    """Scan a folder of DICOM."""
-    from .. import dicom
+def plan_folder(root: Path, recipe: Recipe, key: bytes, *, threads: int | None = None, with_uids: bool = False) -> Plan:
+    """Scan a folder of DICOM.
 
+    A series takes its paths, packed, and some 0.5 kB; its headers are read again by the worker that makes the case.
+    Meanwhile the table of headers is held compressed, at 0.1 kB a file.
+    """
     if not root.is_dir():
         raise ArgumentError(f"input: no folder {str(root)!r}")
-    table = dicom.scan(root, threads=threads)
-    plan = Plan(str(root), files=table.num_rows, bytes_in=int(sum(filter(None, table.column("size").to_pylist()))))
-    plan.identifiers = identifiers_in(table)
+    plan, parts, patients, bad = Plan(str(root)), Parts(), {name: set[str]() for name in _PATIENT}, []
+    base = Path()
+    for table in scan_parts(root, PART, threads=threads):
+        base = Path(os.fsdecode(table.schema.metadata[b"root"]))
+        plan.files += table.num_rows
+        plan.bytes_in += pc.sum(table.column("size")).as_py() or 0
+        for name, seen in patients.items():
+            seen.update(filter(None, table.column(name).unique().to_pylist()))
+        told = table.select(["path", "finding"]).filter(pc.is_valid(table.column("finding"))).to_pylist()
+        bad += [(row["finding"], row["path"]) for row in told]
+        parts.add(table)
+    plan.identifiers = _identifiers(patients)
     names = Names(key, plan.identifiers)
-    for path, code in zip(table.column("path").to_pylist(), table.column("finding").to_pylist(), strict=True):
-        if code:
-            plan.findings.append(Finding(code, "", names.path(path)))
-    found = dicom.series(table, threads=threads)
-    plan.series = len(found)
-    plan.uids = {base_uid(series) for series in found if series.kind in ("image", "mask")}
-    images = [series for series in found if series.kind == "image"]
-    masks = _matched(images, [series for series in found if series.kind == "mask"], table, root, plan, names)
-    for series in images:
-        reason = _left_out(series, recipe)
-        if reason:
-            plan.left_out[reason] += 1
-            plan.findings += [
-                names.finding(f, plan.identifiers)
-                for f in series.findings
-                if CODES[f.code].severity in ("quarantine", "error")
-            ]
-            continue
-        plan.tasks.append(_task(series, masks.get(series.uid, []), root, recipe, names, plan))
-    for series in found:
-        if series.kind not in ("image", "mask"):
-            plan.left_out[f"no image ({series.modality or 'unknown'})"] += 1
-    plan.tasks.sort(key=lambda task: task.case_id)
+    plan.findings += [Finding(code, "", names.path(path)) for code, path in bad]
+    _Planner(plan, root, base, recipe, names, with_uids).work(parts)
     return plan
+
+
+@dataclass(frozen=True)
+class _Mask:
+    uid: str
+    group: tuple[str, ...]  # all files of its series, from the root
+    paths: tuple[str, ...]  # its own, as the reader takes them
+    where: str
+
+
+class _Planner:
+    """Series by series from the parts of a table to tasks."""
+
+    def __init__(self, plan: Plan, root: Path, base: Path, recipe: Recipe, names: Names, with_uids: bool) -> None:
+        self.plan, self.root, self.base, self.recipe, self.names = plan, root, base, recipe, names
+        self.with_uids = with_uids
+        self.references = References()
+        self.masks: list[_Mask] = []
+
+    def work(self, parts: Parts) -> None:
+        for table in parts:
+            drawn = pc.unique(table.filter(pc.equal(table["status"], "mask"))["series_uid"])
+            if len(drawn):
+                self._masks(table.filter(pc.is_in(table["series_uid"], value_set=drawn)))
+        for table in parts:
+            self.references.look(table)
+            for paths, volumes in volumes_of(table, self.base):
+                self._series(tuple(paths), volumes)
+        self._masks_left()
+
+    def _masks(self, table: Any) -> None:
+        for paths, volumes in volumes_of(table, self.base):
+            for series in volumes:
+                if series.kind == "mask":
+                    self.masks.append(_Mask(series.uid, tuple(paths), tuple(series.paths), series.attributes["path"]))
+                    self.references.add(series)
+
+    def _series(self, paths: tuple[str, ...], volumes: list[Any]) -> None:
+        plan = self.plan
+        plan.series += len(volumes)
+        for series in volumes:
+            if self.with_uids and series.kind in ("image", "mask"):
+                plan.uids.add(base_uid(series))
+            if series.kind == "image":
+                reason = _left_out(series, self.recipe)
+                own = self.references.place(series, None if reason else len(plan.tasks))
+                if reason:
+                    plan.left_out[reason] += 1
+                    plan.findings += [
+                        self.names.finding(f, plan.identifiers)
+                        for f in series.findings
+                        if CODES[f.code].severity in ("quarantine", "error")
+                    ]
+                else:
+                    plan.tasks.append(self._task(series, paths, own))
+            elif series.kind != "mask":
+                plan.left_out[f"no image ({series.modality or 'unknown'})"] += 1
+
+    def _masks_left(self) -> None:
+        """Masks that refer to no series: to the only one of their study and frame of reference, or to none."""
+        more: dict[int, list[int]] = {}
+        for number, alone, tag in self.references.left():
+            if not alone:
+                where = self.names.path(self.masks[number].where)
+                self.plan.findings.append(Finding("mask-unmatched", "", where))
+            elif tag is not None:
+                more.setdefault(tag, []).append(number)
+        if more:
+            self.plan.tasks = Tasks(
+                self._with(task, more[number]) if number in more else task
+                for number, task in enumerate(self.plan.tasks)
+            )
+
+    def _with(self, task: Task, numbers: list[int]) -> Task:
+        """The task with further masks."""
+        known = {mask.uid: number for number, mask in enumerate(self.masks)}
+        numbers = sorted([*numbers, *(known[uid] for uid, _ in task.masks)])
+        series = reopened(self.base, task.paths, {task.uid})[task.uid]
+        return replace(task, **self._of(series, numbers))
+
+    def _of(self, series: Any, numbers: list[int]) -> dict[str, Any]:
+        """What a task has of its files."""
+        masks = [self.masks[number] for number in numbers]
+        sizes = [_stat(path) for one in (series, *masks) for path in one.paths]
+        return {
+            "source": source_of([series.uid, *(mask.uid for mask in masks)], sizes, self.recipe, self.names),
+            "masks": tuple((mask.uid, mask.group) for mask in masks),
+            "bytes_in": sum(size for _, size, _ in sizes),
+        }
+
+    def _task(self, series: Any, paths: tuple[str, ...], numbers: list[int]) -> Task:
+        findings = []
+        for found in series.findings:
+            safe = self.names.finding(found, self.plan.identifiers, [Path(path).name for path in series.paths])
+            if found.code in self.recipe.input.tolerate and found.severity in ("quarantine", "error"):
+                told = f"{found.code}: {safe.message or CODES[found.code].meaning}"
+                safe = Finding("tolerated", told, safe.where, safe.details)
+            findings.append(safe)
+        voxels_in, voxels_out = _voxels(series, self.recipe)
+        if worst(findings) in ("quarantined", "failed"):
+            voxels_in = voxels_out = 0
+        return Task(
+            case_id=f"{(series.modality or 'xx').lower()}-{self.names.code(series.uid)}",
+            modality=series.modality,
+            subject=series.subject,
+            uid=series.uid,
+            paths=paths,
+            findings=tuple(findings),
+            voxels_in=voxels_in,
+            voxels_out=voxels_out,
+            **self._of(series, numbers),
+        )
 
 
 def identifiers_in(table: Any) -> set[str]:
     """Names, ids and birth dates of all patients in a table of `dicom.scan`, by the rules of `dicom.identifiers_of`."""
-    return identifying(
-        *(
-            (keyword, str(value))
-            for name, keyword in _PATIENT.items()
-            if name in table.column_names
-            for value in table.column(name).unique().to_pylist()
-            if value
-        )
+    return _identifiers(
+        {name: table.column(name).unique().to_pylist() for name in _PATIENT if name in table.column_names}
     )
+
+
+def _identifiers(values: Mapping[str, Iterable[Any]]) -> set[str]:
+    return identifying(*((_PATIENT[name], str(value)) for name, seen in values.items() for value in seen if value))
 
 
 _PATIENT = {"patient_id": "PatientID", "patient_name": "PatientName", "patient_birth_date": "PatientBirthDate"}
@@ -123,38 +234,12 @@ def _left_out(series: Any, recipe: Recipe) -> str:
     return ""
 
 
-def _task(series: Any, masks: list[Any], root: Path, recipe: Recipe, names: Names, plan: Plan) -> Task:
-    findings = []
-    for found in series.findings:
-        safe = names.finding(found, plan.identifiers, [Path(path).name for path in series.files])
-        if found.code in recipe.input.tolerate and found.severity in ("quarantine", "error"):
-            told = f"{found.code}: {safe.message or CODES[found.code].meaning}"
-            safe = Finding("tolerated", told, safe.where, safe.details)
-        findings.append(safe)
-    sizes = [_stat(root, path) for one in (series, *masks) for path in one.files]
-    voxels_in, voxels_out = _voxels(series, recipe)
-    if worst(findings) in ("quarantined", "failed"):
-        voxels_in = voxels_out = 0
-    return Task(
-        case_id=f"{(series.modality or 'xx').lower()}-{names.code(series.uid)}",
-        source=source_of([series.uid, *(m.uid for m in masks)], sizes, recipe, names),
-        modality=series.modality,
-        series=series,
-        masks=tuple(masks),
-        findings=tuple(findings),
-        bytes_in=sum(size for _, size, _ in sizes),
-        voxels_in=voxels_in,
-        voxels_out=voxels_out,
-    )
-
-
-def _stat(root: Path, path: Any) -> tuple[str, int, int]:
-    full = Path(root, path)
+def _stat(path: str) -> tuple[str, int, int]:
     try:
-        seen = full.stat()
+        seen = os.stat(path)
     except OSError:
-        return str(path), 0, 0
-    return str(path), seen.st_size, seen.st_mtime_ns
+        return path, 0, 0
+    return path, seen.st_size, seen.st_mtime_ns
 
 
 def source_of(uids: Iterable[str], sizes: Iterable[tuple[str, int, int]], recipe: Recipe, names: Names) -> str:
@@ -182,76 +267,3 @@ def _voxels(series: Any, recipe: Recipe) -> tuple[int, int]:
         own = (1.0, 1.0, 1.0)
     factor = math.prod(abs(old) / new for old, new in zip(own, recipe.resample.spacing, strict=True))
     return count, int(count * factor) + 1
-
-
-def _matched(
-    images: list[Any], masks: list[Any], table: Any, root: Path, plan: Plan, names: Names
-) -> dict[str, list[Any]]:
-    """Series uid -> its masks: by the series or slices a mask refers to, else by frame of reference if only one fits."""
-    by_uid: dict[str, list[Any]] = {}
-    for series in images:
-        by_uid.setdefault(base_uid(series), []).append(series)
-    slices = dict(
-        zip(table.column("sop_instance_uid").to_pylist(), table.column("series_uid").to_pylist(), strict=True)
-    )
-    found: dict[str, list[Any]] = {}
-    for mask in masks:
-        uids, instances = referenced(mask)
-        wanted = dict.fromkeys([*uids, *(slices.get(instance) for instance in instances)])
-        targets = [series for uid in wanted if uid for series in by_uid.get(uid, [])]
-        if not targets:
-            frame = mask.attributes.get("frame_of_reference_uid")
-            near = [s for s in images if s.study_uid == mask.study_uid]
-            targets = [s for s in near if frame and s.attributes.get("frame_of_reference_uid") == frame]
-            targets = targets if len(targets) == 1 else []
-        for series in targets:
-            found.setdefault(series.uid, []).append(mask)
-        if not targets:
-            where = names.path(str(inside(mask.files[0], root))) if mask.files else ""
-            plan.findings.append(Finding("mask-unmatched", "", where))
-    return found
-
-
-def inside(path: Any, root: Path) -> Path:
-    """A path as seen from the root."""
-    full = Path(path)
-    for folder in (root, root.resolve()):
-        if full.is_relative_to(folder):
-            return full.relative_to(folder)
-    return full
-
-
-def base_uid(series: Any) -> str:
-    """The series' own UID, without the suffix of a split."""
-    return str(series.attributes.get("series_uid") or series.uid)
-
-
-def referenced(mask: Any) -> tuple[list[str], list[str]]:
-    """UIDs of the series, and of the slices, that a SEG or RTSTRUCT says it was drawn on."""
-    import pydicom
-
-    series: dict[str, None] = {}
-    instances: dict[str, None] = {}
-    for path in mask.files:
-        try:
-            dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True)
-            _collect(dataset, series, instances, 0)
-        except Exception:  # noqa: S112  (whatever is wrong with the file, its reader will say it)
-            continue
-    return list(series), list(instances)
-
-
-_MOST = 4096  # slices looked at; one that is known is enough
-
-
-def _collect(dataset: Any, series: dict[str, None], instances: dict[str, None], depth: int) -> None:
-    if depth > 8 or len(instances) > _MOST:
-        return
-    for element in dataset:
-        if element.VR == "SQ":
-            for item in element.value or ():
-                _collect(item, series, instances, depth + 1)
-        elif element.keyword == "SeriesInstanceUID" and depth:
-            series[str(element.value)] = None
-        elif element.keyword == "ReferencedSOPInstanceUID":
-            instances[str(element.value)] = None

@@ -17,7 +17,7 @@ from ._pairs import plan_pairs
 from ._plan import Plan, plan_folder
 from ._recipe import Recipe
 from ._summary import FOLDER, MADE_WITH
-from ._task import Task
+from ._tasks import Tasks
 
 __all__ = ["Preview", "clinical_of", "free", "key_of", "places", "plan_of", "preview", "workers_for"]
 
@@ -65,13 +65,13 @@ def preview(
     table = clinical_of(source, clinical, recipe, key)
     known = key is not None and is_cohort(target)
     plan = plan_of(source, recipe, key if key is not None else secrets.token_bytes(32))
-    plan.findings += [*table.findings, *table.joined({who for task in plan.tasks if (who := task.subject)})]
+    plan.findings += [*table.findings, *table.joined(set(filter(None, plan.tasks.column("subject"))))]
     sources: dict[str, str] = {}
     if known:
         from ..cohort import Cohort
 
         sources = Cohort.open(target).sources()
-    pending = [task for task in plan.tasks if task.source not in sources]
+    pending = plan.tasks.where(lambda source: source not in sources, "source")
     count, peak = workers_for(recipe, workers, pending)
     codes = Counter(f.code for f in plan.findings)
     codes.update(f.code for task in plan.tasks for f in task.findings)
@@ -84,10 +84,10 @@ def preview(
         cases=len(plan.tasks),
         done=len(plan.tasks) - len(pending),
         to_do=len(pending),
-        set_aside=sum(1 for task in plan.tasks if not task.voxels_out),
+        set_aside=plan.tasks.column("voxels_out").count(0),
         left_out=dict(plan.left_out),
         findings=dict(codes),
-        bytes_needed=sum(task.bytes_out for task in pending),
+        bytes_needed=sum(pending.column("bytes_out")),
         bytes_free=free(target),
         reserve=int(recipe.run.reserve),
         workers=count,
@@ -132,7 +132,7 @@ def plan_of(source: Path, recipe: Recipe, key: bytes) -> Plan:
     tree = dataset_of(source)
     if tree is None:
         return plan_folder(source, recipe, key)
-    plan = plan_folder(tree.images, recipe, key)
+    plan = plan_folder(tree.images, recipe, key, with_uids=tree.series is not None)
     plan.findings += tree.compared(plan.uids)
     return plan
 
@@ -144,11 +144,11 @@ def clinical_of(source: Path, clinical: str | Path | None, recipe: Recipe, key: 
     return ClinicalTable() if clinical is None else read_clinical(Path(clinical), recipe.clinical, key)
 
 
-def workers_for(recipe: Recipe, asked: int | None, pending: list[Task]) -> tuple[int, int]:
+def workers_for(recipe: Recipe, asked: int | None, pending: Tasks) -> tuple[int, int]:
     """(number, memory of the largest case)."""
     if asked is not None and asked < 1:
         raise ArgumentError(f"workers: must be a positive number or None, got {asked!r}")
-    peak = max((task.peak for task in pending), default=1)
+    peak = max(pending.column("peak"), default=1)
     wanted = asked or recipe.run.workers or config.threads()
     return max(1, min(wanted, max(len(pending), 1), config.memory_limit() // peak)), peak
 

@@ -25,6 +25,7 @@ from ._preview import clinical_of, free, key_of, places, plan_of, workers_for
 from ._recipe import Recipe
 from ._summary import FOLDER, MADE_WITH, Summary, save, write_whole
 from ._task import Job, Outcome, Task
+from ._tasks import Tasks
 
 __all__ = ["Event", "ingest", "run"]
 
@@ -120,8 +121,8 @@ def run(
     Notes
     -----
     Memory: a worker holds one case, about 10 bytes a voxel as read and 14 a voxel as stored, besides 200 MB; the number
-    of workers is lowered until that fits `config.memory_limit()`. It does not grow with the number of cases, except for
-    the table of headers (about 1 kB a file).
+    of workers is lowered until that fits `config.memory_limit()`. The process that plans holds 0.1 kB a file and 0.5 kB
+    a series; headers and results are looked at some at a time.
 
     A script that calls this needs `if __name__ == "__main__":`, as whatever starts processes.
     """
@@ -143,13 +144,13 @@ def run(
         log = _Log(target / FOLDER / "log.jsonl", tell)
         log(Event("scan", text="reading headers"))
         plan = plan_of(source, recipe, secret)
-        plan.findings += [*table.findings, *table.joined({who for task in plan.tasks if (who := task.subject)})]
+        plan.findings += [*table.findings, *table.joined(set(filter(None, plan.tasks.column("subject"))))]
         _leave_out_removed(cohort, plan, secret)
         sources = cohort.sources()
         if retry:
             failed = set(cohort.query("SELECT case_id FROM cases WHERE state = 'failed'").column("case_id").to_pylist())
             sources = {hash_: case_id for hash_, case_id in sources.items() if case_id not in failed}
-        pending = [task for task in plan.tasks if task.source not in sources]
+        pending = plan.tasks.where(lambda source: source not in sources, "source")
         log(
             Event(
                 "plan",
@@ -209,18 +210,18 @@ def _leave_out_removed(cohort: Any, plan: Plan, key: bytes) -> None:
         return
     names = Names(key)
 
-    def gone(task: Task) -> bool:
-        subject = names.code(task.subject, 32) if task.subject else None
-        return bool(cohort.is_removed(subject=subject, source=task.source, case_id=task.case_id))
+    def stays(subject: str, source: str, case_id: str) -> bool:
+        code = names.code(subject, 32) if subject else None
+        return not cohort.is_removed(subject=code, source=source, case_id=case_id)
 
-    kept = [task for task in plan.tasks if not gone(task)]
+    kept = plan.tasks.where(stays, "subject", "source", "case_id")
     if len(kept) < len(plan.tasks):
         plan.left_out["removed from this cohort"] = len(plan.tasks) - len(kept)
         plan.tasks = kept
 
 
-def _check_disk(target: Path, recipe: Recipe, pending: list[Task]) -> None:
-    needed, left = sum(task.bytes_out for task in pending), free(target)
+def _check_disk(target: Path, recipe: Recipe, pending: Tasks) -> None:
+    needed, left = sum(pending.column("bytes_out")), free(target)
     if left - recipe.run.reserve < needed:
         raise RefusedError(
             f"disk: the run may need {needed / 1e9:.2f} GB; {left / 1e9:.2f} GB are free and the recipe keeps "
@@ -276,7 +277,7 @@ def _job(recipe: Recipe, plan: Plan, key: bytes, target: Path, clinical: Clinica
         key=key,
         root=str(Path(plan.root).absolute()),
         threads=max(1, config.threads() // workers),
-        clinical=tuple(pair for who, values in clinical.rows.items() for pair in _joining(who, values, names)),
+        clinical=dict(pair for who, values in clinical.rows.items() for pair in _joining(who, values, names)),
         identifiers=frozenset(plan.identifiers),
         versions=tuple((name, str(found[name])) for name in ("fastimg", "python", "isa")),
     )
@@ -317,7 +318,7 @@ class _Stopped:
 def _learned(
     job: Job,
     plan: Plan,
-    pending: list[Task],
+    pending: Tasks,
     sources: dict[str, str],
     workers: int,
     executor: Engine | None,
@@ -334,18 +335,18 @@ def _learned(
     from .. import harmonize
 
     models: dict[str, dict[str, Any]] = {}
-    for modality in sorted({task.modality for task in plan.tasks}):
+    for modality in sorted(set(plan.tasks.column("modality"))):
         if job.recipe.harmonize_for(modality).method != "nyul":
             continue
         path = target / FOLDER / f"nyul_{modality}.json"
         if path.exists():
             models[modality] = json.loads(path.read_bytes())
             continue
-        tasks = [task for task in plan.tasks if task.modality == modality and task.voxels_out]
-        if not any(task.source not in sources for task in tasks):
+        tasks = plan.tasks.where(lambda own, voxels: own == modality and voxels > 0, "modality", "voxels_out")  # noqa: B023
+        if not any(source not in sources for source in tasks.column("source")):
             continue
         parts: dict[str, dict[str, Any]] = {}
-        pace = Pace(len(tasks), sum(task.peak for task in tasks))
+        pace = Pace(len(tasks), sum(tasks.column("peak")))
         for task, outcome in run_all(_case.measure, job, tasks, workers=workers, executor=executor):
             if outcome is not None and outcome.model is not None:
                 parts[task.case_id] = outcome.model
@@ -365,11 +366,11 @@ def _learned(
 
 
 def _made(
-    job: Job, pending: list[Task], workers: int, executor: Engine | None, recipe: Recipe, target: Path, log: _Log
+    job: Job, pending: Tasks, workers: int, executor: Engine | None, recipe: Recipe, target: Path, log: _Log
 ) -> _Stopped:
     """Make the cases; those not begun when the disk runs low stay for the next run."""
     result = _Stopped()
-    pace = Pace(len(pending), sum(task.peak for task in pending))
+    pace = Pace(len(pending), sum(pending.column("peak")))
 
     def offered() -> Iterator[Task]:
         for number, task in enumerate(pending):

@@ -31,19 +31,15 @@ class Task:
     case_id: str
     source: str
     modality: str
-    series: Any = None  # dicom.Series
-    masks: tuple[Any, ...] = ()  # dicom.Series of kind "mask"
+    subject: str = ""  # the patient's id as the source has it; never stored
+    uid: str = ""  # of a dicom.Series
+    paths: tuple[str, ...] = ()  # of all files of its series, from the root
+    masks: tuple[tuple[str, tuple[str, ...]], ...] = ()  # the same of series of kind "mask"
     pair: Pair | None = None
     findings: tuple[Finding, ...] = ()  # seen while planning, fit to be stored
     bytes_in: int = 0
     voxels_in: int = 0
     voxels_out: int = 0
-
-    @property
-    def subject(self) -> str:
-        """The patient's id as the source has it; never stored."""
-        who = self.series.subject if self.series is not None else self.pair.subject if self.pair is not None else ""
-        return str(who or "")
 
     @property
     def bytes_out(self) -> int:
@@ -66,7 +62,7 @@ class Job:
     root: str = ""
     threads: int = 1
     models: tuple[tuple[str, dict[str, Any]], ...] = ()  # modality -> Nyul.to_dict()
-    clinical: tuple[tuple[str, dict[str, Any]], ...] = ()  # subject code -> values
+    clinical: dict[str, dict[str, Any]] = field(default_factory=dict)  # subject code -> values
     identifiers: frozenset[str] = field(default=frozenset(), repr=False)  # of the whole tree: for names of files
     versions: tuple[tuple[str, str], ...] = ()
 

@@ -1,0 +1,74 @@
+"""The process that plans and hands out work: what it holds does not grow with the number of cases, but for some columns."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+import pyarrow as pa
+import pytest
+from small_run import KEY
+
+import fastimg as fi
+from fastimg._workers import InProcess
+from fastimg.pipeline import _case, _plan, ingest
+from fastimg.pipeline._task import Outcome, Task
+from fastimg.pipeline._tasks import Tasks
+
+SLICES = 5
+
+
+def grown(folder, few, many, monkeypatch):
+    """Bytes a case, held at the last case and at the worst moment, between two sizes of one tree."""
+    monkeypatch.setattr(_plan, "PART", 64)  # a tree of several parts
+    made = []
+    monkeypatch.setattr(_case, "make", lambda job, task: made.append(1) or Outcome(task.case_id, "ok"))  # elsewhere
+    for number in range(many):
+        person = {"PatientName": f"Probe^N{number:05d}", "PatientID": f"MEM{number:06d}"}
+        for size, name in ((few, "few"), (many, "many")):
+            if number < size:
+                place = folder / name / f"P{number:05d}"
+                fi.synth.ct_series(place, slices=SLICES, size=8, attributes=person, seed=number)
+    held, worst = {}, {}
+    for name in ("few", "few", "many"):  # the first fills caches
+        gc.collect()
+        base = pa.total_allocated_bytes()
+
+        def tell(event, name=name, base=base):
+            if event.step == "cases" and event.done == event.total:
+                gc.collect()
+                current, peak = tracemalloc.get_traced_memory()
+                held[name], worst[name] = current + pa.total_allocated_bytes() - base, peak
+
+        tracemalloc.start()
+        target = folder / f"out{len(list(folder.iterdir()))}"
+        summary = ingest(folder / name, target, key=KEY, executor=InProcess(), on_event=tell)
+        tracemalloc.stop()
+        assert len(made) == summary.done == {"few": few, "many": many}[name]
+        made.clear()
+    return tuple((of["many"] - of["few"]) / (many - few) for of in (held, worst))
+
+
+def test_what_is_held_a_case(tmp_path, monkeypatch):
+    held, worst = grown(tmp_path, 25, 100, monkeypatch)
+    assert held < 2000, held  # a row of a header as a dictionary takes 8,000, and a case here has five
+    assert worst < 4000, worst
+
+
+@pytest.mark.soak
+def test_what_is_held_of_many_cases(tmp_path, monkeypatch):
+    held, worst = grown(tmp_path, 300, 1500, monkeypatch)
+    assert held < 2000, held
+    assert worst < 4000, worst
+
+
+def test_tasks_are_what_was_appended():
+    made = [Task(f"c{n}", f"s{n}", "CT" if n % 3 else "MR", paths=(f"p/{n}",) * 3, voxels_in=n) for n in range(200)]
+    tasks = Tasks(made)
+    assert list(tasks) == made
+    some = tasks.where(lambda modality, voxels: modality == "MR" and voxels > 100, "modality", "voxels_in")
+    assert list(some) == [task for task in made if task.modality == "MR" and task.voxels_in > 100]
+    assert some.column("case_id") == [task.case_id for task in some]
+    assert some.column("peak") == [task.peak for task in some]
+    assert not list(Tasks())
+    assert Tasks().column("source") == []
