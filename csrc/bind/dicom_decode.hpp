@@ -95,13 +95,15 @@ class Plan {
     return result;
   }
 
-  py::bytes bytes(std::size_t index) const {
-    std::vector<Byte> data;
-    {
-      py::gil_scoped_release release;
-      data = frame_bytes(frames_.at(index));
-    }
-    return py::bytes(reinterpret_cast<const char*>(data.data()), data.size());
+  // A frame's compressed bytes, into a buffer that is kept from frame to frame: new ones of this size cost page faults.
+  void bytes(std::size_t index, const py::bytearray& to) const {
+    const Frame& frame = frames_.at(index);
+    py::gil_scoped_release release;
+    frame_bytes(frame, [&](std::uint64_t size) {
+      py::gil_scoped_acquire acquire;
+      if (PyByteArray_Resize(to.ptr(), static_cast<Py_ssize_t>(size)) != 0) throw py::error_already_set();
+      return reinterpret_cast<Byte*>(PyByteArray_AsString(to.ptr()));
+    });
   }
 
   std::size_t size() const { return frames_.size(); }
@@ -110,8 +112,9 @@ class Plan {
   std::vector<Frame> frames_;
 };
 
+// `volume`: bytes of what `out` is a part of.
 inline void rescale_array(const py::array& stored, py::array out, int left, int right, double slope, double intercept,
-                          int threads) {
+                          int threads, std::uint64_t volume) {
   if (stored.size() != out.size() || !(stored.flags() & py::array::c_style) || !(out.flags() & py::array::c_style) ||
       !out.writeable())
     throw std::invalid_argument("arrays must be C-contiguous and of one size");
@@ -122,7 +125,8 @@ inline void rescale_array(const py::array& stored, py::array out, int left, int 
   py::gil_scoped_release release;
   cpu::parallel_for(count, 1 << 16, threads, [&](std::int64_t begin, std::int64_t end) {
     rescale(static_cast<const char*>(in) + begin * size_of(from), from,
-            static_cast<char*>(target) + begin * size_of(to), to, end - begin, {left, right, slope, intercept});
+            static_cast<char*>(target) + begin * size_of(to), to, end - begin, {left, right, slope, intercept},
+            volume > kCached);
   });
 }
 
@@ -202,10 +206,10 @@ inline void register_decode(py::module_& module) {
       .def("more", &Plan::more, py::kw_only(), py::arg("paths"), py::arg("offsets"), py::arg("lengths"),
            py::arg("slopes"), py::arg("intercepts"), py::arg("slice"))
       .def("run", &Plan::run, py::arg("out"), py::arg("threads"))
-      .def("bytes", &Plan::bytes, py::arg("index"))
+      .def("bytes", &Plan::bytes, py::arg("index"), py::arg("to"))
       .def("__len__", &Plan::size);
   module.def("rescale", &rescale_array, py::arg("stored"), py::arg("out"), py::arg("left"), py::arg("right"),
-             py::arg("slope"), py::arg("intercept"), py::arg("threads"));
+             py::arg("slope"), py::arg("intercept"), py::arg("threads"), py::arg("volume") = 0);
   module.def("spans", &spans_of, py::arg("path"), py::arg("offset"), py::arg("big"), py::arg("frames"),
              py::arg("extended_offsets"), py::arg("extended_lengths"));
   module.attr("JPEG_CUT") = JpegLossless::kCut;

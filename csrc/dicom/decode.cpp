@@ -15,11 +15,11 @@ namespace fastimg::dicom {
 namespace {
 
 struct Room {  // of one thread, reused from frame to frame
-  std::vector<Byte> packed, stored, other;
+  std::vector<Byte> packed, stored, planes;
 
   // Threads of the pool live on: one large file must not hold its memory for ever.
   void drop_if_large() {
-    if (packed.capacity() + stored.capacity() + other.capacity() > kKeep) *this = Room{};
+    if (packed.capacity() + stored.capacity() + planes.capacity() > kKeep) *this = Room{};
   }
   static constexpr std::size_t kKeep = 64 << 20;
 };
@@ -28,8 +28,6 @@ Room& room_of_thread() {
   static thread_local Room room;
   return room;
 }
-
-constexpr std::uint64_t kCached = 32 << 20;  // a larger volume leaves the caches before anyone reads it again
 
 [[noreturn]] void fail(const char* message) { throw std::runtime_error(message); }
 
@@ -93,35 +91,35 @@ const Byte* native_bytes(const Frame& frame, std::uint64_t offset, std::uint64_t
   return room.packed.data() + begin;
 }
 
-void collect(const Frame& frame, std::vector<Byte>& to) {
+// An encapsulated frame's fragments end to end, read to where `room(bytes)` says.
+template <class MakeRoom>
+void collect(const Frame& frame, MakeRoom&& room) {
   File file;
   open(file, frame.path);
   std::vector<Span> spans = frame.spans;
-  if (spans.empty()) {
-    // One frame in the file: everything from the pixel data on is read at once, then cut into fragments.
+  if (spans.empty()) {  // one frame in the file
     if (frame.offset > file.size()) fail("the pixel data lie outside the file");
-    const std::uint64_t length = file.size() - frame.offset;
-    std::vector<Byte>& tail = room_of_thread().other;
-    if (tail.size() < length) tail.resize(length);
-    if (!file.read(frame.offset, tail.data(), length)) fail("the file could not be read");
-    Source source(tail.data(), length);
-    auto frames = frame_spans(source, 0, false, 1, {}, {});
-    to.clear();
-    for (const Span& span : frames[0])
-      to.insert(to.end(), tail.data() + span.offset, tail.data() + span.offset + span.length);
-    return;
+    std::vector<Byte> window;
+    Source source(file, window, Source::kPage);
+    spans = std::move(frame_spans(source, frame.offset, false, 1, {}, {})[0]);
   }
   std::uint64_t total = 0;
   for (const Span& span : spans) {
     if (!within(span.offset, span.length, file.size())) fail("a fragment of the pixel data is cut off");
     total += span.length;
   }
-  to.resize(total);
-  std::uint64_t at = 0;
+  Byte* to = room(total);
   for (const Span& span : spans) {
-    if (!file.read(span.offset, to.data() + at, span.length)) fail("the file could not be read");
-    at += span.length;
+    if (!file.read(span.offset, to, span.length)) fail("the file could not be read");
+    to += span.length;
   }
+}
+
+void collect(const Frame& frame, std::vector<Byte>& to) {
+  collect(frame, [&](std::uint64_t bytes) {
+    to.resize(bytes);
+    return to.data();
+  });
 }
 
 void decode_one(const Frame& frame, void* out, Type to, bool past_caches) {
@@ -175,7 +173,7 @@ void decode_one(const Frame& frame, void* out, Type to, bool past_caches) {
       if (bytes / 128 > room.packed.size() + 64) fail("the RLE data are too short for rows and columns");
       if (room.stored.size() < bytes + 16) room.stored.resize(bytes + 16);
       const char* problem = rle_frame(room.packed.data(), room.packed.size(), layout.pixels, layout.samples, width,
-                                      room.stored.data(), room.other);
+                                      room.stored.data(), room.planes);
       if (problem) fail(problem);
       stored = room.stored.data();
       break;
@@ -278,11 +276,7 @@ LosslessGroup& lossless_of_thread() {
 
 }  // namespace
 
-std::vector<Byte> frame_bytes(const Frame& frame) {
-  std::vector<Byte> bytes;
-  collect(frame, bytes);
-  return bytes;
-}
+void frame_bytes(const Frame& frame, const std::function<Byte*(std::uint64_t)>& room) { collect(frame, room); }
 
 std::vector<Failure> decode(const std::vector<Frame>& frames, void* out, Type to, int threads) {
   std::vector<Failure> failures;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -53,7 +54,9 @@ struct Failure {
 // for a bad file, and a failed slice's bytes are undefined.
 std::vector<Failure> decode(const std::vector<Frame>& frames, void* out, Type to, int threads);
 
-// The bytes of an encapsulated frame, its fragments end to end. Throws std::runtime_error.
-std::vector<Byte> frame_bytes(const Frame& frame);
+// Reads an encapsulated frame, its fragments end to end, to where `room(bytes)` says. Throws std::runtime_error.
+void frame_bytes(const Frame& frame, const std::function<Byte*(std::uint64_t)>& room);
+
+constexpr std::uint64_t kCached = 32 << 20;  // a larger volume leaves the caches before anyone reads it again
 
 }  // namespace fastimg::dicom

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ _LOSSLESS = set(LOSSLESS)
 SYNTAXES = frozenset(_J2K | _JLS | _XL | _DCT | _LOSSLESS | {_DEFLATED_FRAMES})
 
 
-def decode(data: bytes, layout: Layout, *, room: Any = None) -> Any:
+def decode(data: bytes | bytearray, layout: Layout, *, room: Any = None) -> Any:
     """One frame: (rows, columns) or (rows, columns, samples), `layout.dtype`, colours as they are encoded.
 
     `room` may be an array that the codec writes into, where its type and size fit; the result may then be a view of it.
@@ -71,10 +72,10 @@ def decode(data: bytes, layout: Layout, *, room: Any = None) -> Any:
     return _conformed(frame, layout, header)
 
 
-def _lossless(data: bytes, layout: Layout, shape: tuple[int, ...]) -> Any:
+def _lossless(data: bytes | bytearray, layout: Layout, shape: tuple[int, ...]) -> Any:
     """By the native decoder; None where it leaves the codestream to the codec."""
     try:
-        raw = _native.jpeg_lossless(data, layout.rows, layout.columns, layout.samples)
+        raw = _native.jpeg_lossless(bytes(data), layout.rows, layout.columns, layout.samples)
     except RuntimeError as error:
         if str(error) == _native.JPEG_CUT:
             raise FormatError(f"decode-failed: {error}") from error
@@ -127,7 +128,7 @@ def to_rgb(array: Any) -> Any:
     return np.clip(np.floor(values), 0, 255).astype(np.uint8)
 
 
-def _inflated(data: bytes, layout: Layout, shape: tuple[int, ...]) -> Any:
+def _inflated(data: bytes | bytearray, layout: Layout, shape: tuple[int, ...]) -> Any:
     import zlib
 
     count = int(np.prod(shape, dtype=np.int64))
@@ -146,10 +147,11 @@ def _inflated(data: bytes, layout: Layout, shape: tuple[int, ...]) -> Any:
     return shift_bits(frame.reshape(shape), layout.bits_allocated - layout.bits_stored)
 
 
-def _codec(syntax: str) -> Callable[[bytes, Layout, Any], Any]:
+@cache
+def _codec(syntax: str) -> Callable[[bytes | bytearray, Layout, Any], Any]:
     import imagecodecs
 
-    def jpeg(data: bytes, layout: Layout, out: Any) -> Any:
+    def jpeg(data: bytes | bytearray, layout: Layout, out: Any) -> Any:
         if layout.samples == 1:
             return imagecodecs.jpeg8_decode(data, out=out)
         # The same space in and out: components come as they are encoded.
@@ -167,7 +169,7 @@ def _codec(syntax: str) -> Callable[[bytes, Layout, Any], Any]:
     return lambda data, layout, out: imagecodecs.jpeg2k_decode(data, numthreads=1, out=out)
 
 
-def _header(data: bytes, syntax: str) -> tuple[int, int, int, int] | None:
+def _header(data: bytes | bytearray, syntax: str) -> tuple[int, int, int, int] | None:
     """(rows, columns, samples, precision) of a codestream; None for JPEG XL, whose codec has its own limits."""
     if syntax in _XL:
         return None
@@ -177,7 +179,7 @@ def _header(data: bytes, syntax: str) -> tuple[int, int, int, int] | None:
         raise FormatError("decode-failed: the compressed image has no usable header") from error
 
 
-def _j2k_header(data: bytes) -> tuple[int, int, int, int]:
+def _j2k_header(data: bytes | bytearray) -> tuple[int, int, int, int]:
     start = data.find(_J2K_START)  # behind the boxes of a JP2 file
     if start < 0:
         raise FormatError("decode-failed: no JPEG 2000 codestream")
@@ -185,7 +187,7 @@ def _j2k_header(data: bytes) -> tuple[int, int, int, int]:
     return y1 - y0, x1 - x0, samples, (data[start + 42] & 0x7F) + 1
 
 
-def _jpeg_header(data: bytes) -> tuple[int, int, int, int]:
+def _jpeg_header(data: bytes | bytearray) -> tuple[int, int, int, int]:
     at = data.find(b"\xff\xd8") + 2
     if at < 2:
         raise FormatError("decode-failed: no JPEG codestream")

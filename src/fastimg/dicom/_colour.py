@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from .. import _arrays, config
+from .. import _arrays
 from ..errors import FormatError
 from ._codecs import to_rgb
 from ._decode import stored_slice
 from ._layout import Layout
+from ._turns import in_turns
 from ._units import ValueMap
 
 __all__ = ["colours"]
@@ -39,12 +39,6 @@ def colours(layouts: Sequence[Layout], frames: Sequence[int], maps: Sequence[Val
         else:
             out[place] = stored
 
-    workers = min(threads or config.threads(), len(layouts))
-    if workers <= 1:
-        for place in range(len(layouts)):
-            one(place)
-    else:
-        one(0)  # fills the index of fragments before threads share it
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(one, range(1, len(layouts))))
+    one(0)  # fills the index of fragments before threads share it
+    in_turns(lambda: one, range(1, len(layouts)), threads)
     return out

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from .. import config
 from ..errors import FormatError
 from . import _native
 from ._codecs import SYNTAXES, decode
 from ._layout import NATIVE, Layout
+from ._turns import in_turns
 from ._units import ValueMap
 
-__all__ = ["decode_slices"]
+__all__ = ["decode_slices", "frame_bytes", "stored_slice"]
 
 
 def decode_slices(
@@ -29,7 +27,7 @@ def decode_slices(
     """Decode slice i from frame `frames[i]` of `layouts[i]` into out[i]."""
     plan = _native.Plan()
     tables: list[int] = []
-    codecs: list[int] = []
+    codecs: list[tuple[int, int]] = []  # runs [begin, end)
     lossless: list[int] = []  # those of the plan that a codec takes where the native decoder refuses them
     spans: dict[str, Any] = {}
     for begin, end in _alike(layouts, frames, maps):
@@ -41,26 +39,28 @@ def decode_slices(
         if maps[begin].table is not None:
             tables.extend(range(begin, end))
         elif not layout.native and not layout.lossless_jpeg:
-            codecs.extend(range(begin, end))
+            codecs.append((begin, end))
         else:
             if layout.lossless_jpeg:
                 lossless.extend(range(begin, end))
-            layout.add(
-                plan,
-                index=frames[begin],
-                slice=begin,
-                slope=maps[begin].slope,
-                intercept=maps[begin].intercept,
-                spans=_spans(layout, frames[begin], spans),
-            )
-            if end - begin > 1:
-                rest = maps[begin + 1 : end]
-                slopes, intercepts = [one.slope for one in rest], [one.intercept for one in rest]
-                layout.add_more(plan, layouts[begin + 1 : end], slopes, intercepts, begin + 1)
-    codecs += _run(plan, out, threads, lossless)
+            _add(plan, layouts[begin:end], frames[begin], maps[begin:end], begin, spans)
+    codecs += [(place, place + 1) for place in _run(plan, out, threads, lossless)]
     _through_codecs(layouts, frames, maps, out, codecs, spans, threads)
     for place in tables:
         _through_table(layouts[place], frames[place], maps[place], out[place], spans)
+
+
+def _add(
+    plan: Any, layouts: Sequence[Layout], index: int, maps: Sequence[ValueMap], slice: int, spans: dict[str, Any]
+) -> None:
+    """Put a run of `_alike` into a native plan."""
+    first, rest = layouts[0], maps[1:]
+    slope, intercept = maps[0].slope, maps[0].intercept
+    found = _spans(first, index, spans)
+    first.add(plan, index=index, slice=slice, slope=slope, intercept=intercept, spans=found)
+    if rest:
+        slopes, intercepts = [one.slope for one in rest], [one.intercept for one in rest]
+        first.add_more(plan, layouts[1:], slopes, intercepts, slice + 1)
 
 
 def _alike(layouts: Sequence[Layout], frames: Sequence[int], maps: Sequence[ValueMap]) -> Iterator[tuple[int, int]]:
@@ -105,45 +105,43 @@ def _through_codecs(
     frames: Sequence[int],
     maps: Sequence[ValueMap],
     out: Any,
-    places: list[int],
+    runs: list[tuple[int, int]],
     spans: dict[str, Any],
     threads: int,
 ) -> None:
-    if not places:
-        return
-    plan = _native.Plan()
-    for place in places:
-        layout = layouts[place]
-        layout.add(plan, index=frames[place], slice=0, spans=_spans(layout, frames[place], spans))
+    plan, places = _native.Plan(), []  # type: Any, list[int]
+    for begin, end in runs:
+        _add(plan, layouts[begin:end], frames[begin], maps[begin:end], begin, spans)
+        places += range(begin, end)
 
-    local = threading.local()
+    def of_thread() -> Callable[[int], None]:
+        packed, room = bytearray(), np.empty((0, 0), np.uint8)  # kept: new ones of a frame's size cost page faults
 
-    def one(number: int) -> None:
-        place = places[number]
-        layout = layouts[place]
-        room = getattr(local, "room", None)
-        if room is None or room.shape != (layout.rows, layout.columns) or room.itemsize != layout.dtype.itemsize:
-            room = local.room = np.empty((layout.rows, layout.columns), f"u{layout.dtype.itemsize}")
-        try:
-            stored = decode(_bytes(plan, number), layout, room=room)
-        except FormatError as error:
-            raise FormatError(f"{error} (slice {place})") from error
-        _native.rescale(stored.reshape(-1), out[place].reshape(-1), 0, 0, maps[place].slope, maps[place].intercept, 1)
+        def one(number: int) -> None:
+            nonlocal room
+            place = places[number]
+            layout, value = layouts[place], maps[place]
+            if room.shape != (layout.rows, layout.columns) or room.itemsize != layout.dtype.itemsize:
+                room = np.empty((layout.rows, layout.columns), f"u{layout.dtype.itemsize}")
+            try:
+                stored = decode(frame_bytes(plan, number, packed), layout, room=room)
+            except FormatError as error:
+                raise FormatError(f"{error} (slice {place})") from error
+            flat = out[place].reshape(-1)
+            _native.rescale(stored.reshape(-1), flat, 0, 0, value.slope, value.intercept, 1, out.nbytes)
 
-    workers = min(threads or config.threads(), len(places))
-    if workers <= 1:
-        for number in range(len(places)):
-            one(number)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(one, range(len(places))))
+        return one
+
+    in_turns(of_thread, range(len(places)), threads)
 
 
-def _bytes(plan: Any, number: int) -> bytes:
+def frame_bytes(plan: Any, number: int, to: bytearray) -> bytearray:
+    """The compressed bytes of one frame, in `to`."""
     try:
-        return bytes(plan.bytes(number))
+        plan.bytes(number, to)
     except RuntimeError as error:
         raise FormatError(f"decode-failed: {error}") from error
+    return to
 
 
 def stored_slice(layout: Layout, index: int, spans: dict[str, Any]) -> Any:
@@ -153,7 +151,7 @@ def stored_slice(layout: Layout, index: int, spans: dict[str, Any]) -> Any:
     plan = _native.Plan()
     layout.add(plan, index=index, slice=0, spans=_spans(layout, index, spans))
     if not layout.native:
-        return decode(_bytes(plan, 0), layout)
+        return decode(frame_bytes(plan, 0, bytearray()), layout)
     stored = np.empty(shape, layout.dtype)
     _run(plan, stored, 1)
     return stored

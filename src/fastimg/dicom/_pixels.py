@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from .. import _arrays, config
+from .. import _arrays
 from .._arrays import thread_count
 from ..errors import ArgumentError, FormatError
 from . import _native
 from ._codecs import SYNTAXES, decode, to_rgb
+from ._decode import frame_bytes
 from ._layout import NATIVE, Layout, layout_of
 from ._scan import describe
+from ._turns import in_turns
 
 __all__ = ["compressed_frames", "pixels", "row_of"]
 
@@ -132,14 +133,15 @@ def compressed_frames(layout: Layout, *, threads: int | None = None, frames: Any
                 raise FormatError(f"decode-failed: frame {place}: {problem}")
         left = [place for place, _ in refused]
 
-    def one(place: int) -> None:
-        array[place] = decode(plan.bytes(place), layout)
+    def of_thread() -> Callable[[int], None]:
+        packed = bytearray()
 
-    workers = min(threads or config.threads(), len(left))
-    if workers <= 1:
-        for place in left:
-            one(place)
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(one, left))
+        def one(place: int) -> None:
+            held = decode(frame_bytes(plan, place, packed), layout, room=array[place])
+            if not np.may_share_memory(held, array):  # not by a codec that writes where it is told to
+                array[place] = held
+
+        return one
+
+    in_turns(of_thread, left, thread_count(threads))
     return array

@@ -6,7 +6,6 @@ import os
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from ._codecs import to_rgb
 from ._decode import stored_slice
 from ._scan import describe, scan
 from ._slide_files import WHOLE_SLIDE, Instance, instance_of
+from ._turns import in_turns
 
 __all__ = ["Level", "Slide", "slide"]
 
@@ -338,21 +338,16 @@ class Level:
                     if ys[-1] >= top and ys[0] < top + height and xs[-1] >= left and xs[0] < left + width:
                         jobs.append((view[a, b], top, left, number, frame))
 
-        def one(job: tuple[Any, int, int, int, int]) -> None:
-            target, top, left, number, frame = job
+        def one(job: int) -> None:
+            target, top, left, number, frame = jobs[job]
             i, j = np.searchsorted(ys, [top, top + height]), np.searchsorted(xs, [left, left + width])
             if i[0] == i[1] or j[0] == j[1]:
                 return
             pixels = self._decoded(number, frame)
             target[i[0] : i[1], j[0] : j[1]] = pixels[np.ix_(ys[i[0] : i[1]] - top, xs[j[0] : j[1]] - left)]
 
-        workers = min(self._threads or config.threads(), len(jobs))
-        if workers <= 1 or len(self._loose):  # loose tiles may overlap: the later frame is on top
-            for job in jobs:
-                one(job)
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(one, jobs))
+        # Loose tiles may overlap: the later frame is on top.
+        in_turns(lambda: one, range(len(jobs)), 1 if len(self._loose) else self._threads)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         """The whole level."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import _dispatch, _gpu
 from . import _cuda, _native, _nvimgcodec
-from ._decode import _bytes, _spans, decode_slices, stored_slice
+from ._decode import _spans, decode_slices, frame_bytes, stored_slice
 from ._layout import Layout
 from ._units import ValueMap
 
@@ -83,7 +83,8 @@ def _by_device(layouts: Sequence[Layout], frames: Sequence[int]) -> Any:
     plan, spans = _native.Plan(), {}  # type: Any, dict[str, Any]
     for layout, frame in zip(layouts, frames, strict=True):
         layout.add(plan, index=frame, slice=0, spans=_spans(layout, frame, spans))
-    stored = _nvimgcodec.decode([_bytes(plan, number) for number in range(len(layouts))], layouts[0])
+    packed = [bytes(frame_bytes(plan, number, bytearray())) for number in range(len(layouts))]
+    stored = _nvimgcodec.decode(packed, layouts[0])
     if stored is not None and kind not in _agrees:
         first = _dispatch.move(stored[:1], "cpu")[0]
         _agrees[kind] = bool((first == stored_slice(layouts[0], frames[0], {})).all())
