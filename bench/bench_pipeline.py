@@ -105,9 +105,9 @@ def bench_lung(benchmark, lung, tmp_path, case, one_thread, study):
     assert [len(values) for values in next(fi.Cohort.open(tmp_path / "c").cases()).features.values()] == [FEATURES]
 
 
-@pytest.mark.benchmark(group=LUNG)
 @pytest.mark.filterwarnings("ignore")
-def bench_lung_pyradiomics(benchmark, lung, tmp_path, case):
+@pytest.mark.parametrize("study", [pytest.param("study", id="1mm"), pytest.param("native", id="native")])
+def bench_lung_pyradiomics(benchmark, lung, tmp_path, case, study):
     """SimpleITK reads the series, PyRadiomics measures it with our mask; nothing is stored."""
     pytest.importorskip("radiomics", reason="peer PyRadiomics is not installed")
     sitk = pytest.importorskip("SimpleITK")
@@ -116,13 +116,15 @@ def bench_lung_pyradiomics(benchmark, lung, tmp_path, case):
     import radiomics
     from radiomics import featureextractor
 
+    benchmark.group = LUNG if study == "study" else LUNG_NATIVE
+
     radiomics.logger.setLevel(logging.CRITICAL)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     scan = fi.dicom.scan(lung / "in")
     image = next(one for one in fi.dicom.series(scan) if one.kind == "image")
     drawn = next(one for one in fi.dicom.series(scan) if one.kind == "mask")
     mask = fi.dicom.read_masks(drawn, like=fi.dicom.read(image))["GTV"].to_sitk()
-    extractor, spent = featureextractor.RadiomicsFeatureExtractor(str(lung / "study.yaml"), additionalInfo=False), []
+    extractor, spent = featureextractor.RadiomicsFeatureExtractor(str(lung / f"{study}.yaml"), additionalInfo=False), []
 
     def work():
         began = time.process_time()

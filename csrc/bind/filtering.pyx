@@ -21,7 +21,7 @@ cdef extern from "filtering/recursive.hpp" namespace "fastimg::filtering" nogil:
         double bm[4]
     void _recursive "fastimg::filtering::recursive"[T](
         const T* values, float* out, const _Recursive& taps, int64_t outer, int64_t length, int64_t inner,
-        int threads) except +
+        int64_t first, int64_t kept, int threads) except +
 
 cdef extern from "filtering/stationary.hpp" namespace "fastimg::filtering" nogil:
     cdef cppclass _Bank "fastimg::filtering::Bank"[C]:
@@ -51,15 +51,19 @@ def fir(const unsigned char[::1] values, int kind, real[::1] out, const real[::1
         _filter(&values[0], kind, &out[0], sizes, taps, &wz[0], &wy[0], &wx[0], &sz[0], &sy[0], &sx[0], threads)
 
 
-def recursive(const real[:, :, ::1] values, float[:, :, ::1] out, const double[:, ::1] taps, int threads):
-    """out = values (outer, length, inner) filtered along the middle; taps: rows n, m, d, bn, bm of recursive.hpp."""
+def recursive(const real[:, :, ::1] values, float[:, :, ::1] out, const double[:, ::1] taps, int64_t first, int threads):
+    """out (outer, kept, inner) = values (outer, length, inner) filtered along the middle, from `first` on.
+
+    taps: rows n, m, d, bn, bm of recursive.hpp.
+    """
     cdef _Recursive made
     cdef int j
     for j in range(4):
         made.n[j], made.m[j], made.d[j] = taps[0, j], taps[1, j], taps[2, j]
         made.bn[j], made.bm[j] = taps[3, j], taps[4, j]
     with nogil:
-        _recursive(&values[0, 0, 0], &out[0, 0, 0], made, values.shape[0], values.shape[1], values.shape[2], threads)
+        _recursive(&values[0, 0, 0], &out[0, 0, 0], made, values.shape[0], values.shape[1], values.shape[2], first,
+                   out.shape[1], threads)
 
 
 def stationary(const real[:, :, ::1] values, real[:, :, :, ::1] out, const real[:, ::1] wx, int64_t sx,

@@ -22,9 +22,10 @@ struct RecursiveTable {
 };
 FASTIMG_DECLARE_TABLE(RecursiveTable, recursive_lines)
 
-// in (of kind T) and out as (outer, length, inner), filtered along the middle; out may be in.
+// in (of kind T) as (outer, length, inner), filtered along the middle; of each line the values from `first` on go to
+// out (outer, kept, inner). out may be in where all are kept.
 template <class T>
 void recursive(const T* in, float* out, const Recursive& filter, std::int64_t outer, std::int64_t length,
-               std::int64_t inner, int threads);
+               std::int64_t inner, std::int64_t first, std::int64_t kept, int threads);
 
 }  // namespace fastimg::filtering

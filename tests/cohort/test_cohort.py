@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import fastimg as fi
 from fastimg.cohort import _shard
+from fastimg.cohort._features import ROWS, features_table
 from fastimg.errors import ArgumentError, FormatError, GeometryError, IntegrityError
 
 E = fi.errors
@@ -227,6 +228,18 @@ def test_features_table(cohort):
         cohort.set_features("z", {})
     with pytest.raises(ArgumentError, match="must be a number"):
         cohort.set_features("a", {"m": {"f": "x"}})
+
+
+def test_features_of_more_cases_than_are_taken_at_once():
+    rows = [(f"c{n}", "m", {"f": float(n), "g" if n % 2 else "h": n / 3}) for n in range(3 * ROWS - 1)]
+    table = features_table(iter(rows))
+    assert table.column_names == ["case_id", "mask", "f", "h", "g"]
+    names = table.column_names[2:]
+    assert table.to_pylist() == [
+        {"case_id": case_id, "mask": mask, **{name: values.get(name) for name in names}}
+        for case_id, mask, values in rows
+    ]
+    assert features_table(iter([])).to_pydict() == {"case_id": [], "mask": []}
 
 
 @pytest.mark.parametrize("case_id", ["", ".", "..", "a/b", "a" * 65, "é", ".a", "__a", "a b", 7])

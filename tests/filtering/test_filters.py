@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
 import fastimg as fi
 from fastimg import filtering as f
 from fastimg.errors import ArgumentError, DeviceError
+from fastimg.filtering._recursive import laplacian_in
 from fastimg.filtering._rotations import rotated
+from fastimg.filtering._wavelets import bands_in
 
 
 def noise(shape=(9, 12, 14), dtype=np.float64, seed=0):
@@ -185,6 +187,33 @@ def test_bits_over_levels_and_threads(isa):
         assert np.array_equal(f.recursive_laplacian(image, sigma_mm=2, threads=threads).array, blobs)
         for name, band in f.stationary_wavelet(values, threads=threads).items():
             assert np.array_equal(band, bands[name])
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_filters_in_a_box_are_those_of_the_whole(data):
+    shape = tuple(data.draw(st.integers(4, 40)) for _ in range(3))
+    dtype = data.draw(st.sampled_from([np.int16, np.float32, np.float64]))
+    values = noise(shape, dtype)
+    box = []
+    for n in shape:
+        start = data.draw(st.integers(0, n - 1))
+        box.append(slice(start, data.draw(st.integers(start + 1, n))))
+    image = fi.Image(values, spacing=(2.5, 1.2, 0.7))
+    sigma = data.draw(st.floats(0.5, 3))
+    whole = f.recursive_laplacian(image, sigma_mm=sigma).array
+    assert np.array_equal(laplacian_in(image, box, sigma_mm=sigma), whole[tuple(box)])
+    options = {
+        "family": data.draw(st.sampled_from(["haar", "coif1", "db5", "bior2.2", "rbio3.1"])),
+        "levels": data.draw(st.integers(1, 2)),
+        "start_level": data.draw(st.integers(0, 1)),
+        "axes": data.draw(st.sampled_from([(2, 1, 0), (2, 1), (2, 0)])),
+    }
+    bands = f.stationary_wavelet(values, **options)
+    found = bands_in(values, box, threads=None, **options)
+    assert list(found) == list(bands)
+    for name, band in bands.items():
+        assert np.array_equal(found[name], band[tuple(box)]), name
 
 
 def test_filters_on_a_device(put, get):

@@ -11,7 +11,7 @@ from small_run import KEY
 
 import fastimg as fi
 from fastimg._workers import InProcess
-from fastimg.pipeline import _case, _plan, ingest
+from fastimg.pipeline import _after, _case, _plan, ingest
 from fastimg.pipeline._task import Outcome, Task
 from fastimg.pipeline._tasks import Tasks
 
@@ -72,3 +72,20 @@ def test_tasks_are_what_was_appended():
     assert some.column("peak") == [task.peak for task in some]
     assert not list(Tasks())
     assert Tasks().column("source") == []
+
+
+def test_one_identifier_among_many_is_found_in_a_long_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(_after, "TOGETHER", 50)
+    monkeypatch.setattr(_after, "PIECE", 4000)
+    run = tmp_path / "run"
+    run.mkdir()
+    lines = [f'{{"step": "cases", "done": {n}}}\n' for n in range(2000)]
+    identifiers = {f"Surname{n:04d}" for n in range(500)}
+    (run / "log.jsonl").write_text("".join(lines))
+    (run / "summary.json").write_text("{}")
+    assert _after.left_behind(tmp_path, identifiers) == 0
+    lines[1234] = '{"text": "of surname0321"}\n'
+    (run / "log.jsonl").write_text("".join(lines))
+    assert _after.left_behind(tmp_path, identifiers) == 1
+    (tmp_path / "SURNAME0007").mkdir()
+    assert _after.left_behind(tmp_path, identifiers) == 2

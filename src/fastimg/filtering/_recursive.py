@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from .._arrays import array_of, finite, like, native, thread_count
 from ..errors import ArgumentError, DeviceError
 from ..image import Image
 
-__all__ = ["recursive_laplacian"]
+__all__ = ["laplacian_in", "recursive_laplacian"]
 
 # Farneback and Westin, Improving Deriche-style recursive Gaussian filters, J. Math. Imaging Vis. 26, 2006, table 3.
 _A1, _B1 = (1.3530, -0.6724, -1.3563), (1.8151, -3.4327, 5.2318)
@@ -52,6 +53,22 @@ def recursive_laplacian(image: Image, *, sigma_mm: float, normalize: bool = True
     Each of the nine passes is a recursion of fourth order in float64, rounded to float32 between passes as in ITK, so that
     the voxels are ITK's. `laplacian_of_gaussian` is the filter of IBSI: sampled, not recursive.
     """
+    return like(image, laplacian_in(image, None, sigma_mm=sigma_mm, normalize=normalize, threads=threads))
+
+
+def laplacian_in(
+    image: Image,
+    box: Sequence[slice] | None,
+    *,
+    sigma_mm: float,
+    normalize: bool = True,
+    threads: int | None = None,
+) -> npt.NDArray[np.float32]:
+    """The voxels of `recursive_laplacian` in a box of the image; None: in all of it.
+
+    A recursion runs over whole lines, whatever is wanted of them; but of the three passes of a derivative only the first
+    runs over all lines, the others over those that lead into the box.
+    """
     if not isinstance(image, Image):
         raise ArgumentError("recursive_laplacian: image must be an Image, because sigma is in mm")
     array = array_of(image)
@@ -64,26 +81,35 @@ def recursive_laplacian(image: Image, *, sigma_mm: float, normalize: bool = True
         raise ArgumentError(f"sigma_mm: must be above 0, got {sigma_mm!r}")
     wide = array.dtype == np.float64 or array.dtype.name in ("int64", "uint64", "int32", "uint32")
     source = native(array.astype(np.float64 if wide else np.float32, copy=False))
-    total = np.zeros(array.shape, np.float32)
-    part = np.empty(array.shape, np.float32)
+    wanted = [slice(0, n) for n in array.shape] if box is None else list(box)
     count = thread_count(threads)
+    total = np.zeros([edge.stop - edge.start for edge in wanted], np.float32)
     for axis in (2, 1, 0):  # x first, as ITK's dimension 0
-        _pass(source, part, axis, _taps(sigma, image.spacing[axis], 2, normalize), count)
+        part = _pass(source, axis, wanted[axis], _taps(sigma, image.spacing[axis], 2, normalize), count, new=True)
         for other in (2, 1, 0):
             if other != axis:
-                _pass(part, part, other, _taps(sigma, image.spacing[other], 0, normalize), count)
+                part = _pass(part, other, wanted[other], _taps(sigma, image.spacing[other], 0, normalize), count)
         scale = 1.0 / (image.spacing[axis] * image.spacing[axis])
         for plane, more in zip(total, part, strict=True):
             plane[...] = plane + more * np.float64(scale)
-    return like(image, total)
+    return total
 
 
-def _pass(source: Any, out: Any, axis: int, taps: npt.NDArray[np.float64], threads: int) -> None:
+def _pass(
+    source: Any, axis: int, wanted: slice, taps: npt.NDArray[np.float64], threads: int, *, new: bool = False
+) -> Any:
+    """Filtered along an axis, of which the wanted part is kept; in place where all is and nobody needs the source."""
     from . import _native
 
     shape = source.shape
-    view = (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
-    _native.recursive(source.reshape(view), out.reshape(view), taps, threads)
+    kept = wanted.stop - wanted.start
+    if new or kept < shape[axis]:
+        out = np.empty((*shape[:axis], kept, *shape[axis + 1 :]), np.float32)
+    else:
+        out = source
+    view = (math.prod(shape[:axis]), -1, math.prod(shape[axis + 1 :]))
+    _native.recursive(source.reshape(view), out.reshape(view), taps, wanted.start, threads)
+    return out
 
 
 def _taps(sigma: float, spacing: float, order: int, normalize: bool) -> npt.NDArray[np.float64]:

@@ -18,7 +18,7 @@ from ..errors import ArgumentError, DeviceError
 from ._fir import separable
 from ._rotations import pooled, rotated
 
-__all__ = ["WAVELETS", "stationary_wavelet", "wavelet", "wavelet_filters"]
+__all__ = ["WAVELETS", "bands_in", "stationary_wavelet", "wavelet", "wavelet_filters"]
 
 Kernel = npt.NDArray[np.float64]
 ONE = np.ones(1)
@@ -270,3 +270,32 @@ def stationary_wavelet(
             if place == levels:
                 found[prefix + names[0]] = like(image, values[inner])
     return found
+
+
+def bands_in(
+    array: Any,
+    box: Sequence[slice],
+    *,
+    family: str,
+    levels: int,
+    start_level: int,
+    axes: Sequence[int],
+    threads: int | None,
+) -> dict[str, Any]:
+    """The voxels of `stationary_wavelet` in a box: from the box and what the filters see around it, the same bits.
+
+    Along an axis where that reaches past a border, which is periodic, all of it is taken.
+    """
+    taps, steps = len(wavelet_filters(family)[0]), levels + start_level
+    around, inner = [], []
+    for axis, (edge, n) in enumerate(zip(box, array.shape, strict=True)):
+        before, behind = ((taps - 1 - taps // 2) * steps, taps // 2 * steps) if axis in axes else (0, 0)
+        cut = slice(edge.start - before, edge.stop + behind)
+        if cut.start < 0 or cut.stop > n:
+            cut = slice(0, n)
+        around.append(cut)
+        inner.append(slice(edge.start - cut.start, edge.stop - cut.start))
+    bands = stationary_wavelet(
+        array[tuple(around)], family=family, levels=levels, start_level=start_level, axes=axes, threads=threads
+    )
+    return {name: band[tuple(inner)] for name, band in bands.items()}

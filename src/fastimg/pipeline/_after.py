@@ -21,6 +21,8 @@ from ._table import feature_tables
 
 __all__ = ["left_behind", "summed"]
 
+TOGETHER, PIECE = 4096, 1 << 18  # identifiers sought at once, and letters of a text
+
 
 def summed(cohort: Any, recipe: Recipe, plan: Plan, tell: Callable[[], None]) -> Summary:
     from ..versions import versions
@@ -102,6 +104,20 @@ def left_behind(target: Path, identifiers: set[str]) -> int:
     from .. import dicom
 
     texts = [path.name for path in target.iterdir()]
-    for path in sorted((target / FOLDER).glob("*.json*")):
-        texts.append(path.read_text(encoding="utf-8", errors="replace"))
-    return len(dicom.residual(texts, telling(identifiers)))
+    files = sorted((target / FOLDER).glob("*.json*"))
+    wanted = sorted(telling(identifiers))
+    hit: set[Any] = set()
+    for start in range(0, len(wanted), TOGETHER):
+        some = wanted[start : start + TOGETHER]
+        hit.update(found.where for found in dicom.residual(texts, some))
+        for path in files:
+            if path not in hit and any(dicom.residual(piece, some) for piece in _pieces(path)):
+                hit.add(path)
+    return len(hit)
+
+
+def _pieces(path: Path) -> Iterator[str]:
+    """A text in pieces that end with lines."""
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        while lines := stream.readlines(PIECE):
+            yield "".join(lines)

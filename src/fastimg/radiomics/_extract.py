@@ -79,6 +79,7 @@ def extract(
     ):
         result.update(_outline(region, settings))
     plane_axis = None if settings.dimension == "3D" else settings.slice_axis
+    cut = region.around(_spatial.REACH if "local" in wanted else 0.0)
     for kind, options in (settings.images or {"Original": {}}).items():
         own = settings.for_image(options)
         if kind != "Original" and "filter" not in options and not region.on_host:
@@ -87,12 +88,12 @@ def extract(
             )
         if kind != "Original":
             own = dataclasses.replace(own, resegment=None)  # its range is of intensities, not of a response
-        for prefix, response in responses(kind, options, region.source, region.whole, plane_axis, threads):
+        for prefix, response in responses(kind, options, region.source, cut, region.whole, plane_axis, threads):
             if response is None:
                 keys = [feature.key for family in wanted - {"morphology"} for feature in FEATURES[family]]
                 found = dict.fromkeys(keys, math.nan)
             else:
-                seen = region if kind == "Original" else region.on(response)
+                seen = region if kind == "Original" else region.on(response, cut)
                 found = _families(seen, own, wanted - {"morphology"}, count)
             result.update(_named(found, own, names, prefix))
     return result

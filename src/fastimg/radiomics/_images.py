@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from .. import filtering
 from ..errors import ArgumentError
+from ..filtering._recursive import laplacian_in
+from ..filtering._wavelets import bands_in
 from ..image import Image
 
 __all__ = ["FILTERS", "TYPES", "checked", "responses"]
@@ -117,23 +119,24 @@ def responses(
     name: str,
     options: Mapping[str, Any],
     image: Image,
+    box: tuple[slice, slice, slice],
     selected: Callable[[], Array],
     plane_axis: int | None,
     threads: int | None,
 ) -> Iterator[tuple[str, Array | None]]:
-    """Names and voxels of an image type; None where the image is too small for the filter.
+    """Names of an image type, and its voxels in a box; None where the image is too small for the filter.
 
-    selected: makes the region's mask in the whole image. plane_axis: the axis at a right angle to slices, where slices are measured.
+    Voxels are those of the whole image's response. selected: makes the region's mask in the whole image. plane_axis: the axis at a right angle to slices, where slices are measured.
     """
     if "filter" in options:
         arguments = {key: value for key, value in options.items() if key not in ("filter", "settings")}
         seen = getattr(filtering, options["filter"])(image, threads=threads, **arguments)
-        yield name, seen.array
+        yield name, seen.array[box]
         return
     own = {**TYPES[name], **{key: value for key, value in options.items() if key != "settings"}}
     array = image.array
     if name == "Original":
-        yield "original", array
+        yield "original", array[box]
     elif name == "LoG":
         for sigma in own["sigma"]:
             fits = min(array.shape) >= 4 and all(
@@ -142,12 +145,13 @@ def responses(
             label = f"log-sigma-{str(sigma).replace('.', '-')}-mm-3D"
             yield (
                 label,
-                filtering.recursive_laplacian(image, sigma_mm=sigma, threads=threads).array if fits else None,
+                laplacian_in(image, box, sigma_mm=sigma, threads=threads) if fits else None,
             )
     elif name == "Wavelet":
         axes = [axis for axis in (2, 1, 0) if axis != plane_axis]
-        bands = filtering.stationary_wavelet(
+        bands = bands_in(
             array,
+            box,
             family=own["wavelet"],
             levels=int(own["level"]),
             start_level=int(own["start_level"]),
@@ -157,15 +161,17 @@ def responses(
         for band, seen in bands.items():
             yield f"wavelet{band}" if "-" in band else f"wavelet-{band}", seen
     elif name == "Gradient":
-        yield "gradient", _gradient(image, own["gradientUseSpacing"])
+        yield "gradient", _gradient(image, own["gradientUseSpacing"])[box]
     elif name == "LBP2D":
         axis = 0 if plane_axis is None else plane_axis
-        yield "lbp-2D", _lbp_2d(array, axis, own["lbp2DSamples"], own["lbp2DRadius"], own["lbp2DMethod"])
+        found = _lbp_2d(array, axis, own["lbp2DSamples"], own["lbp2DRadius"], own["lbp2DMethod"])
+        yield "lbp-2D", found[box]
     elif name == "LBP3D":
         radius, parts = own["lbp3DIcosphereRadius"], int(own["lbp3DIcosphereSubdivision"])
-        yield from _lbp_3d(array, selected(), int(own["lbp3DLevels"]), radius, parts)
+        for label, found in _lbp_3d(array, selected(), int(own["lbp3DLevels"]), radius, parts):
+            yield label, found[box]
     else:
-        yield name.lower(), _pointwise(name, array)
+        yield name.lower(), _pointwise(name, array)[box]
 
 
 def _pointwise(name: str, array: Array) -> Array:

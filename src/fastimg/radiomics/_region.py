@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -70,12 +71,23 @@ class Region:
         spacing = (self.spacing[back[0]], self.spacing[back[1]], self.spacing[back[2]])
         return Region(self.source.array, box, mask, inside, spacing, self.source)
 
-    def on(self, response: Array) -> Region:
-        """The same region in a response on the source's grid."""
+    def around(self, margin_mm: float) -> tuple[slice, slice, slice]:
+        """The region's box, and so much of the image around it, in the source's grid."""
+        cut = [
+            slice(max(edge.start - math.ceil(margin_mm / step), 0), min(edge.stop + math.ceil(margin_mm / step), n))
+            for edge, step, n in zip(self.box, self.spacing, self.image.shape, strict=True)
+        ]
+        back = np.argsort(self.order)
+        return cut[back[0]], cut[back[1]], cut[back[2]]
+
+    def on(self, response: Array, cut: tuple[slice, slice, slice]) -> Region:
+        """The same region in a response in a part of the source's grid."""
         array = native(native(response).transpose(self.order))
         if array.dtype.name not in _KINDS:
             array = array.astype(np.float64)
-        region = dataclasses.replace(self, image=array)
+        starts = [cut[axis].start for axis in self.order]
+        z, y, x = (slice(e.start - s, e.stop - s) for e, s in zip(self.box, starts, strict=True))
+        region = dataclasses.replace(self, image=array, box=(z, y, x))
         if array.dtype.kind == "f" and not np.isfinite(region.values).all():
             raise ArgumentError(
                 "radiomics: a filter's response holds NaN or infinite values in the region; fill those of the image first"

@@ -11,15 +11,14 @@ from .. import _dispatch, config
 from . import _native
 from ._region import Region
 
-__all__ = ["autocorrelation", "local"]
+__all__ = ["REACH", "autocorrelation", "local"]
 
-# Of a sphere of 1 cm3, in mm.
-_RADIUS = (3 / (4 * math.pi)) ** (1 / 3) * 10
+REACH = (3 / (4 * math.pi)) ** (1 / 3) * 10  # radius of a sphere of 1 cm3, in mm
 
 
 def local(region: Region, *, threads: int) -> dict[str, float]:
     """Both peaks; voxels outside the region count, voxels outside the image do not exist."""
-    margin = [int(_RADIUS / step) + 1 for step in region.spacing]
+    margin = [int(REACH / step) + 1 for step in region.spacing]
     shape = tuple(edge.stop - edge.start + 2 * m for edge, m in zip(region.box, margin, strict=True))
     around, inside = np.full(shape, np.nan), np.zeros(shape, np.uint8)
     source, target = [], []
@@ -29,7 +28,7 @@ def local(region: Region, *, threads: int) -> dict[str, float]:
         target.append(slice(begin - edge.start + m, end - edge.start + m))
     around[tuple(target)] = _dispatch.move(region.image[tuple(source)], "cpu")
     inside[tuple(slice(m, -m) for m in margin)] = region.inside
-    peak, highest = _native.local_peaks(around, inside, np.array(region.spacing), _RADIUS, threads)
+    peak, highest = _native.local_peaks(around, inside, np.array(region.spacing), REACH, threads)
     return {"loc_peak_loc": peak, "loc_peak_glob": highest}
 
 
