@@ -100,7 +100,8 @@ struct Turns {
     const auto left = static_cast<std::int8_t>(count);
     const auto missing = static_cast<std::int64_t>((static_cast<std::uint64_t>(left) - count) >> 8 & 0xFF);
     count = static_cast<std::uint64_t>(left);
-    if (left < 0) {  // into the next byte, which the word had too
+    if (left < 0) {  // into the next byte, of which the word had as much as was taken, but not always all
+      bits = std::uint64_t{*at} << (56 - left);
       count += 8;
       at += 1;
     }

@@ -1,4 +1,4 @@
-"""Seeds of the fuzz targets from every file that pydicom ships: python tests/dicom/fuzz_corpus.py FOLDER."""
+"""Seeds of the fuzz targets from every file that pydicom ships, and what fuzzing found: python tests/dicom/fuzz_corpus.py FOLDER."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from fastimg.testing import jpeg
 
 SHIPPED = Path(pydicom.__file__).parent / "data"
 LARGEST = 200_000
+FOUND = Path(__file__).parent / "found"  # inputs that once failed, a folder a target
 # fuzz target -> the sources that it runs
 READERS = ("walk", "source", "part10", "inflate", "groups", "values", "columns", "scan")
 JPEG = ("jpeg_stream", "jpeg_lossless", "jpeg_baseline", "jpeg_avx2", "jpeg_avx512")
@@ -33,7 +34,7 @@ TARGETS = {
 
 def seeds(*folders: Path) -> dict[str, list[bytes]]:
     """For each target its inputs."""
-    found: dict[str, list[bytes]] = {name: [] for name in TARGETS}
+    found = {name: [path.read_bytes() for path in sorted((FOUND / name).glob("*"))] for name in TARGETS}
     for folder in folders:
         for row in fi.dicom.scan(folder).to_pylist():
             path = folder / row["path"]

@@ -85,6 +85,20 @@ def test_streams_of_libjpeg_turbo(precision, predictor):
         np.testing.assert_array_equal(ours(data, pixels.shape), pixels)
 
 
+@pytest.mark.parametrize("level", fi.config.supported_isa())
+@pytest.mark.parametrize("frames", [1, 2, 4])
+def test_three_differences_that_take_more_bits_than_a_refill_leaves(tmp_path, frames, level):
+    """Codes of 5 bits with 11 to 15 more: three take 48 to 60 bits, a refill leaves 56 to 63. (Lost a bit until mended.)"""
+    rng = np.random.default_rng(frames)
+    sizes = rng.integers(11, 16, (frames, 40, 50))
+    steps = rng.integers(1 << sizes - 1, 1 << sizes) * rng.choice([-1, 1], sizes.shape)
+    volume = np.cumsum(steps, axis=2).astype(np.uint16)  # modulo 2^16, as the differences are
+    streams = [twin.lossless_encode(f, precision=16, predictor=1, tables=(FLAT,)) for f in volume]
+    path = compressed(image(volume[0], NumberOfFrames=frames), streams, SV1, tmp_path / "x.dcm")
+    with fi.config.use(isa=level):
+        np.testing.assert_array_equal(fi.dicom.pixels(path, threads=1).reshape(volume.shape), volume)
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_frames_in_turns(tmp_path, threads):
     """Frames of different statistics side by side, one with restarts, one cut off."""
