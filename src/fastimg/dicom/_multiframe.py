@@ -14,17 +14,18 @@ from ..errors import FormatError
 from ..findings import Finding
 from . import _native
 from ._axes import Candidate, arranged
+from ._element import element
 from ._flat import frame_times, is_flat
 from ._geometry import affine_from_parts, normal_of, spacing_of, stack
 from ._layout import Layout
 from ._units import ValueMap, value_map
 
-__all__ = ["Frames", "frames_of", "groups_of", "stacks_of"]
+__all__ = ["Frames", "concatenation_of", "frames_of", "frames_of_files", "groups_of", "stacks_of"]
 
 
 @dataclass
 class Frames:
-    """Frames in the order of the volume, leading indices first."""
+    """Frames in the order of the volume, leading indices first; those of several files counted through."""
 
     order: list[int]
     maps: list[ValueMap]
@@ -39,7 +40,7 @@ class Frames:
 def frames_of(row: dict[str, Any], layout: Layout, chosen: Sequence[int] | None = None) -> Frames:
     """Order and geometry of a multi-frame file's frames, or of those that are chosen."""
     if row["multi_frame"]:
-        return _enhanced(row, layout, chosen)
+        return _enhanced([row], [layout], chosen)
     base = value_map(row, layout.path)
     maps = [base] * layout.frames
     order = list(range(layout.frames))
@@ -140,14 +141,51 @@ def groups_of(path: str, count: int) -> Groups:
     )
 
 
-def _enhanced(row: dict[str, Any], layout: Layout, chosen: Sequence[int] | None) -> Frames:
-    groups = groups_of(layout.path, layout.frames)
-    frames = np.array(chosen if chosen else range(layout.frames), np.int64)
-    if frames.max() >= layout.frames:
+def frames_of_files(rows: Sequence[dict[str, Any]], layouts: Sequence[Layout]) -> Frames:
+    """Order and geometry of all frames of several enhanced files that are one volume: see `_joined`."""
+    return _enhanced(rows, layouts, None, whole=concatenation_of(layouts[0].path) is not None)
+
+
+def concatenation_of(path: str) -> tuple[str, int, int, int] | None:
+    """Of a part of a concatenation (PS3.3 C.7.6.16.2.2.4): its UID, the frames before this part, the part's number and
+    how many there are (0: not told). None for an object that is whole."""
+    uid = element(path, [0x00209161], 128)
+    if uid is None or not uid[0].strip(b" \0"):
+        return None
+    number, total, before = (_whole(element(path, [tag], 8)) for tag in (0x00209162, 0x00209163, 0x00209228))
+    return uid[0].decode("ascii", "replace").strip(" \0"), before, number, total
+
+
+def _whole(found: tuple[bytes, str | None, bool] | None) -> int:
+    return 0 if found is None else int.from_bytes(found[0], "big" if found[2] else "little")
+
+
+def _together(parts: Sequence[Groups]) -> Groups:
+    """The groups of several files, frame after frame."""
+    if len(parts) == 1:
+        return parts[0]
+    raw = {name: [value for one in parts for value in one.raw[name]] for name in ("types", "stacks", "dimensions")}
+    numbers = {name: np.concatenate([one.numbers[name] for one in parts]) for name in parts[0].numbers}
+    position, orientation, spacing = (
+        np.concatenate([getattr(one, name) for one in parts]) for name in ("position", "orientation", "spacing")
+    )
+    return Groups(raw, position, orientation, spacing, numbers)
+
+
+def _enhanced(
+    rows: Sequence[dict[str, Any]], layouts: Sequence[Layout], chosen: Sequence[int] | None, *, whole: bool = True
+) -> Frames:
+    """`whole`: the files are one object, whose dimension indices order what nothing else does."""
+    row, layout = rows[0], layouts[0]
+    groups = _together([groups_of(one.path, one.frames) for one in layouts])
+    count = sum(one.frames for one in layouts)
+    frames = np.array(chosen if chosen else range(count), np.int64)
+    if frames.max() >= count:
         raise FormatError("damaged-file: the file has fewer frames than when it was scanned")
     positions, orientations, spacings = groups.position[frames], groups.orientation[frames], groups.spacing[frames]
     numbers = {name: column[frames] for name, column in groups.numbers.items()}
-    maps = _maps(numbers, row, layout)
+    owner = np.repeat(np.arange(len(layouts)), [one.frames for one in layouts])[frames]
+    maps = _maps(numbers, owner, rows, layouts)
     name = Path(layout.path).name
     normal = normal_of(orientations[0])
     if normal is None or not np.isfinite(positions).all() or not np.isfinite(spacings).all():
@@ -159,13 +197,15 @@ def _enhanced(row: dict[str, Any], layout: Layout, chosen: Sequence[int] | None)
         raise FormatError("mixed-attributes: the file holds several volumes; choose one with dicom.series()")
     thickness = numbers["thickness"][0]
     fallback = row["spacing_between_slices"] or (float(thickness) if np.isfinite(thickness) else None)
-    names = [f"frame {frame + 1}" for frame in frames]
+    names = _names(layouts)
+    names = [names[frame] for frame in frames]
     found = stack(positions, normal, names, fallback=fallback)
     findings += found.findings
     affine = affine_from_parts(
         orientations[0], (float(spacings[0, 0]), float(spacings[0, 1])), found.step, positions[found.order[0]]
     )
-    order, axes = _leading(found.repeats, groups.raw, numbers, frames, findings)
+    headers = [] if whole else [rows[file] for file in owner]
+    order, axes = _leading(found.repeats, groups.raw, numbers, frames, names, headers, findings)
     return Frames(
         [int(frames[i]) for i in order],
         [maps[i] for i in order],
@@ -178,15 +218,24 @@ def _enhanced(row: dict[str, Any], layout: Layout, chosen: Sequence[int] | None)
     )
 
 
-def _maps(numbers: dict[str, Any], row: dict[str, Any], layout: Layout) -> list[ValueMap]:
+def _names(layouts: Sequence[Layout]) -> list[str]:
+    """What findings call each frame."""
+    if len(layouts) == 1:
+        return [f"frame {frame + 1}" for frame in range(layouts[0].frames)]
+    return [f"frame {frame + 1} of {Path(one.path).name}" for one in layouts for frame in range(one.frames)]
+
+
+def _maps(
+    numbers: dict[str, Any], owner: Any, rows: Sequence[dict[str, Any]], layouts: Sequence[Layout]
+) -> list[ValueMap]:
     slopes, intercepts = numbers["slope"], numbers["intercept"]
-    if not np.isfinite(slopes).any():
-        return [value_map(row, layout.path)] * len(slopes)
     if (slopes == 0).any():
         raise FormatError("mixed-attributes: the rescale slope of a frame is zero")
+    told = [bool(np.isfinite(slopes[owner == file]).any()) for file in range(len(layouts))]
+    own = [None if one else value_map(row, layout.path) for one, row, layout in zip(told, rows, layouts, strict=True)]
     return [
-        ValueMap(float(s) if np.isfinite(s) else 1.0, float(i) if np.isfinite(i) else 0.0)
-        for s, i in zip(slopes, intercepts, strict=True)
+        own[file] or ValueMap(float(s) if np.isfinite(s) else 1.0, float(i) if np.isfinite(i) else 0.0)
+        for file, s, i in zip(owner.tolist(), slopes, intercepts, strict=True)
     ]
 
 
@@ -202,19 +251,32 @@ _AXES = (
 )
 
 
+# Of the files that hold the frames, where the functional groups do not tell them apart: acquisitions, from file to file.
+_FILE_AXES = (("t", "temporal_position"), ("t", "acquisition_datetime"), ("t", "acquisition_number"))
+
+
 def _leading(
-    repeats: list[list[int]], groups: dict[str, Any], numbers: dict[str, Any], frames: Any, findings: list[Finding]
+    repeats: list[list[int]],
+    groups: dict[str, Any],
+    numbers: dict[str, Any],
+    frames: Any,
+    names: Sequence[str],
+    headers: Sequence[dict[str, Any]],
+    findings: list[Finding],
 ) -> tuple[list[int], list[tuple[str, tuple[Any, ...]]]]:
-    """Frames at the same position told apart by type, b-value, echo and time; else by their dimension indices."""
+    """Frames at the same position told apart by type, b-value, echo and time; else by their dimension indices.
+
+    `headers`: the row of each frame's file, where files are objects of their own. Indices mean nothing then.
+    """
     types = [groups["types"][frame].decode("ascii", "replace") for frame in frames]
     candidates = [Candidate("type", types)] + [
         Candidate(axis, [None if np.isnan(v) else v for v in numbers[name].tolist()], gaps=True) for axis, name in _AXES
     ]
-    tie = [(*groups["dimensions"][frame], int(frame)) for frame in frames]
+    candidates += [Candidate(axis, [row[name] for row in headers]) for axis, name in _FILE_AXES if headers]
+    tie = [None if headers else (*groups["dimensions"][frame], int(frame)) for frame in frames]
     found = arranged(repeats, candidates, tie)
     if found is not None:
         return found
     text = f"{sum(len(g) - 1 for g in repeats)} frames lie at the position of another, and no element tells them apart"
-    first = frames[next(g for g in repeats if len(g) > 1)[1]] + 1
-    findings.append(Finding("duplicate-position", text, f"frame {first}"))
+    findings.append(Finding("duplicate-position", text, names[next(g for g in repeats if len(g) > 1)[1]]))
     return [group[0] for group in repeats], []

@@ -19,7 +19,7 @@ from ._decode import decode_slices
 from ._flat import described, is_flat
 from ._geometry import affine_of
 from ._layout import Layout, layouts_of
-from ._multiframe import frames_of
+from ._multiframe import frames_of, frames_of_files
 from ._padding import Range, padded, padding_of
 from ._real_world import PARAMETRIC_MAP, check_wanted, chosen_maps, units_of
 from ._rows import rows_of
@@ -192,15 +192,16 @@ def _assemble(series: Series, *, fresh: bool, threads: int | None, suv: bool) ->
         if row["sop_class_uid"] == WHOLE_SLIDE:
             raise FormatError(f"not-image: {os.path.basename(path)} is a whole-slide image; open it with dicom.slide")
     layouts = layouts_of(rows, series.paths)
-    if len(rows) == 1 and (rows[0]["multi_frame"] or layouts[0].frames > 1):
+    if len(rows) > 1 and all(row["multi_frame"] for row in rows):
+        volume = _enhanced_files(rows, layouts, findings)
+    elif len(rows) == 1 and (rows[0]["multi_frame"] or layouts[0].frames > 1):
         volume = _multi_frame(rows[0], layouts[0], series)
     else:
         volume = _single_frames(rows, layouts, series)
         volume.findings = findings
     volume.row = rows[0]
-    volume.padding = [padding_of(row, layout) for row, layout in zip(rows, layouts, strict=True)]
-    if len(volume.padding) < len(volume.frames):  # frames of one file
-        volume.padding = volume.padding[:1] * len(volume.frames)
+    padding = {layout.path: padding_of(row, layout) for row, layout in zip(rows, layouts, strict=True)}
+    volume.padding = [padding[layout.path] for layout in volume.layouts]
     if suv:
         _apply_suv(volume, rows)
     return volume
@@ -240,6 +241,23 @@ def _multi_frame(row: dict[str, Any], layout: Layout, series: Series) -> Volume:
     )
 
 
+def _enhanced_files(rows: list[dict[str, Any]], layouts: list[Layout], findings: list[Finding]) -> Volume:
+    """Several enhanced files that `series` found to be one volume."""
+    frames = frames_of_files(rows, layouts)
+    places = [(layout, frame) for layout in layouts for frame in range(layout.frames)]
+    return Volume(
+        layouts=[places[i][0] for i in frames.order],
+        frames=[places[i][1] for i in frames.order],
+        maps=frames.maps,
+        affine=frames.affine,
+        leading=frames.leading,
+        dims=frames.dims,
+        coords=frames.coords,
+        findings=[*findings, *(finding for finding in frames.findings if finding not in findings)],
+        depths=frames.depths,
+    )
+
+
 def _apply_suv(volume: Volume, rows: list[dict[str, Any]]) -> None:
     if volume.row["modality"] != "PT":
         raise ArgumentError(f"suv: only PET has it, the series is {volume.row['modality'] or 'of unknown modality'}")
@@ -248,14 +266,20 @@ def _apply_suv(volume: Volume, rows: list[dict[str, Any]]) -> None:
     if enhanced and "SUV" in units_of(path, volume.layouts[0].frames):
         _apply_real_world(volume, "SUV")
         return
-    factor, finding = enhanced_factor(path) if enhanced else series_factor(rows, path)
-    if factor is None:
-        assert finding is not None
-        raise FormatError(f"{finding.code}: {finding.message}")
+    paths = dict.fromkeys(layout.path for layout in volume.layouts)
+    # An enhanced file has a decay correction of its own.
+    found = (
+        {one: enhanced_factor(one) for one in paths} if enhanced else dict.fromkeys(paths, series_factor(rows, path))
+    )
     if enhanced:
         _apply_real_world(volume, "Bq/mL")
         volume.unit = "SUV"
-    volume.maps = [one.scaled(factor) for one in volume.maps]
+    for place, layout in enumerate(volume.layouts):
+        factor, finding = found[layout.path]
+        if factor is None:
+            assert finding is not None
+            raise FormatError(f"{finding.code}: {finding.message}")
+        volume.maps[place] = volume.maps[place].scaled(factor)
 
 
 def _apply_real_world(volume: Volume, wanted: bool | int | str | None) -> None:

@@ -104,8 +104,10 @@ def series(root_or_table: Any, *, threads: int | None = None) -> list[Series]:
 
     Files of one series are one volume where orientation, frame of reference and image type agree; positions that repeat
     make leading axes (b-value, inversion time, echo, time) where elements tell the repetitions apart. A multi-frame file is a
-    volume of its own, or several where it holds stacks of several orientations; so is each projection or ultrasound image. Nothing is averaged: gaps, uneven distances, duplicates, tilt and mixed orientations become
-    findings that name the slice.
+    volume of its own, or several where it holds stacks of several orientations; so is each projection or ultrasound image.
+    Parts of a concatenation are one volume, and so are enhanced files of the same places that elements tell apart (a file a
+    time point). Nothing is averaged: gaps, uneven distances, duplicates, tilt and mixed orientations become findings that
+    name the slice.
 
     Parameters
     ----------
@@ -161,8 +163,15 @@ def _volumes(rows: list[dict[str, Any]], root: str) -> list[Series]:
     plain: list[Series] = []
     slices: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     keys: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    enhanced = [row for row in rows if _is_enhanced(row)]
+    together: dict[int, list[dict[str, Any]]] = {}  # by the first row; the others: nothing
+    for group in _joined(enhanced, root) if len(enhanced) > 1 else []:
+        together |= {id(row): [] for row in group}
+        together[id(min(group, key=lambda row: row["path"]))] = group
     for row in rows:
-        if row["status"] == "image" and is_flat(row):
+        if id(row) in together:
+            plain += [_files(group, root) for group in [together[id(row)]] if group]
+        elif row["status"] == "image" and is_flat(row):
             plain.append(_projection(row, root))
         elif row["status"] == "image" and not _multi_frame(row):
             known = (id(row["image_orientation"]), row["frame_of_reference_uid"], row["image_type"])  # alive in `rows`
@@ -186,6 +195,27 @@ def _volumes(rows: list[dict[str, Any]], root: str) -> list[Series]:
 
 def _multi_frame(row: dict[str, Any]) -> bool:
     return bool(row["multi_frame"]) or (row["frames"] or 1) > 1
+
+
+def _is_enhanced(row: dict[str, Any]) -> bool:
+    return bool(row["status"] == "image" and row["multi_frame"] and row["modality"] != "SM")
+
+
+def _joined(rows: list[dict[str, Any]], root: str) -> list[list[dict[str, Any]]]:
+    from ._joined import joined
+
+    return joined(rows, root)
+
+
+def _files(rows: list[dict[str, Any]], root: str) -> Series:
+    """Enhanced files that are one volume."""
+    from ._joined import parts_missing
+
+    result = _base(rows[0], [os.path.join(root, row["path"]) for row in rows])
+    result.rows = rows
+    _describe(result, rows[0])
+    result.findings += parts_missing(rows, result.paths)
+    return result
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -226,15 +256,19 @@ def _base(row: dict[str, Any], paths: list[str]) -> Series:
 
 def _several(row: dict[str, Any], root: str) -> list[Series]:
     """The volumes of one file: an enhanced object may hold stacks of several orientations."""
-    if not (row["status"] == "image" and row["multi_frame"]) or (row["frames"] or 1) < 2 or row["modality"] == "SM":
+    if not _is_enhanced(row):
         return [_one(row, root)]
+    from ._joined import parts_missing
     from ._multiframe import stacks_of
 
-    stacks = stacks_of(os.path.join(root, row["path"]), int(row["frames"]))
+    path = os.path.join(root, row["path"])
+    missing = parts_missing([row], [path])
+    stacks = stacks_of(path, int(row["frames"])) if (row["frames"] or 1) > 1 else [()]
     found = []
     for frames in stacks:
         one = _one(row, root)
         one.frames = frames
+        one.findings += missing
         if len(stacks) > 1:
             text = f"the file holds {len(stacks)} stacks; this one has {len(frames)} frames from frame {frames[0] + 1}"
             one.findings.append(
