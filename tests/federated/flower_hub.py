@@ -1,4 +1,7 @@
-"""A real Flower federation on loopback: certificates, keys, a SuperLink and nodes, each a process."""
+"""A real Flower federation on loopback: certificates, keys, a SuperLink and nodes, each a process.
+
+Every wait is for something that is seen to happen; `LONG` only ends a wait for what never does.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cryptography import x509
@@ -19,7 +22,10 @@ from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from fastimg.federated import Identity, Roster
+from fastimg.errors import FastimgError, RefusedError
+from fastimg.federated import Federation, Identity, Roster
+
+LONG = 600.0  # seconds
 
 
 def certificates(folder):
@@ -84,14 +90,28 @@ def free_port():
         return s.getsockname()[1]
 
 
+@contextmanager
+def patience(federation, seconds):
+    """Within it, a node that has not answered after so many seconds is lost."""
+    transport = federation._transport
+    transport._timeout, before = seconds, transport._timeout
+    try:
+        yield federation
+    finally:
+        transport._timeout = before
+
+
 class Hub:
-    """A SuperLink with TLS and keys for its nodes; `node(...)` starts `fastimg node serve`."""
+    """A SuperLink with TLS and keys for its nodes; `federation()` and `alive(...)` bring about what a test begins with,
+    whatever was before."""
 
     def __init__(self, folder: Path, cohorts, policy: str) -> None:
         self.folder, self.cohorts = folder, cohorts
         self.ca, self._certificate, self._key = certificates(folder)
         self.port = free_port()
         self.processes: dict[str, subprocess.Popen] = {}
+        self._policies: dict[str, str] = {}  # of the running nodes
+        self._federation: Federation | None = None
         self.requester = Identity.new("statistician")
         authority = Identity.new("authority")
         self.authority = authority.public
@@ -123,6 +143,9 @@ class Hub:
                 command, stdout=log, stderr=log, env=self.environment, start_new_session=True
             )
 
+    def runs(self, name):
+        return name in self.processes and self.processes[name].poll() is None
+
     def superlink(self):
         """Start it; again after a kill: it has kept its nodes' keys."""
         command = [*self.program("flower-superlink"), "--ssl-ca-certfile", self.ca, "--ssl-certfile", self._certificate]
@@ -132,8 +155,8 @@ class Hub:
         self.wait_for_port()
 
     def wait_for_port(self):
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
+        until = time.monotonic() + LONG
+        while time.monotonic() < until and self.runs("superlink"):
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
                 return
             time.sleep(0.2)
@@ -147,7 +170,7 @@ class Hub:
             f'[superlink]\ndefault = "hub"\n\n[superlink.hub]\naddress = "127.0.0.1:{self.port}"\nroot-certificates = "{self.ca}"\n'
         )
         command = [*self.program("flwr"), "supernode", "register", str(public), "hub", "--name", name]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=LONG)
         assert done.returncode == 0, done.stdout + done.stderr
         return private
 
@@ -162,18 +185,77 @@ class Hub:
         command += [part for option, value in options.items() for part in (f"--{option}", value)]
         self.start(name, list(map(str, command)))
 
+    def open(self, **options):
+        """A federation over this hub; waits until three nodes have connected."""
+        options = {"requester": self.requester, "root_certificates": self.ca, "wait": LONG} | options
+        return Federation.flower(f"127.0.0.1:{self.port}", **options)
+
+    def federation(self):
+        """One that the tests share; another when its relay is gone."""
+        if not self.runs("superlink"):
+            self.kill("superlink")
+            self.superlink()
+        if self._federation is not None:
+            try:
+                self._federation._transport.names()
+            except FastimgError:
+                self.leave()
+        if self._federation is None:
+            self._federation = self.open(expect=0)
+        return self._federation
+
+    def leave(self):
+        """Close the shared federation."""
+        if self._federation is not None:
+            self._federation.close()
+            self._federation = None
+
+    def alive(self, *which, policy="policy.toml"):
+        """These nodes run under this policy and answer; gives the shared federation."""
+        for k in which:
+            name = self.names[k]
+            if not self.runs(name) or self._policies.get(name) != policy:
+                self.kill(name, signal.SIGTERM)
+                self.node(k, policy=policy)
+                self._policies[name] = policy
+        federation = self.federation()
+        until = time.monotonic() + LONG
+        waiting = {self.names[k] for k in which}
+        with patience(federation, 20.0):
+            while waiting:
+                here = waiting & set(federation._transport.names())
+                said = federation._transport.exchange("give", "none", dict.fromkeys(here, b""))
+                waiting -= {name for name, error in said.items() if isinstance(error, RefusedError)}  # no such round
+                time.sleep(0.2)
+                dead = [name for name in waiting if not self.runs(name)]
+                assert not dead, "".join(self.log(name)[-2000:] for name in dead)
+                assert time.monotonic() < until, "\n".join(f"{name}: {self.log(name)[-2000:]}" for name in waiting)
+        return federation
+
     def send(self, name, number):
         with suppress(ProcessLookupError):
             os.killpg(self.processes[name].pid, number)
 
     def kill(self, name, number=signal.SIGKILL):
-        self.send(name, number)
-        self.processes.pop(name).wait(timeout=60)
+        """End it, if it runs."""
+        self._policies.pop(name, None)
+        if name in self.processes:
+            self.send(name, number)
+            self.send(name, signal.SIGCONT)
+            self.processes.pop(name).wait(timeout=LONG)
+
+    def crash(self, name):
+        """End it and its SuperNode at once, as a machine that loses its power."""
+        pid = self.processes[name].pid
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+        self.kill(name)
 
     def log(self, name):
-        return (self.folder / f"{name}.log").read_text(errors="replace")[-3000:]
+        return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def close(self):
+        self.leave()
         for name in self.processes:
             self.send(name, signal.SIGTERM)
         for name in list(self.processes):

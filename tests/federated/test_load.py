@@ -53,7 +53,7 @@ class Sockets:
         found = {}
         for name, message in messages.items():
             body = wire.ask(message) if kind == "ask" else wire.give(key, message)
-            found[name] = wire.result(_sockets.call(self._folder / f"{name}.socket", [body], timeout=60)[0])
+            found[name] = wire.result(_sockets.call(self._folder / f"{name}.socket", [body], timeout=600)[0])
             if kind == "ask" and isinstance(found[name], bytes):
                 self.answered.append(name)
         return found
@@ -86,13 +86,13 @@ def place(tmp_path):
     processes = [
         subprocess.Popen([*command, name, authority.public], stdin=subprocess.PIPE, env=environment) for name in names
     ]
-    until = time.monotonic() + 60
+    until = time.monotonic() + 600
     while not all((tmp_path / f"{name}.socket").exists() for name in names):
         assert time.monotonic() < until, "the nodes did not start"
         time.sleep(0.05)
     yield tmp_path, names, requesters
     for process in processes:
-        process.communicate(timeout=30)
+        process.communicate(timeout=600)
 
 
 @pytest.mark.soak

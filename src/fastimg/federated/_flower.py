@@ -19,15 +19,17 @@ from ..errors import ArgumentError, FastimgError, FormatError, RefusedError
 from . import _messages as wire
 from . import _sockets
 from ._flower_app import RELAY, app_files, app_hash, check_flower
-from ._flower_node import PINNED, SOCKET
+from ._flower_node import CONNECTED, PINNED, SOCKET, UNKNOWN
 from ._node import Node
 
 __all__ = ["FlowerTransport", "serve"]
 
 _NAMED = 15.0  # seconds for a node to say its name
 _START = 120.0  # seconds for a run to begin
-_SETTLED = 20.0  # seconds after which a SuperNode that ends had been connected
-_PAUSE = 3.0  # seconds until it is started again
+_PAUSE = 3.0  # seconds until a SuperNode is started again
+_FORGOTTEN = (
+    65.0  # seconds after which a SuperLink no longer takes a node that died for connected (twice its heartbeat's 30)
+)
 
 
 def _command(name: str) -> str:
@@ -73,7 +75,9 @@ def serve(
     Raises
     ------
     FastimgError
-        The SuperNode ended at once: one side refused the other's certificate or key. One that ends later is started again.
+        The SuperNode ended before it was connected: one side refused the other's certificate or key. One that ends later is
+        started again. A SuperLink refuses a key that it does not know, and one whose node died without a word and counts as
+        connected for a minute more, in the same words: so that is tried for as long.
     """
     check_flower()
     if node.roster is None:
@@ -81,7 +85,7 @@ def serve(
     if root_certificates is None and superlink.rpartition(":")[0] not in ("127.0.0.1", "localhost", "[::1]"):
         raise RefusedError("serve: without TLS a node serves this machine's loopback only")
     with tempfile.TemporaryDirectory(prefix="fastimg-node-") as folder:
-        socket = Path(folder) / "node"
+        socket, connected, unknown = (Path(folder) / name for name in ("node", CONNECTED, UNKNOWN))
         listener = _sockets.Listener(socket, lambda parts: [node.handle(parts[0])])
         command = [sys.executable, "-m", "fastimg.federated._flower_node", "--superlink", superlink, *options]
         command += ["--isolation", "process"]  # starts no process for an app
@@ -93,8 +97,11 @@ def serve(
         environment = os.environ | {SOCKET: str(socket), PINNED: app_hash(), "FLWR_TELEMETRY_ENABLED": "0"}
         environment["FLWR_HOME"] = str(Path(folder) / "flower")
         ended = stop or threading.Event()
+        refused = None  # since when
         try:
             while True:
+                connected.unlink(missing_ok=True)
+                unknown.unlink(missing_ok=True)
                 began = time.monotonic()
                 child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)
                 try:
@@ -104,28 +111,34 @@ def serve(
                     _end(child)
                 if ended.is_set():
                     return 0
-                if time.monotonic() - began < _SETTLED:
+                if connected.exists():
+                    refused = None
+                elif unknown.exists() and (refused is None or began - refused < _FORGOTTEN):
+                    refused = began if refused is None else refused
+                    words = "the SuperLink does not know this key, or takes the node for connected; it is asked again"
+                    print(f"fastimg: {words}", file=sys.stderr, flush=True)
+                else:
                     raise FastimgError(
                         f"serve: the SuperNode ended with status {child.returncode}: the SuperLink or this node refused the "
                         "other's certificate or key; see its lines above"
                     )
-                ended.wait(_PAUSE)  # it was connected: the hub is restarting, or has forgotten it for a while
+                ended.wait(_PAUSE)  # perhaps the hub is restarting
         finally:
             listener.close()
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """The process and all that it started."""
+    """The process and all that it started; told once, since a second signal would keep it from saying goodbye."""
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGTERM)
-    if child.stdin is not None:
-        child.stdin.close()
     try:
-        child.wait(timeout=10)
+        child.wait(timeout=30)
     except subprocess.TimeoutExpired:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
+    if child.stdin is not None:
+        child.stdin.close()
 
 
 class FlowerTransport:

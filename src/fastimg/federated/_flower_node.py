@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,12 +23,16 @@ from ..errors import FastimgError, FormatError, MissingError
 from . import _sockets
 from ._flower_app import check_flower, packed, unpacked
 
-__all__ = ["PINNED", "SOCKET", "Waits", "answer_with", "supernode"]
+__all__ = ["CONNECTED", "PINNED", "SOCKET", "UNKNOWN", "Waits", "answer_with", "supernode"]
 
 SOCKET, PINNED = "FASTIMG_NODE_SOCKET", "FASTIMG_NODE_APP"
+# files beside the socket: the SuperLink has accepted this node; it has refused to (Flower's code 2004)
+CONNECTED, UNKNOWN = "connected", "unknown"
+_REFUSED = "[code: 2004]"
 _REPLACED = {
     "flwr.supernode.start_client_internal": ("_push_messages", "_insert_message", "time"),
     "flwr.supernode.cli.flower_supernode": ("_start_supernode_http_api", "flower_supernode"),
+    "flwr.supernode.fleet_http_connection": ("flwr_exit",),
 }
 
 
@@ -94,25 +99,40 @@ def supernode() -> None:
     modules: list[Any] = [
         import_module(name) for name in _REPLACED
     ]  # functions of the same names hide them as attributes
-    loop, cli = modules
+    loop, cli, connection = modules
     for module, names in zip(modules, _REPLACED.values(), strict=True):
         for name in names:
             if not hasattr(module, name):
                 raise MissingError(f"this Flower has no {name}: it was not tested with this fastimg")
     path, pinned = os.environ[SOCKET], os.environ[PINNED]
-    waits, push = Waits(), loop._push_messages
+    waits, push, connected = Waits(), loop._push_messages, Path(path).with_name(CONNECTED)
+
+    def sleep(seconds: float) -> None:
+        connected.touch()  # the loop runs
+        waits.sleep(seconds)
 
     def ours(state: Any, object_store: Any, **rest: Any) -> None:
+        connected.touch()
         waits.last = time.monotonic()
         answer_with(lambda body: _sockets.call(path, [body])[0], pinned, loop, state, object_store)
         push(state=state, object_store=object_store, **rest)
         waits.last = time.monotonic()
 
-    loop._push_messages, loop.time = ours, SimpleNamespace(sleep=waits.sleep)
+    loop._push_messages, loop.time = ours, SimpleNamespace(sleep=sleep)
     cli._start_supernode_http_api = lambda *_: (_NoServer(), _NoServer())
 
+    end = connection.flwr_exit
+
+    def told(code: int, message: str | None = None, *rest: Any, **named: Any) -> None:
+        if _REFUSED in (message or ""):
+            Path(path).with_name(UNKNOWN).touch()
+        end(code, message, *rest, **named)
+
+    connection.flwr_exit = told
+
     def follow() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1):  # not sys.stdin, whose lock would be held at the end
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=follow, daemon=True).start()
