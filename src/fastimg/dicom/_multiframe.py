@@ -22,6 +22,8 @@ from ._units import ValueMap, value_map
 
 __all__ = ["Frames", "concatenation_of", "frames_of", "frames_of_files", "groups_of", "stacks_of"]
 
+NM_IMAGE = "1.2.840.10008.5.1.4.1.1.20"
+
 
 @dataclass
 class Frames:
@@ -48,6 +50,10 @@ def frames_of(row: dict[str, Any], layout: Layout, chosen: Sequence[int] | None 
         affine = affine_from_parts(np.array([1.0, 0, 0, 0, 1, 0]), spacing_of(row), np.array([0.0, 0, 1]), np.zeros(3))
         times = frame_times(layout.path, layout.frames)
         return Frames(order, maps, affine, leading=(layout.frames,), dims=("t",), coords={"t": times})
+    if row["sop_class_uid"] == NM_IMAGE:
+        from ._nuclear import nuclear_frames
+
+        return nuclear_frames(row, layout, maps)
     orientation = row["image_orientation"]
     normal = None if orientation is None else normal_of(orientation)
     offsets = row["grid_frame_offsets"]
