@@ -13,45 +13,68 @@ bool pairs_fit(const Window& window, const MapSettings& settings) {
 
 namespace {
 
+constexpr int kGroup = 16;
+
 class Block {
  public:
   explicit Block(const Job& job)
       : job_(job),
         level_(job.window.cells * kWindows),
-        correlation_(job.settings.levels),
-        inverse_(inverses(job.settings.levels)) {
+        inverse_(inverses(job.settings.levels)),
+        rows_(kGroup * kWindows),
+        found_(kGroup * kWindows * job.window.offsets) {
     inverse_.push_back({});
     for (int i = 0; i <= 2 * kMostPairs; ++i) bits_[i] = i ? std::log2(i) : 0;
   }
 
-  // Windows [begin, end), at most kWindows.
+  // Windows [begin, end), at most kGroup * kWindows: eigenvalues are taken of eight matrices at once, when enough wait.
   void run(std::int64_t begin, std::int64_t end) {
+    for (std::int64_t from = begin; from < end; from += kWindows)
+      block(from, std::min<std::int64_t>(from + kWindows, end), static_cast<int>(from - begin));
+    correlations_.flush();
+    const std::int64_t offsets = job_.window.offsets;
+    for (std::int64_t c = begin; c < end; ++c) {
+      Row& row = rows_[c - begin];
+      const double* found = found_.data() + (c - begin) * offsets;
+      row.at[25] = 0;
+      for (std::int64_t k = 0; k < offsets; ++k) row.at[25] += found[k];
+      for (double& value : row.at) value = row.matrices ? value / row.matrices : std::nan("");
+      job_.put(c, row.at);
+    }
+  }
+
+ private:
+  struct Row {
+    double at[26];
+    int matrices;
+  };
+
+  // Windows [begin, end), at most kWindows; rows from the place on.
+  void block(std::int64_t begin, std::int64_t end, int place) {
     const Window& window = job_.window;
     const auto count = static_cast<int>(end - begin);
     const std::int64_t* centres = job_.centres + begin;
     for (std::int64_t cell = 0; cell < window.cells; ++cell)
       for (int w = 0; w < kWindows; ++w)
         level_[cell * kWindows + w] = job_.levels[centres[w < count ? w : 0] + window.places[cell]];
-    for (int w = 0; w < count; ++w) {
-      matrices_[w] = 0;
-      std::fill(rows_[w], rows_[w] + 26, 0.0);
-    }
+    Row* rows = rows_.data() + place;
+    double* found = found_.data() + place * window.offsets;
+    std::fill(rows, rows + count, Row{});
+    std::fill(found, found + count * window.offsets, 0.0);
     for (std::int64_t k = 0; k < window.offsets; ++k) {
       const std::int32_t from = window.pair_begins[k], pairs = window.pair_begins[k + 1] - from;
-      sums_of_(reinterpret_cast<const std::uint16_t (*)[kWindows]>(level_.data()), window.pairs + 2 * from, pairs,
-               inverse_.data(), static_cast<std::uint16_t>(inverse_.size() - 1), sums_);
+      table_.sums(reinterpret_cast<const std::uint16_t (*)[kWindows]>(level_.data()), window.pairs + 2 * from, pairs,
+                  inverse_.data(), static_cast<std::uint16_t>(inverse_.size() - 1), sums_);
       for (int w = 0; w < count; ++w)
-        if (sums_.total[w] > 0) add(w, pairs);
-    }
-    for (int w = 0; w < count; ++w) {
-      for (double& value : rows_[w]) value = matrices_[w] ? value / matrices_[w] : std::nan("");
-      job_.put(begin + w, rows_[w]);
+        if (sums_.total[w] > 0) {
+          add(w, rows[w]);
+          if (job_.slots[25] >= 0) correlation(w, pairs, found + w * window.offsets + k);
+        }
     }
   }
 
- private:
   // The features of a window's matrix of one direction, as PairFeatures::row_of.
-  void add(int w, std::int32_t pairs) {
+  void add(int w, Row& sum) {
     const PairSums& s = sums_;
     const double total = s.total[w], all = 2 * total, bits = bits_[static_cast<int>(total)], all_bits = bits + 1;
     const double mean = 0.5 * s.levels[w] / total, apart = s.differences[w] / total;
@@ -60,7 +83,7 @@ class Block {
     const double hx = entropy(all_bits, std::log2(s.level_counts[w]), all);
     const double information = 1 - std::exp(-2 * (hx + hx - hxy));
     const double* inverse = s.inverse[w].at;
-    const double row[26] = {s.peak[w] / all,
+    const double row[25] = {s.peak[w] / all,
                             mean,
                             variance,
                             hxy,
@@ -84,10 +107,9 @@ class Block {
                             s.shade[w] / total,
                             s.prominence[w] / total,
                             hx == 0 ? 0 : (hxy - hx - hx) / hx,
-                            information > 0 ? std::sqrt(information) : 0,
-                            correlation(w, pairs)};
-    for (int f = 0; f < 26; ++f) rows_[w][f] += row[f];
-    ++matrices_[w];
+                            information > 0 ? std::sqrt(information) : 0};
+    for (int f = 0; f < 25; ++f) sum.at[f] += row[f];
+    ++sum.matrices;
   }
 
   static double entropy(double bits, double logs, double total) {
@@ -96,37 +118,39 @@ class Block {
     return spread.entropy(total, bits);
   }
 
-  double correlation(int w, std::int32_t pairs) {
-    if (job_.slots[25] < 0) return 0;  // nobody asks
+  void correlation(int w, std::int32_t pairs, double* found) {
     const PairSums& s = sums_;
     const int kinds = s.kinds[w];
-    if (kinds < 2) return job_.settings.flat_correlation;
-    if (Correlation::tree(kinds, s.branches[w], s.loops[w])) return 1;
-    correlation_.clear();
-    for (std::int32_t p = 0; p < pairs; ++p)
-      if (s.first[p][w]) correlation_.add(s.low[p][w], s.high[p][w], s.count[p][w]);
-    return correlation_.value(kinds, 0);
+    if (kinds < 2) {
+      *found = job_.settings.flat_correlation;
+    } else if (Correlation::tree(kinds, s.branches[w], s.loops[w])) {
+      *found = 1;
+    } else {
+      correlations_.begin();
+      for (std::int32_t p = 0; p < pairs; ++p)
+        if (s.first[p][w]) correlations_.add(s.low[p][w], s.high[p][w], s.count[p][w]);
+      correlations_.end(2 * s.total[w], found);
+    }
   }
 
   const Job& job_;
-  void (*sums_of_)(const std::uint16_t (*)[kWindows], const std::int32_t*, int, const Inverse*, std::uint16_t,
-                   PairSums&) = FASTIMG_PICK(map_pairs_table).sums;
+  const PairTable& table_ = FASTIMG_PICK(map_pairs_table);
   std::vector<std::uint16_t> level_;
-  Correlation correlation_;
+  Correlations correlations_{table_.correlations};
   std::vector<Inverse> inverse_;
   double bits_[2 * kMostPairs + 1];
   PairSums sums_;
-  double rows_[kWindows][26];
-  int matrices_[kWindows];
+  std::vector<Row> rows_;
+  std::vector<double> found_;  // correlation of each window and direction
 };
 
 }  // namespace
 
 void map_pairs(const Job& job) {
-  const std::int64_t blocks = (job.count + kWindows - 1) / kWindows;
-  cpu::parallel_for(blocks, 128, job.threads, [&](std::int64_t begin, std::int64_t end) {
+  constexpr std::int64_t kTogether = kGroup * kWindows;
+  cpu::parallel_for((job.count + kTogether - 1) / kTogether, 8, job.threads, [&](std::int64_t begin, std::int64_t end) {
     Block block(job);
-    for (std::int64_t b = begin; b < end; ++b) block.run(b * kWindows, std::min((b + 1) * kWindows, job.count));
+    for (std::int64_t b = begin; b < end; ++b) block.run(b * kTogether, std::min((b + 1) * kTogether, job.count));
   });
 }
 

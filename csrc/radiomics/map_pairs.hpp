@@ -3,13 +3,13 @@
 #pragma once
 
 #include "cpu/pool.hpp"
+#include "radiomics/map_correlations.hpp"
 #include "radiomics/map_glcm.hpp"
 #include "radiomics/maps.hpp"
 
 namespace fastimg::radiomics {
 
 constexpr int kWindows = 32;
-constexpr int kMostPairs = 64;  // of one direction: products of counts stay below the largest double
 
 // What the pairs of one direction give, for each window. Of each pair, its count is how many pairs (or, for levels, how
 // many ends of pairs) are equal to it: a sum of c log c over what is distinct is a sum of log c over all.
@@ -32,6 +32,7 @@ struct PairTable {
   // level[cell][window]; `none`: the row of `inverse` for a pair that is not whole.
   void (*sums)(const std::uint16_t (*level)[kWindows], const std::int32_t* pairs, int count, const Inverse* inverse,
                std::uint16_t none, PairSums& sums);
+  Correlations::Eigenvalues correlations;
 };
 FASTIMG_DECLARE_TABLE(PairTable, map_pairs_table)
 

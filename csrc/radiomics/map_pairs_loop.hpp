@@ -1,9 +1,9 @@
 // The loops of map_pairs.hpp, compiled once a level: vectors of 64 bytes, which the compiler cuts to what there is.
+// After map_correlation_loop.hpp.
 namespace fastimg::radiomics::FASTIMG_LEVEL {
 namespace {
 
 typedef std::uint16_t Words __attribute__((vector_size(2 * kWindows)));
-typedef double Eight __attribute__((vector_size(64)));
 typedef std::uint16_t EightWords __attribute__((vector_size(16)));
 typedef std::int32_t EightInts __attribute__((vector_size(32)));
 
@@ -151,6 +151,6 @@ void sums(const std::uint16_t (*level)[kWindows], const std::int32_t* pairs, int
 }  // namespace
 
 extern const PairTable map_pairs_table;
-const PairTable map_pairs_table = {sums};
+const PairTable map_pairs_table = {sums, correlations};
 
 }  // namespace fastimg::radiomics::FASTIMG_LEVEL

@@ -89,6 +89,7 @@ CASES = {
     "merged": {"bin_width": 10, "aggregation": "3D, merged"},
     "radius": {"bin_width": 15, "kernel_radius": 2, "distances": (1, 2), "alpha": 1},
     "slices": {"bin_width": 10, "aggregation": "2D, averaged", "slice_axis": 1},
+    "wide slices": {"bin_width": 4, "aggregation": "2D, averaged", "kernel_radius": 3},  # matrices of many levels
     "asymmetric": {"bin_width": 10, "symmetric": False},
     "peer": {"bin_width": 10, "compat": "pyradiomics", "shift": 100},
 }

@@ -1,0 +1,82 @@
+#include "radiomics/map_correlations.hpp"
+
+namespace fastimg::radiomics {
+
+// Each part of the graph of levels adds an eigenvalue 1, a two-coloured one also -1. One part with a loop is not
+// two-coloured; without loops, a walk that reaches every level by an even and by an odd number of steps tells.
+bool Correlations::apart_or_even() const {
+  std::uint64_t beside[kMostKinds] = {}, loops = 0;
+  for (int e = 0; e < cells_; ++e) {
+    const std::uint64_t i = std::uint64_t{1} << cell_[e].i, j = std::uint64_t{1} << cell_[e].j;
+    beside[cell_[e].i] |= j;
+    beside[cell_[e].j] |= i;
+    loops |= i & j;
+  }
+  const std::uint64_t all = kinds_ == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << kinds_) - 1;
+  if (loops) {
+    std::uint64_t seen = loops & -loops, left = seen;
+    while (left) {
+      const std::uint64_t next = beside[__builtin_ctzll(left)];
+      left = (left & (left - 1)) | (next & ~seen);
+      seen |= next;
+    }
+    return seen != all;
+  }
+  std::uint64_t even = 1, odd = 0, even_left = 1, odd_left = 0;
+  while (even_left | odd_left) {
+    const bool from_even = even_left != 0;
+    std::uint64_t& left = from_even ? even_left : odd_left;
+    const std::uint64_t next = beside[__builtin_ctzll(left)];
+    left &= left - 1;
+    if (from_even) {
+      odd_left |= next & ~odd;
+      odd |= next;
+    } else {
+      even_left |= next & ~even;
+      even |= next;
+    }
+  }
+  return (even & odd) != all;
+}
+
+void Correlations::end(double total, double* target) {
+  for (int k = 0; k < kinds_; ++k) number_[level_[k]] = kNone;
+  if (apart_or_even()) {
+    *target = 1;
+    return;
+  }
+  std::unique_ptr<Cells>& waiting = waiting_[kinds_];
+  if (!waiting) waiting = std::make_unique<Cells>();
+  Cells& cells = *waiting;
+  const int lane = cells.used++;
+  for (int k = 0; k < kinds_; ++k) cells.margin[k][lane] = 0;
+  for (int e = 0; e < cells_; ++e) {
+    const Cell& cell = cell_[e];
+    cells.margin[cell.i][lane] += cell.weight;
+    if (cell.i != cell.j) cells.margin[cell.j][lane] += cell.weight;
+    cells.cell[lane][e] = cell;
+  }
+  cells.count[lane] = cells_;
+  cells.inverse_total[lane] = 1 / total;
+  cells.target[lane] = target;
+  if (cells.used == kLanes) run(kinds_);
+}
+
+void Correlations::run(int n) {
+  Cells& cells = *waiting_[n];
+  constexpr std::size_t kRoom = kMostKinds * (kMostKinds + 1) / 2 * kLanes;
+  if (!room_) room_ = std::make_unique<double[]>(kRoom + kLanes);
+  void* place = room_.get();
+  std::size_t size = (kRoom + kLanes) * sizeof(double);
+  double found[kLanes];
+  eigenvalues_(cells, n, static_cast<double*>(std::align(64, kRoom * sizeof(double), place, size)), found);
+  for (int lane = 0; lane < cells.used; ++lane) *cells.target[lane] = found[lane];
+  cells.used = 0;
+}
+
+void Correlations::flush() {
+  for (int n = 0; n <= kMostKinds; ++n)
+    if (waiting_[n] && waiting_[n]->used) run(n);
+}
+
+}  // namespace fastimg::radiomics
