@@ -1,37 +1,10 @@
+#include <cmath>
+
+#include "fastimg/eigen.cuh"
 #include "radiomics/glcm.hpp"
 #include "radiomics/map_items.hpp"
 
 namespace fastimg::radiomics {
-namespace {
-
-// The root of a real-rooted polynomial nearest above: Laguerre's method from the right of all roots of the tridiagonal
-// matrix's characteristic polynomial comes down monotonically, with a cubic last stretch. sign -1: of the mirror image.
-double largest(const std::vector<double>& diagonal, const std::vector<double>& square, double sign) {
-  const auto n = static_cast<double>(diagonal.size());
-  double x = 1;
-  for (int step = 0; step < 40; ++step) {
-    double p = 1, dp = 0, ddp = 0, p0 = 0, dp0 = 0, ddp0 = 0;
-    for (std::size_t i = 0; i < diagonal.size(); ++i) {
-      const double a = x - sign * diagonal[i], b = i ? square[i - 1] : 0;
-      const double p1 = a * p - b * p0, dp1 = p + a * dp - b * dp0, ddp1 = 2 * dp + a * ddp - b * ddp0;
-      p0 = p;
-      dp0 = dp;
-      ddp0 = ddp;
-      p = p1;
-      dp = dp1;
-      ddp = ddp1;
-    }
-    if (!(p > 0) || !(dp > 0)) break;  // there, but for rounding
-    const double inside = (n - 1) * ((n - 1) * dp * dp - n * p * ddp);
-    const double fall = n * p / (dp + std::sqrt(inside > 0 ? inside : 0));
-    x -= fall;
-    if (fall < 1e-14 || x <= 0) break;
-  }
-  return x;
-}
-
-}  // namespace
-
 double Correlation::value(std::int64_t kinds, double flat) {
   if (kinds < 2) return flat;
   std::int64_t branches = 0, loops = 0;
@@ -99,7 +72,9 @@ double Correlation::eigenvalue(std::int64_t n) {
   beside_.resize(n - 1);
   tridiagonal(matrix_, n, diagonal_, beside_);
   for (double& b : beside_) b *= b;
-  return std::min(1.0, std::max({largest(diagonal_, beside_, 1), largest(diagonal_, beside_, -1), 0.0}));
+  double most;
+  largest_absolute<One>(diagonal_.data(), beside_.data(), static_cast<int>(n), most);
+  return most;
 }
 
 }  // namespace fastimg::radiomics

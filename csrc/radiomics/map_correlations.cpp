@@ -1,42 +1,20 @@
 #include "radiomics/map_correlations.hpp"
 
+#include <cmath>
+
+#include "fastimg/glcm_window.cuh"
+
 namespace fastimg::radiomics {
 
-// Each part of the graph of levels adds an eigenvalue 1, a two-coloured one also -1. One part with a loop is not
-// two-coloured; without loops, a walk that reaches every level by an even and by an odd number of steps tells.
 bool Correlations::apart_or_even() const {
-  std::uint64_t beside[kMostKinds] = {}, loops = 0;
+  u64 beside[kMostKinds] = {}, loops = 0;
   for (int e = 0; e < cells_; ++e) {
-    const std::uint64_t i = std::uint64_t{1} << cell_[e].i, j = std::uint64_t{1} << cell_[e].j;
+    const u64 i = u64{1} << cell_[e].i, j = u64{1} << cell_[e].j;
     beside[cell_[e].i] |= j;
     beside[cell_[e].j] |= i;
     loops |= i & j;
   }
-  const std::uint64_t all = kinds_ == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << kinds_) - 1;
-  if (loops) {
-    std::uint64_t seen = loops & -loops, left = seen;
-    while (left) {
-      const std::uint64_t next = beside[__builtin_ctzll(left)];
-      left = (left & (left - 1)) | (next & ~seen);
-      seen |= next;
-    }
-    return seen != all;
-  }
-  std::uint64_t even = 1, odd = 0, even_left = 1, odd_left = 0;
-  while (even_left | odd_left) {
-    const bool from_even = even_left != 0;
-    std::uint64_t& left = from_even ? even_left : odd_left;
-    const std::uint64_t next = beside[__builtin_ctzll(left)];
-    left &= left - 1;
-    if (from_even) {
-      odd_left |= next & ~odd;
-      odd |= next;
-    } else {
-      even_left |= next & ~even;
-      even |= next;
-    }
-  }
-  return (even & odd) != all;
+  return fastimg::apart_or_even(beside, loops, kinds_);
 }
 
 void Correlations::end(double total, double* target) {

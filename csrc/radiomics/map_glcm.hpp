@@ -2,6 +2,9 @@
 // windows at once.
 #pragma once
 
+#include <cmath>
+
+#include "fastimg/glcm_window.cuh"
 #include "radiomics/glcm.hpp"
 #include "radiomics/map_items.hpp"
 #include "radiomics/maps.hpp"
@@ -17,8 +20,8 @@ inline std::vector<Inverse> inverses(std::int64_t levels) {
   std::vector<Inverse> found;
   const double n = static_cast<double>(levels);
   for (std::int64_t d = 0; d <= levels; ++d) {
-    const double k = static_cast<double>(d);
-    found.push_back({{1 / (1 + k), 1 / (1 + k / n), 1 / (1 + k * k), 1 / (1 + k * k / (n * n)), d ? 1 / (k * k) : 0}});
+    found.push_back({});
+    inverse_terms(static_cast<double>(d), n, found.back().at);
   }
   return found;
 }

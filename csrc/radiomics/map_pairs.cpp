@@ -73,49 +73,33 @@ class Block {
     }
   }
 
-  // The features of a window's matrix of one direction, as PairFeatures::row_of.
+  // The features of a window's matrix of one direction.
   void add(int w, Row& sum) {
     const PairSums& s = sums_;
-    const double total = s.total[w], all = 2 * total, bits = bits_[static_cast<int>(total)], all_bits = bits + 1;
-    const double mean = 0.5 * s.levels[w] / total, apart = s.differences[w] / total;
-    const double variance = s.variance[w] / total, sum_variance = s.sum_variance[w] / total;
-    const double hxy = entropy(all_bits, 2 * (std::log2(s.joint_counts[w]) + s.level_pairs[w]), all);
-    const double hx = entropy(all_bits, std::log2(s.level_counts[w]), all);
-    const double information = 1 - std::exp(-2 * (hx + hx - hxy));
     const double* inverse = s.inverse[w].at;
-    const double row[25] = {s.peak[w] / all,
-                            mean,
-                            variance,
-                            hxy,
-                            apart,
-                            s.difference_variance[w] / total,
-                            entropy(bits, std::log2(s.difference_counts[w]), total),
-                            s.levels[w] / total,
-                            sum_variance,
-                            entropy(bits, std::log2(s.sum_counts[w]), total),
-                            s.joint_squares[w] / (all * all),
-                            s.squares[w] / total,
-                            apart,
-                            inverse[0] / total,
-                            inverse[1] / total,
-                            inverse[2] / total,
-                            inverse[3] / total,
-                            inverse[4] / total,
-                            variance == 0 ? 1 : s.covariance[w] / total / variance,
-                            s.product[w] / total,
-                            sum_variance,
-                            s.shade[w] / total,
-                            s.prominence[w] / total,
-                            hx == 0 ? 0 : (hxy - hx - hx) / hx,
-                            information > 0 ? std::sqrt(information) : 0};
+    const GlcmSums of = {s.total[w],
+                         s.differences[w],
+                         s.squares[w],
+                         s.product[w],
+                         s.levels[w],
+                         s.variance[w],
+                         s.covariance[w],
+                         s.sum_variance[w],
+                         s.shade[w],
+                         s.prominence[w],
+                         s.difference_variance[w],
+                         {inverse[0], inverse[1], inverse[2], inverse[3], inverse[4]},
+                         std::log2(s.joint_counts[w]),
+                         std::log2(s.sum_counts[w]),
+                         std::log2(s.difference_counts[w]),
+                         std::log2(s.level_counts[w]),
+                         static_cast<double>(s.joint_squares[w]),
+                         static_cast<double>(s.peak[w]),
+                         static_cast<double>(s.level_pairs[w])};
+    double row[25];
+    glcm_row(of, bits_[static_cast<int>(of.total)], row);
     for (int f = 0; f < 25; ++f) sum.at[f] += row[f];
     ++sum.matrices;
-  }
-
-  static double entropy(double bits, double logs, double total) {
-    Spread spread;
-    spread.logs = logs;
-    return spread.entropy(total, bits);
   }
 
   void correlation(int w, std::int32_t pairs, double* found) {

@@ -7,8 +7,10 @@
 
 #if defined(__CUDACC__) || defined(__CUDACC_RTC__)
 #define FASTIMG_ATOM static __host__ __device__ __forceinline__
+#define FASTIMG_MEMBER __host__ __device__ __forceinline__
 #else
 #define FASTIMG_ATOM static inline __attribute__((always_inline))
+#define FASTIMG_MEMBER inline __attribute__((always_inline))
 #endif
 
 namespace fastimg {

@@ -134,6 +134,18 @@ def texture(put: Put) -> None:
         fi.radiomics.extract(image, mask, fi.radiomics.Settings(bin_number=bins, families=["glszm", "gldzm"]))
 
 
+def maps(put: Put) -> None:
+    from fastimg.radiomics import _cuda
+
+    values = (np.arange(5 * 6 * 7).reshape(5, 6, 7) ** 2 % 11).astype(np.int16)
+    mask = np.ones(values.shape, np.uint8)
+    mask[0, 0, :3] = 0
+    glcm = {"families": ["glcm"], "bin_width": 1}
+    with narrow(_cuda):
+        for more in ({}, {"kernel_radius": 2, "aggregation": "2D, averaged"}, {"masked_kernel": False}):
+            fi.radiomics.maps(fi.Image(put(values)), put(mask), fi.radiomics.Settings(**glcm, **more))
+
+
 def mesh(put: Put) -> None:
     from fastimg.radiomics import _cuda
 
@@ -205,6 +217,7 @@ CASES: dict[str, Callable[[Put], None]] = {
     "combat": combat,
     "histogram": histogram,
     "map": map_,
+    "maps": maps,
     "mesh": mesh,
     "n4": n4,
     "texture": texture,

@@ -182,6 +182,47 @@ def test_surroundings_must_be_finite_where_they_count():
         fi.radiomics.maps(image, mask, fi.radiomics.Settings(masked_kernel=False))
 
 
+ON_A_GPU = {
+    "plain": {"bin_width": 4},
+    "flat windows": {"bin_width": 150, "compat": "pyradiomics"},
+    "slices": {"bin_width": 6, "aggregation": "2D, averaged", "kernel_radius": 2, "slice_axis": 1},
+    "unmasked": {"bin_width": 6, "masked_kernel": False, "initial_value": math.nan},
+    "many levels": {"bin_number": 1000},
+    "chosen": {"bin_width": 6, "features": {"glcm": ["Contrast", "Idm"]}},
+}
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+@pytest.mark.parametrize("name", ON_A_GPU)
+def test_maps_on_every_device(put, name, dtype):
+    values, mask = patch((5, 6, 9), dtype)
+    chosen = fi.radiomics.Settings(families=["glcm"], **ON_A_GPU[name])
+    expected = fi.radiomics.maps(fi.Image(values, spacing=SPACING), mask, chosen)
+    found = fi.radiomics.maps(fi.Image(put(values), spacing=SPACING), put(mask), chosen)
+    assert set(found) == set(expected)
+    for key, image in expected.items():
+        seen = found[key]
+        assert seen.device == fi.Image(put(values)).device
+        array = np.asarray(seen.to_device("cpu").array)
+        # Logarithms and the exponential may differ in their last bits; the root of a difference makes 1e-8 of them.
+        near = {"rel": 1e-7, "abs": 3e-8} if key.endswith(("Imc2", "MCC")) else {"rel": 1e-12, "abs": 1e-12}
+        assert array == pytest.approx(image.array, nan_ok=True, **near), key
+
+
+def test_what_a_gpu_does_not_map():
+    values, mask = patch((4, 5, 6))
+    with fi.testing.host_device() as put:
+        image, inside = fi.Image(put(values)), put(mask)
+        for options, words in (
+            ({}, "those of glcm alone, not of statistics, glcm"),
+            ({"families": ["glcm"], "symmetric": False}, "symmetric matrices"),
+            ({"families": ["glcm"], "weighting": "euclidean"}, "without weights"),
+            ({"families": ["glcm"], "kernel_radius": 2}, r"at most 20 pairs a direction \(these have 100\)"),
+        ):
+            with pytest.raises(fi.errors.DeviceError, match=words):
+                fi.radiomics.maps(image, inside, fi.radiomics.Settings(**options))
+
+
 PEERS = {
     "plain": ({"binWidth": 10}, {"bin_width": 10}),
     "wide": ({"binWidth": 60}, {"bin_width": 60}),

@@ -34,7 +34,7 @@ def test_an_image_on_a_gpu(image):
     mask = box(image, slice(1, 3))
     with fi.testing.host_device() as put:
         there = image.with_array(put(image.array))
-        with pytest.raises(DeviceError, match="maps works on the CPU"):
+        with pytest.raises(DeviceError, match="maps on a GPU makes those of glcm alone"):
             fi.radiomics.maps(there, put(mask))
         with pytest.raises(ArgumentError, match="no voxel; labels in it: none"):
             extract(there, put(np.zeros(image.shape, np.uint8)))

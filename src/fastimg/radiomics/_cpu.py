@@ -60,3 +60,20 @@ def taxicab(mask: Any, flat: bool, *, threads: int) -> Any:
 def shape_sums(mask: Any, *, threads: int) -> tuple[Any, Any, tuple[Any, ...]]:
     """Of a mask: 10 moments, (256, 4) sums of marching-cubes cases, and the corners of the hulls of its planes."""
     return _native.shape_sums(mask.view(np.uint8), threads)
+
+
+def map_features(
+    family: int,
+    levels: Any,
+    values: Any,
+    window: Any,
+    options: Any,
+    centres: Any,
+    targets: Any,
+    slots: Any,
+    rows: Any,
+    *,
+    threads: int,
+) -> None:
+    """Features of the windows around centres, into rows (csrc/radiomics/maps.hpp)."""
+    _native.map_features(family, levels, values, window, options, centres, targets, slots, rows, threads)

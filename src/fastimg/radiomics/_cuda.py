@@ -8,10 +8,12 @@ import numpy as np
 
 from .. import _gpu
 from .._arrays import empty
+from ..errors import DeviceError
 from . import _native
 
 _BLOCK = 256
 _SHORT, _SMALL = 8, 256  # kShort and kSmall of kernels/texture.cu
+_MOST_PAIRS = 20  # kMost of kernels/maps.cu
 _SHARED = 48 << 10  # bytes a block may use on every device
 
 
@@ -190,6 +192,50 @@ def shape_sums(mask: Any, *, threads: int) -> tuple[Any, Any, tuple[Any, ...]]:
     _gpu.launch("mesh", "mask_sums", blocks, (_BLOCK,), bits, *sizes, sums, shared=sums.nbytes)
     found = to_host(sums)
     return found[:10], found[10:].reshape(256, 4), _native.packed_hulls(to_host(bits), nx + 2, threads)
+
+
+def map_features(
+    family: int,
+    levels: Any,
+    values: Any,
+    window: Any,
+    options: Any,
+    centres: Any,
+    targets: Any,
+    slots: Any,
+    rows: Any,
+    *,
+    threads: int,
+) -> None:
+    """As the CPU's, of the GLCM: one thread a window (kernels/maps.cu)."""
+    count, _, symmetric, merged, _, weights, *_, flat = options
+    places, pairs, begins, *_ = window
+    most = int(np.diff(begins).max())
+    if not symmetric or merged or weights is not None or most > _MOST_PAIRS:
+        raise DeviceError(
+            "maps on a GPU takes symmetric matrices of single directions without weights, of windows with at most "
+            f"{_MOST_PAIRS} pairs a direction (these have {most}): move image and mask with to_device('cpu')"
+        )
+    put = _gpu.backend().to_device
+    table = _gpu.backend().xp.empty((count + 1, 5), np.float64)
+    _gpu.launch("maps", "inverse_table", (_blocks(count + 1, 1),), (_BLOCK,), np.int64(count), table)
+    _gpu.launch(
+        "maps",
+        "glcm_maps",
+        (_blocks(len(centres), 1),),
+        (_BLOCK,),
+        levels,
+        *(put(part) for part in (places, pairs, begins)),
+        np.int64(len(begins) - 1),
+        put(centres),
+        put(targets),
+        np.int64(len(centres)),
+        put(slots),
+        table,
+        np.float64(flat),
+        rows,
+        np.int64(rows.shape[1]),
+    )
 
 
 def _blocks(count: int, each: int) -> int:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _dispatch
 from .._arrays import choice, empty, thread_count
 from ..errors import ArgumentError, DeviceError
 from ..image import Image
-from . import _native
 from ._names import FEATURES, PEER
 from ._region import Levels, Region, levels_of, region_of
 from ._settings import Settings
@@ -37,7 +37,8 @@ def maps(
     Parameters
     ----------
     image : Image
-        Axes z, y, x; any real dtype; on the CPU.
+        Axes z, y, x; any real dtype. On a GPU the GLCM is mapped: symmetric matrices of single directions (the default),
+        of windows with at most 20 pairs a direction (radius 1; radius 2 within slices); the rest is an error there.
     mask : Image or array
         On the image's grid; the region is where it equals `settings.label`.
     settings : Settings, optional
@@ -74,8 +75,11 @@ def maps(
     if not isinstance(settings, Settings):
         raise ArgumentError(f"settings: expected radiomics.Settings, got {type(settings).__name__}")
     families = _families(settings)
-    if isinstance(image, Image) and image.device != "cpu":
-        raise DeviceError("maps works on the CPU: move image and mask with to_device('cpu')")
+    if isinstance(image, Image) and image.device != "cpu" and families != ["glcm"]:
+        raise DeviceError(
+            f"maps on a GPU makes those of glcm alone, not of {', '.join(families)}: name families=['glcm'], or move image "
+            "and mask with to_device('cpu')"
+        )
     plain = dataclasses.replace(settings, slice_axis=0)  # windows know their flat axis themselves
     region = region_of(image, mask, plain)
     return _mapped(image, region, families, settings, names, threads=thread_count(threads))
@@ -108,7 +112,7 @@ def _mapped(
 
     chosen = [(family, _chosen(family, settings, names)) for family in families]
     chosen = [(family, slots) for family, slots in chosen if slots]
-    out = empty((sum(len(slots) for _, slots in chosen), int(np.prod(shape))), np.float64, region.inside)
+    out = empty((sum(len(slots) for _, slots in chosen), int(np.prod(shape))), np.float64, levels.array)
     out[...] = settings.initial_value
     options = _options(region, levels, settings)
     found: dict[str, Image] = {}
@@ -117,8 +121,9 @@ def _mapped(
         slots = np.full(len(FEATURES[family]), -1, np.int32)
         slots[list(named)] = np.arange(len(named))
         values = _padded_values(kernel, radius) if family == "statistics" else None
-        _native.map_features(
-            MAPPED.index(family), boxes, values, window, options, centres, targets, slots, rows, threads
+        leaf = _dispatch.pick(boxes, leaf="radiomics")
+        leaf.map_features(
+            MAPPED.index(family), boxes, values, window, options, centres, targets, slots, rows, threads=threads
         )
         found.update(
             {
@@ -130,8 +135,9 @@ def _mapped(
 
 
 def _everywhere(region: Region, box: tuple[slice, slice, slice]) -> Region:
-    inside = np.ones(tuple(edge.stop - edge.start for edge in box), np.bool_)
-    if region.image.dtype.kind == "f" and not np.isfinite(region.image[box]).all():
+    xp = _dispatch.namespace(region.image)
+    inside = xp.ones(tuple(edge.stop - edge.start for edge in box), np.bool_)
+    if region.image.dtype.kind == "f" and not xp.isfinite(region.image[box]).all():
         raise ArgumentError("maps: with masked_kernel=False the surroundings of the region may hold no NaN or infinity")
     return dataclasses.replace(region, box=box, mask_there=inside, inside_there=inside)
 
