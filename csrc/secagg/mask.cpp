@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <memory>
 #include <type_traits>
+
+#include "cpu/past.hpp"
 
 namespace fastimg::secagg {
 namespace {
@@ -20,8 +23,6 @@ AddStream<W> adder(const MaskTable& t, Prg prg, bool portable) {
     return prg == Prg::chacha20 ? t.chacha64 : portable ? t.sliced64 : t.aes64;
 }
 
-auto storer(const MaskTable& t, std::uint32_t*) { return t.store32; }
-auto storer(const MaskTable& t, std::uint64_t*) { return t.store64; }
 auto packer(const MaskTable& t, std::uint32_t*) { return t.pack32; }
 auto packer(const MaskTable& t, std::uint64_t*) { return t.pack64; }
 
@@ -30,6 +31,50 @@ void wipe(W* words, std::size_t bytes) {
   std::memset(words, 0, bytes);
   __asm__ __volatile__("" : : "r"(words) : "memory");
 }
+
+// All streams of a vector, the one that rounds last, with what AES by instructions prepares: once for all tiles; where
+// there is but one tile, when a stream's turn comes, in the same place.
+template <class W>
+class Streams {
+ public:
+  Streams(const MaskTable& table, const std::vector<Stream>& masks, const Stream* dither, Prg prg, bool portable,
+          std::int64_t tiles, std::int64_t tile_bytes)
+      : table_(table),
+        masks_(masks),
+        dither_(dither),
+        add_(adder<W>(table, prg, portable)),
+        by_rounds_(prg == Prg::aes128_ctr && !portable),
+        once_(tiles <= 1 || !by_rounds_),
+        blocks_(static_cast<int>(std::min<std::int64_t>(256, (tile_bytes + 1023) / 1024 * 64))),
+        made_(once_ ? 1 : masks.size() + 1),
+        runs_(new Run[made_]) {
+    if (once_) return;
+    for (std::size_t i = 0; i < masks.size() + (dither ? 1 : 0); ++i) table_.prepare(at(i), blocks_, &runs_[i]);
+  }
+  ~Streams() {
+    if (by_rounds_) wipe(runs_.get(), made_ * sizeof(Run));
+  }
+  Streams(const Streams&) = delete;
+  Streams& operator=(const Streams&) = delete;
+
+  void operator()(std::size_t i, W* words, std::int64_t count, std::uint32_t block) const {
+    Run& run = runs_[once_ ? 0 : i];
+    if (once_ && by_rounds_) table_.prepare(at(i), blocks_, &run);
+    add_(words, count, at(i), run, block);
+  }
+
+ private:
+  const Stream& at(std::size_t i) const { return i < masks_.size() ? masks_[i] : *dither_; }
+
+  const MaskTable& table_;
+  const std::vector<Stream>& masks_;
+  const Stream* const dither_;
+  const AddStream<W> add_;
+  const bool by_rounds_, once_;
+  const int blocks_;
+  const std::size_t made_;
+  const std::unique_ptr<Run[]> runs_;
+};
 
 auto ditherer(const MaskTable& t, const float*, std::uint32_t*) { return t.dither_f32_u32; }
 auto ditherer(const MaskTable& t, const float*, std::uint64_t*) { return t.dither_f32_u64; }
@@ -67,13 +112,14 @@ Counts mask(const T* in, const Target<W>& target, std::int64_t count, std::int64
   constexpr std::int64_t kWords = kTile / static_cast<std::int64_t>(sizeof(W));
   const MaskTable& table = FASTIMG_PICK(mask_table);
   W* const out = target.out;
-  const auto add = adder<W>(table, prg, portable);
   const auto convert = quantiser(table, in, out);
   const std::int64_t block = prg == Prg::chacha20 ? 64 : 16;
   const std::int64_t first = offset / kWords, tiles = (offset + count + kWords - 1) / kWords - first;
   const bool large = in && count * static_cast<std::int64_t>(sizeof(W)) >= kLarge;
   const bool inputs_overlap = static_cast<const void*>(in) == static_cast<const void*>(out);
   std::atomic<std::int64_t> clipped{0}, bad{0};
+  const std::int64_t longest = std::min(kWords, offset % kWords + count);  // words of a tile
+  const Streams<W> add(table, streams, dither, prg, portable, tiles, longest * static_cast<std::int64_t>(sizeof(W)));
   cpu::parallel_for(tiles, kGrain, threads, [&](std::int64_t begin, std::int64_t end) {
     alignas(64) W beside[kWords];  // a tile that is not made where it belongs
     Counts sum{0, 0};
@@ -95,7 +141,7 @@ Counts mask(const T* in, const Target<W>& target, std::int64_t count, std::int64
           if (dither) {
             alignas(64) W random[kWords];
             std::memset(random, 0, sizeof random);
-            add(random, to - tile, *dither, at);
+            add(streams.size(), random, to - tile, at);
             here = ditherer(table, in, out)(values, random + (from - tile), words, to - from, fixed);
             wipe(random, sizeof random);
           } else {
@@ -107,12 +153,13 @@ Counts mask(const T* in, const Target<W>& target, std::int64_t count, std::int64
         sum.clipped += here.clipped;
         sum.bad += here.bad;
       }
-      for (const Stream& stream : streams) add(aside ? beside : words, to - tile, stream, at);
+      for (std::size_t i = 0; i < streams.size(); ++i) add(i, aside ? beside : words, to - tile, at);
       if (target.packed)
         packer(table, out)(words, to - from, target.bits, target.packed + (from - offset) / 8 * target.bits);
       else if (aside)
-        storer(table, out)(words, to - from, out + (from - offset));
+        cpu::copy_past(words, out + (from - offset), static_cast<std::int64_t>(sizeof(W)) * (to - from));
     }
+    cpu::end_past();
     if (used) wipe(beside, sizeof beside);
     clipped += sum.clipped;
     bad += sum.bad;

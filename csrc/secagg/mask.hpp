@@ -20,9 +20,16 @@ struct alignas(64) Stream {
   bool minus;
 };
 
-// words[i] += or -= keystream, from 16-byte (AES) or 64-byte (ChaCha) block `block`, a multiple of the tile's.
+// What AES by instructions knows of a stream before it counts: see aes_rounds.hpp. As secret as the seed.
+struct alignas(64) Run {
+  std::uint8_t second[256 * 16];
+};
+using Prepare = void (*)(const Stream& stream, int blocks, Run* run);
+
+// words[i] += or -= keystream, from 16-byte (AES) or 64-byte (ChaCha) block `block`, a multiple of the tile's. `run`:
+// prepared for as many blocks as are added, in steps of 64 and 256 at most; only AES reads it.
 template <class W>
-using AddStream = void (*)(W* words, std::int64_t count, const Stream& stream, std::uint32_t block);
+using AddStream = void (*)(W* words, std::int64_t count, const Stream& stream, const Run& run, std::uint32_t block);
 
 struct Fixed {
   double scale, limit, clip;
@@ -37,13 +44,12 @@ using Quantise = Counts (*)(const T* in, W* out, std::int64_t count, const Fixed
 template <class T, class W>
 using Dither = Counts (*)(const T* in, const W* random, W* out, std::int64_t count, const Fixed& fixed);
 
-// Where a tile goes once all masks are in it: to words past the caches, or packed to `bits` bits a word.
-template <class W>
-using StoreTile = void (*)(const W* tile, std::int64_t count, W* to);
+// Where a tile may go once all masks are in it: packed to `bits` bits a word.
 template <class W>
 using PackTile = void (*)(W* tile, std::int64_t count, int bits, std::uint8_t* to);
 
 struct MaskTable {
+  Prepare prepare;
   AddStream<std::uint32_t> aes32, sliced32, chacha32;
   AddStream<std::uint64_t> aes64, sliced64, chacha64;
   Quantise<float, std::uint32_t> f32_u32;
@@ -57,8 +63,6 @@ struct MaskTable {
   Dither<float, std::uint64_t> dither_f32_u64;
   Dither<double, std::uint32_t> dither_f64_u32;
   Dither<double, std::uint64_t> dither_f64_u64;
-  StoreTile<std::uint32_t> store32;
-  StoreTile<std::uint64_t> store64;
   PackTile<std::uint32_t> pack32;
   PackTile<std::uint64_t> pack64;
 };

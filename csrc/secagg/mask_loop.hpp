@@ -31,90 +31,38 @@ using Wide32 = std::uint32_t __attribute__((vector_size(FASTIMG_BYTES)));
 using Lanes = int __attribute__((vector_size(FASTIMG_BYTES)));
 
 #ifdef FASTIMG_AESNI
-template <class W, bool minus>
-FASTIMG_ATOM __m128i sum128(__m128i a, __m128i b) {
-  if (sizeof(W) == 4) return minus ? _mm_sub_epi32(a, b) : _mm_add_epi32(a, b);
-  return minus ? _mm_sub_epi64(a, b) : _mm_add_epi64(a, b);
-}
-
-// Eight blocks in flight hide the latency of aesenc.
-template <bool minus, class W>
-void aesni_add(W* words, std::int64_t count, const Stream& stream, std::uint32_t block) {
-  constexpr int kBlocks = 8, kWords = 16 * kBlocks / sizeof(W);
-  __m128i keys[11], x[kBlocks];
-  for (int r = 0; r < 11; ++r) keys[r] = _mm_load_si128(reinterpret_cast<const __m128i*>(stream.round_keys) + r);
-  alignas(16) std::uint8_t first[16] = {};
-  std::memcpy(first, stream.nonce, 12);
-  const __m128i nonce = _mm_load_si128(reinterpret_cast<const __m128i*>(first));
-  for (std::int64_t at = 0; at < count; at += kWords, block += kBlocks) {
-    for (int i = 0; i < kBlocks; ++i)
-      x[i] = _mm_xor_si128(_mm_insert_epi32(nonce, static_cast<int>(__builtin_bswap32(block + i)), 3), keys[0]);
-    for (int r = 1; r < 10; ++r)
-      for (int i = 0; i < kBlocks; ++i) x[i] = _mm_aesenc_si128(x[i], keys[r]);
-    for (int i = 0; i < kBlocks; ++i) x[i] = _mm_aesenclast_si128(x[i], keys[10]);
-    if (count - at < kWords) return add_buffer(words + at, x, count - at, minus);
-    __m128i* to = reinterpret_cast<__m128i*>(words + at);
-    for (int i = 0; i < kBlocks; ++i) _mm_storeu_si128(to + i, sum128<W, minus>(_mm_loadu_si128(to + i), x[i]));
-  }
-}
-#endif
-
-#ifdef FASTIMG_VAES
-template <class W, bool minus>
-FASTIMG_ATOM __m512i sum512(__m512i a, __m512i b) {
-  if (sizeof(W) == 4) return minus ? _mm512_sub_epi32(a, b) : _mm512_add_epi32(a, b);
-  return minus ? _mm512_sub_epi64(a, b) : _mm512_add_epi64(a, b);
-}
-
-template <bool minus, class W>
-void vaes_add(W* words, std::int64_t count, const Stream& stream, std::uint32_t block) {
-  constexpr int kVectors = 8, kBlocks = 4 * kVectors, kWords = 16 * kBlocks / sizeof(W);
-  __m512i keys[11], x[kVectors];
-  for (int r = 0; r < 11; ++r)
-    keys[r] = _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(stream.round_keys) + r));
-  alignas(16) std::uint8_t first[16] = {};
-  std::memcpy(first, stream.nonce, 12);
-  const __m512i nonce = _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(first)));
-  // The last word of each 16 bytes is the counter; kept little-endian, its bytes are turned for each vector.
-  const __m512i turn =
-      _mm512_broadcast_i32x4(_mm_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 15, 14, 13, 12));
-  const __m512i four = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0, 0, 4));
-  const int b = static_cast<int>(block);
-  __m512i counter = _mm512_setr_epi32(0, 0, 0, b, 0, 0, 0, b + 1, 0, 0, 0, b + 2, 0, 0, 0, b + 3);
-  const __m512i start = _mm512_xor_si512(nonce, keys[0]);
-  for (std::int64_t at = 0; at < count; at += kWords) {
-    for (int i = 0; i < kVectors; ++i) {
-      x[i] = _mm512_xor_si512(start, _mm512_shuffle_epi8(counter, turn));
-      counter = _mm512_add_epi32(counter, four);
-    }
-    for (int r = 1; r < 10; ++r)
-      for (int i = 0; i < kVectors; ++i) x[i] = _mm512_aesenc_epi128(x[i], keys[r]);
-    for (int i = 0; i < kVectors; ++i) x[i] = _mm512_aesenclast_epi128(x[i], keys[10]);
-    if (count - at < kWords) return add_buffer(words + at, x, count - at, minus);
-    for (int i = 0; i < kVectors; ++i) {
-      void* to = reinterpret_cast<char*>(words + at) + 64 * i;
-      _mm512_storeu_si512(to, sum512<W, minus>(_mm512_loadu_si512(to), x[i]));
-    }
-  }
-}
+#include "secagg/aes_rounds.hpp"
 #endif
 
 template <class W>
-void sliced(W* words, std::int64_t count, const Stream& stream, std::uint32_t block) {
+void sliced(W* words, std::int64_t count, const Stream& stream, const Run&, std::uint32_t block) {
   sliced_add<Wide>(words, count, stream, block);
 }
 
 template <class W>
-void aes(W* words, std::int64_t count, const Stream& stream, std::uint32_t block) {
+void aes(W* words, std::int64_t count, const Stream& stream, const Run& run, std::uint32_t block) {
 #ifdef FASTIMG_VAES
   if (has_vaes())
-    return stream.minus ? vaes_add<true>(words, count, stream, block) : vaes_add<false>(words, count, stream, block);
+    return stream.minus ? rounds_add<__m512i, true>(words, count, stream, run, block)
+                        : rounds_add<__m512i, false>(words, count, stream, run, block);
 #endif
 #ifdef FASTIMG_AESNI
   if (has_aes())
-    return stream.minus ? aesni_add<true>(words, count, stream, block) : aesni_add<false>(words, count, stream, block);
+    return stream.minus ? rounds_add<__m128i, true>(words, count, stream, run, block)
+                        : rounds_add<__m128i, false>(words, count, stream, run, block);
 #endif
-  sliced(words, count, stream, block);
+  sliced(words, count, stream, run, block);
+}
+
+// Nothing where the bit slices do the work.
+void prepare(const Stream& stream, int blocks, Run* run) {
+#ifdef FASTIMG_VAES
+  if (has_vaes()) return second_rounds<__m512i>(stream, blocks, run);
+#endif
+#ifdef FASTIMG_AESNI
+  if (has_aes()) return second_rounds<__m128i>(stream, blocks, run);
+#endif
+  (void)stream, (void)blocks, (void)run;
 }
 
 // One step of Eklundh's transposition: the S-th bit of the lane and of the row change places.
@@ -139,7 +87,7 @@ FASTIMG_ATOM void exchange_all(Wide32 (&x)[16]) {
 
 // One lane a block: kLanes blocks in a pass, then turned into the order of the keystream.
 template <class W>
-void chacha(W* words, std::int64_t count, const Stream& stream, std::uint32_t block) {
+void chacha(W* words, std::int64_t count, const Stream& stream, const Run&, std::uint32_t block) {
   constexpr int kLanes = FASTIMG_BYTES / 4, kWords = 64 * kLanes / sizeof(W);
   Wide32 first[16], x[16], out[16];
   for (int i = 0; i < 4; ++i) first[i] = Wide32{} + chacha_constant(i);
@@ -219,23 +167,6 @@ Counts widen(const T* __restrict in, W* __restrict out, std::int64_t count, cons
 using u32 = std::uint32_t;
 using u64 = std::uint64_t;
 
-// Written past the caches where the address allows: the line is not read first.
-template <class W>
-void store(const W* __restrict tile, std::int64_t count, W* __restrict to) {
-#ifdef FASTIMG_AESNI  // an x86 level above the baseline
-  if (reinterpret_cast<std::uintptr_t>(to) % 16 == 0) {
-    constexpr std::int64_t kEach = 16 / sizeof(W);
-    const std::int64_t quads = count / kEach;
-    for (std::int64_t i = 0; i < quads; ++i)
-      _mm_stream_si128(reinterpret_cast<__m128i*>(to) + i, _mm_loadu_si128(reinterpret_cast<const __m128i*>(tile) + i));
-    _mm_sfence();
-    for (std::int64_t i = quads * kEach; i < count; ++i) to[i] = tile[i];
-    return;
-  }
-#endif
-  std::memcpy(to, tile, sizeof(W) * count);
-}
-
 // Bits on their way to memory, lowest first.
 struct BitWriter {
   std::uint8_t* to;
@@ -283,6 +214,7 @@ void pack_words(W* tile, std::int64_t count, int bits, std::uint8_t* to) {
 
 extern const MaskTable mask_table;
 const MaskTable mask_table = {
+    prepare,
     aes<u32>,
     sliced<u32>,
     chacha<u32>,
@@ -300,8 +232,6 @@ const MaskTable mask_table = {
     dither<float, u64>,
     dither<double, u32>,
     dither<double, u64>,
-    store<u32>,
-    store<u64>,
     pack_words<u32>,
     pack_words<u64>,
 };

@@ -40,6 +40,17 @@ def test_aes_against_fips_197_and_sp_800_38a(isa, portable):
     assert bytes(a ^ b for a, b in zip(stream, plain, strict=True)) == wanted
 
 
+@pytest.mark.parametrize("block", [1 << 8, 1 << 16, 1 << 24, 3 << 24])
+@pytest.mark.parametrize("size", [1, 700, 5000])
+def test_aes_carries_in_every_byte_of_the_counter(isa, block, size):
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    start = block - 100  # blocks of four words; the carry comes after a hundred
+    counter = SEED[16:28] + start.to_bytes(4, "big")
+    expected = Cipher(algorithms.AES(SEED[:16]), modes.CTR(counter)).encryptor().update(bytes(16 * size))
+    assert words_of(SEED, 16 * size, offset=4 * start) == expected
+
+
 def test_chacha_against_rfc_8439(isa):
     # A.1, test vectors 1 and 2 (key and nonce 0, counters 0 and 1), and 5's neighbour by OpenSSL.
     first = "76b8e0ada0f13d90405d6ae55386bd28bdd219b8a08ded1aa836efcc8b770dc7da41597c5157488d7724e03fb8d84a376a43b8f41518a11cc387b669b2ee6586"

@@ -18,6 +18,7 @@ PRGS: tuple[Prg, ...] = ("aes128-ctr", "chacha20")
 Rounding = Literal["nearest", "stochastic"]
 ROUNDINGS: tuple[Rounding, ...] = ("nearest", "stochastic")
 _LENGTHS = {"aes128-ctr": (16, 32), "chacha20": (32,)}
+_TOGETHER = 64  # seeds whose prepared streams (4 kB each) stay in the second-level cache
 _LONGEST = {"aes128-ctr": 1 << 36, "chacha20": 1 << 38}  # bytes of keystream that a counter of 32 bits reaches
 
 
@@ -173,8 +174,10 @@ def unmask(words: Any, seeds: Sequence[bytes], signs: Sequence[int], *, prg: Prg
     from . import _cpu, _native
 
     _check_seeds(seeds, signs, prg)
-    stream = _native.MaskStream(list(seeds), [sign > 0 for sign in signs], _cpu._PRG[prg], False)
-    stream.apply(None, words, 0, 0.0, 0.0, 0.0, thread_count(threads))
+    for at in range(0, len(seeds), _TOGETHER):
+        part = slice(at, at + _TOGETHER)
+        stream = _native.MaskStream(list(seeds[part]), [sign > 0 for sign in signs[part]], _cpu._PRG[prg], False)
+        stream.apply(None, words, 0, 0.0, 0.0, 0.0, thread_count(threads))
 
 
 def scale_of(bits: int, clip: float) -> tuple[float, float]:
