@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.exceptions import NotFittedError
 
 from .. import _dispatch
-from .._arrays import choice, result, thread_count
-from ..errors import ArgumentError, FormatError
+from .._arrays import choice, result
+from ..errors import ArgumentError
 from ..findings import Finding
-from . import _record
-from ._design import Design, columns_of, feature_names, labels, numeric
+from ._combat_apply import UnfittedError, apply, refuse_values
+from ._combat_findings import findings_of
+from ._design import Design, columns_of, feature_names, labels, splines_of
 from ._model import Model, extended, solve
 from ._monotone import MONOTONE, Scale, check_scale, skewed, tied
+from ._record import Recorded
 from ._robust import winsorised
 from ._spline import Spline
 from ._stream import Streaming
@@ -26,14 +26,8 @@ from ._sums import Statistics, matrix
 
 __all__ = ["ComBat"]
 
-_SMALL = 20  # subjects a batch, under which the estimates are weak
 
-
-class _NotFittedError(ArgumentError, NotFittedError):
-    """What scikit-learn expects of an estimator that is used before it was fitted."""
-
-
-class ComBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class ComBat(Streaming, Recorded, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Remove the shift and the scale that each batch (site, scanner, kernel ...) gives to each feature.
 
     A scikit-learn estimator whose `fit` and `transform` also take `batch` and `covariates`, a value a subject. It needs
@@ -184,7 +178,7 @@ class ComBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         about = {"batch": batch, "covariates": covariates, "design": design, "threads": self.threads}
         source = self._scale.forward(x)
         if self.robust is not None:
-            _refuse_values(x, self.missing)
+            refuse_values(x, self.missing)
             host = np.asarray(_dispatch.move(source, "cpu"), np.float64)
             source = winsorised(host, cut=self.robust, mean_only=self.mean_only, **about)
         stats = Statistics.of(source, missing=self.missing, **about)
@@ -193,18 +187,7 @@ class ComBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def _design_of(
         self, names: Sequence[str], batch: Any, columns: dict[str, npt.NDArray[Any]], before: Statistics | None
     ) -> Design:
-        splines: Mapping[str, Spline] = {}
-        if before is not None:
-            splines = before.design.splines
-        elif len(self.smooth):
-            wanted = self.smooth if isinstance(self.smooth, Mapping) else dict.fromkeys(self.smooth, 10)
-            unknown = sorted(set(wanted) - set(columns))
-            if unknown:
-                raise ArgumentError(f"smooth: no covariate is named {', '.join(map(repr, unknown))}")
-            splines = {
-                name: spline if isinstance(spline, Spline) else Spline.of(numeric(name, columns[name]), spline)
-                for name, spline in wanted.items()
-            }
+        splines = splines_of(self.smooth, columns) if before is None else before.design.splines
         count = len(next(iter(columns.values()))) if columns else len(batch)
         rows = labels(batch, "batch", count)
         return Design.of(names, rows, columns, tuple(self.categorical), tuple(self.interactions), splines)
@@ -240,7 +223,7 @@ class ComBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if self._is_single() and self.reference is None:
             raise ArgumentError("add_batch: the fit is of one batch; fit both batches together")
         x = matrix(X, tuple(model.design.features))
-        _refuse_values(x, self.missing)
+        refuse_values(x, self.missing)
         old = model.design
         rows = tuple(dict.fromkeys(labels(batch, "batch", x.shape[0])))
         design = Design(old.features, rows, old.covariates, old.interactions, old.splines)
@@ -316,7 +299,7 @@ class ComBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         stats: Statistics | None = getattr(self, "statistics_", None)
         if stats is None:
             if self._known() is None:
-                raise _NotFittedError("ComBat: this estimator is not fitted")
+                raise UnfittedError("ComBat: this estimator is not fitted")
             raise ArgumentError("ComBat: this estimator was loaded (or widened by add_batch) without its sums")
         return stats
 
@@ -349,31 +332,13 @@ class ComBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     @property
     def findings_(self) -> list[Finding]:
         """What to know of this fit."""
-        design, found = self.design_, []
-        if self._is_single():
-            found.append(Finding("combat-skipped", "All subjects are of one batch: nothing was changed."))
-        stats: Statistics | None = getattr(self, "statistics_", None)
-        if stats is not None:
-            small = {str(label): n for label, n in stats.subjects.items() if 0 < n < _SMALL}
-            if small:
-                message = f"{len(small)} of {len(design.batches)} batches have fewer than {_SMALL} subjects."
-                found.append(Finding("combat-small-batch", message, details={"subjects": small}))
-        ties: list[str] = getattr(self, "_tied", [])
-        if ties:
-            message = f"{len(ties)} of {len(design.features)} features have one value in more than a third of the rows."
-            found.append(Finding("combat-tied", message, details={"features": ties}))
-        skew: list[str] = getattr(self, "_skew", [])
-        if skew:
-            message = (
-                f"{len(skew)} of {len(design.features)} features are strongly skewed: ComBat may create a site effect; "
-                "monotone='signed-log' or 'rank-normal' helps, and effect_of() tells."
-            )
-            found.append(Finding("combat-skewed", message, details={"features": skew}))
-        if not self._is_single() and self.model_.constant.any():
-            names = [name for name, flag in zip(design.features, self.model_.constant, strict=True) if flag]
-            message = f"{len(names)} features have no variance and were left as they are."
-            found.append(Finding("combat-constant-feature", message, details={"features": names}))
-        return found
+        return findings_of(
+            self.design_,
+            getattr(self, "statistics_", None),
+            None if self._is_single() else self.model_,
+            tied=getattr(self, "_tied", []),
+            skewed=getattr(self, "_skew", []),
+        )
 
     def _is_single(self) -> bool:
         model = self._known()
@@ -406,34 +371,13 @@ class ComBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         x = matrix(X, tuple(design.features))
         codes, columns = design.encode(batch, covariates, x.shape[0])
         target = result(out, x.shape, x.dtype, x)
-        _refuse_values(x, self.missing)
+        refuse_values(x, self.missing)
         if self._is_single():
             target[...] = x
             return target
         model = self.model_
-        unknown = sorted({str(design.batches[k]) for k in np.unique(codes) if not model.known[k]})
-        if unknown:
-            raise ArgumentError(f"batch: {', '.join(unknown)} had no subject in the fit")
-        if columns.size and (columns[:, ~model.levels] != 0).any():
-            raise ArgumentError("covariates: a level had no subject in the fit")
-        if self.reference is not None:
-            codes = np.where(codes == design.batches.index(self.reference), -1, codes).astype(np.int32)
-        columns -= model.covariate_center
-        gamma = model.gamma_star * np.sqrt(model.var)
-        gamma[:, model.constant] = 0.0
-        alpha = 1 / np.sqrt(model.delta_star)
-        where = _dispatch.device(x)
-        parts = (codes, np.ascontiguousarray(columns), model.mean, model.beta, gamma, alpha)
-        on_device = [_dispatch.move(np.ascontiguousarray(part), where) for part in parts]
-        leaf = _dispatch.pick(x, leaf="harmonize")
-        source = self._scale.forward(x)
-        leaf.combat_apply(source, target, *on_device, threads=thread_count(self.threads))
-        if self.monotone is not None:
-            target[...] = self._scale.backward(target)
-            if self.reference is not None:  # the reference batch stays to the last bit
-                own = _dispatch.move(codes < 0, where)
-                target[own] = x[own]
-        return target
+        about = {"scale": self._scale, "reference": self.reference, "threads": self.threads}
+        return apply(model, x, target, codes, columns, **about)
 
     def fit_transform(self, X: Any, y: Any = None, *, batch: Any, covariates: Any = None) -> Any:
         """`fit` and `transform` of the same subjects."""
@@ -453,55 +397,3 @@ class ComBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.missing == "skip"
         return tags
-
-    # keeping ----------------------------------------------------------------------------------------------------------
-
-    def to_dict(self) -> dict[str, Any]:
-        """Options and estimates as plain values for JSON; the sums are not among them."""
-        model = self.model_
-        options = {name: getattr(self, name) for name in _record.OPTIONS}
-        options |= {
-            "categorical": list(self.categorical),
-            "interactions": [list(names) for names in self.interactions],
-            "smooth": list(model.design.splines),
-            "robust": self.robust,
-        }
-        head = {"format": _record.FORMAT, "version": _record.VERSION, "options": options}
-        return head | _record.estimates(model, self._scale)
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`: an estimator that transforms; its sums are gone, so it cannot be added to."""
-        options, model, scale = _record.model_of(record)
-        try:
-            self = cls(**(options | {"smooth": dict(model.design.splines)}))
-            self._check_options()
-        except (TypeError, ValueError) as error:
-            raise FormatError(f"ComBat.from_dict: the record is damaged: {error}") from None
-        self._scale = scale
-        return self._hold(model)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the estimates as a JSON file (format fastimg-combat, see `to_dict`)."""
-        if self._is_single():
-            raise ArgumentError("ComBat.save: a fit of one batch has no estimates")
-        _record.write(path, self.to_dict())
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; a newer version is refused."""
-        return cls.from_dict(_record.read(path, "ComBat"))
-
-
-def _refuse_values(x: Any, missing: str) -> None:
-    """Infinities always, NaN unless it is to be skipped. A sum of squares tells at the speed of memory, or overflows."""
-    if not x.size:
-        return
-    xp = _dispatch.namespace(x)
-    flat = x.reshape(-1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(float(xp.vdot(flat, flat))):
-            return
-    bad = xp.isinf(flat) if missing == "skip" else ~xp.isfinite(flat)
-    if bool(bad.any()):
-        raise ArgumentError("X: has NaN or infinite values; impute them, or pass missing='skip' for NaN")

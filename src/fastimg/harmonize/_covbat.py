@@ -18,7 +18,8 @@ from .. import _dispatch
 from ..errors import ArgumentError, FormatError
 from ..findings import Finding
 from . import _record
-from ._combat import ComBat, _NotFittedError
+from ._combat import ComBat
+from ._combat_apply import UnfittedError
 from ._design import Design, columns_of, feature_names, labels
 from ._stream import Streaming
 from ._sums import Statistics, matrix
@@ -177,12 +178,12 @@ class CovBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _sums(self) -> Statistics:
         if not hasattr(self, "statistics_"):
-            raise _NotFittedError("CovBat: this estimator is not fitted, or was loaded without its sums")
+            raise UnfittedError("CovBat: this estimator is not fitted, or was loaded without its sums")
         return self.statistics_
 
     def _parts(self) -> dict[str, Any]:
         if not self.__sklearn_is_fitted__():
-            raise _NotFittedError("CovBat: this estimator is not fitted")
+            raise UnfittedError("CovBat: this estimator is not fitted")
         if not self._made:
             stats = self._sums()
             base = self._base()

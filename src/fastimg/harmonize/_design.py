@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..errors import ArgumentError, FormatError
 from ._spline import Spline
 
-__all__ = ["Column", "Design", "columns_of", "feature_names", "labels", "table"]
+__all__ = ["Column", "Design", "columns_of", "feature_names", "labels", "numeric", "splines_of", "table"]
 
 Level = str | int | float | bool
 # (covariate, None) a numeric one; (covariate, level) a category's indicator; (covariate, ("spline", i)); and for an
@@ -275,3 +275,15 @@ def numeric(name: str, vector: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     if not np.isfinite(values).all():
         raise ArgumentError(f"covariates: {name!r} has missing or infinite values; impute them or leave those rows out")
     return values
+
+
+def splines_of(smooth: Any, columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, Spline]:
+    """The splines that ComBat's `smooth=` asks for, with knots from these subjects where none are given."""
+    wanted = smooth if isinstance(smooth, Mapping) else dict.fromkeys(smooth, 10)
+    unknown = sorted(set(wanted) - set(columns))
+    if unknown:
+        raise ArgumentError(f"smooth: no covariate is named {', '.join(map(repr, unknown))}")
+    return {
+        name: spline if isinstance(spline, Spline) else Spline.of(numeric(name, columns[name]), spline)
+        for name, spline in wanted.items()
+    }

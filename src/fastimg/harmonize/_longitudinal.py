@@ -15,7 +15,8 @@ from .._arrays import choice
 from ..errors import ArgumentError, FormatError
 from ..findings import Finding
 from . import _record
-from ._combat import ComBat, _NotFittedError, _refuse_values
+from ._combat import ComBat
+from ._combat_apply import UnfittedError, refuse_values
 from ._design import Design, columns_of, feature_names, labels
 from ._mixed import fit_mixed
 from ._model import Model, shrunk
@@ -108,7 +109,7 @@ class LongitudinalComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         choice("variance", self.variance, ("reml", "residual"))
         x = matrix(X)
-        _refuse_values(x, "error")
+        refuse_values(x, "error")
         names = feature_names(X) or [f"f{i}" for i in range(x.shape[1])]
         rows, columns = labels(batch, "batch", x.shape[0]), columns_of(covariates, x.shape[0])
         design = Design.of(names, rows, columns, tuple(self.categorical), tuple(self.interactions))
@@ -184,9 +185,9 @@ class LongitudinalComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Any, *, batch: Any, subject: Any, covariates: Any = None) -> Any:
         """Remove the batch effects; parameters as in `fit`, result and errors as in `ComBat.transform`."""
         if not self.__sklearn_is_fitted__():
-            raise _NotFittedError("LongitudinalComBat: this estimator is not fitted")
+            raise UnfittedError("LongitudinalComBat: this estimator is not fitted")
         x = matrix(X, tuple(self.combat_.design_.features))
-        _refuse_values(x, "error")
+        refuse_values(x, "error")
         if self.combat_._is_single():
             return self.combat_.transform(x, batch=batch, covariates=covariates)
         own = _dispatch.move(self._own(x, batch, subject, covariates), _dispatch.device(x)).astype(x.dtype)
@@ -229,7 +230,7 @@ class LongitudinalComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def to_dict(self) -> dict[str, Any]:
         """Estimates as plain values for JSON, without subjects."""
         if not self.__sklearn_is_fitted__():
-            raise _NotFittedError("LongitudinalComBat: this estimator is not fitted")
+            raise UnfittedError("LongitudinalComBat: this estimator is not fitted")
         return {
             "format": FORMAT,
             "version": VERSION,

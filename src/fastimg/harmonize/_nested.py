@@ -15,7 +15,8 @@ from ..errors import ArgumentError, FormatError
 from ..findings import Finding
 from . import _record
 from ._anderson import anderson_p_values
-from ._combat import ComBat, _NotFittedError
+from ._combat import ComBat
+from ._combat_apply import UnfittedError
 from ._design import columns_of, feature_names, labels
 from ._site_effect import ks_p_values
 from ._sums import matrix
@@ -139,7 +140,7 @@ class NestedComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Parameters and errors as in `ComBat.transform`; `batch` is a table as in `fit`.
         """
         if not hasattr(self, "steps_"):
-            raise _NotFittedError("NestedComBat: this estimator is not fitted")
+            raise UnfittedError("NestedComBat: this estimator is not fitted")
         x = matrix(X, tuple(self._names))
         variables = _variables(batch, x.shape[0])
         if sorted(variables) != sorted(self.order_):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from ..errors import FormatError
+from ..errors import ArgumentError, FormatError
 from ._design import Design
 from ._model import Model
 from ._monotone import Scale
 
-__all__ = ["FORMAT", "OPTIONS", "VERSION", "estimates", "model_of", "read", "refuse_newer", "write"]
+__all__ = ["FORMAT", "OPTIONS", "VERSION", "Recorded", "estimates", "model_of", "read", "refuse_newer", "write"]
 
 FORMAT, VERSION = "fastimg-combat", 2
 OPTIONS = ("parametric", "eb", "mean_only", "reference", "categorical", "missing", "monotone")
@@ -76,3 +76,44 @@ def read(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise FormatError(f"{what}.load: not a record of fastimg")
     return record
+
+
+class Recorded:
+    """`to_dict`, `save` and their inverses for an estimator with one `Model` and one `Scale`."""
+
+    def to_dict(self: Any) -> dict[str, Any]:
+        """Options and estimates as plain values for JSON; the sums are not among them."""
+        model = self.model_
+        options = {name: getattr(self, name) for name in OPTIONS}
+        options |= {
+            "categorical": list(self.categorical),
+            "interactions": [list(names) for names in self.interactions],
+            "smooth": list(model.design.splines),
+            "robust": self.robust,
+        }
+        head = {"format": FORMAT, "version": VERSION, "options": options}
+        return head | estimates(model, self._scale)
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`: an estimator that transforms; its sums are gone, so it cannot be added to."""
+        options, model, scale = model_of(record)
+        try:
+            self: Any = cls(**(options | {"smooth": dict(model.design.splines)}))
+            self._check_options()
+        except (TypeError, ValueError) as error:
+            raise FormatError(f"ComBat.from_dict: the record is damaged: {error}") from None
+        self._scale = scale
+        held: Self = self._hold(model)
+        return held
+
+    def save(self: Any, path: str | os.PathLike[str]) -> None:
+        """Write the estimates as a JSON file (format fastimg-combat, see `to_dict`)."""
+        if self._is_single():
+            raise ArgumentError("ComBat.save: a fit of one batch has no estimates")
+        write(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote; a newer version is refused."""
+        return cls.from_dict(read(path, "ComBat"))
