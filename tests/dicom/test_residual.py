@@ -104,6 +104,45 @@ def test_names_are_taken_apart():
     assert "Anonymous" not in identifiers_of(dataset)
 
 
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("Li^Na", ["seen with Li Na", "LI^NA", "na li", "Li, Na (resident)", "li_na_brain"]),
+        ("Wu^Yi^^Dr", ["Wu Yi", "yi wu"]),
+        ("Ng^Chi", ["Ng Chi", "Chi"]),
+        ("Li^Na=李^娜", ["李娜", "李 娜", "頭部 李娜 様"]),
+    ],
+)
+def test_short_names_are_found_together(name, texts):
+    dataset = Dataset()
+    dataset.PatientName = name
+    who = identifiers_of(dataset)
+    for text in texts:
+        assert [f.code for f in residual(text, who)] == ["identifier-left"], text
+        assert [f.code for f in residual(text.encode(), who)] == ["identifier-left"], text
+    for text in [
+        "linac",
+        "lina",
+        "Li",
+        "ion Na channel",
+        "na",
+        "all in a row",
+        "willow u yi",
+        "sling nail",
+        "Wu-Yi-Shan",
+        "李",
+        "娜",
+    ]:
+        assert residual(text, who) == [], text
+
+
+@pytest.mark.parametrize("name", ["Anonymous^X", "Phantom^1", "Test^A", "L^3", "T^2"])
+def test_what_is_no_name_is_not_looked_for_together(name):
+    dataset = Dataset()
+    dataset.PatientName = name
+    assert residual(["Anonymous X", "Phantom 1", "Test A", "L 3", "T 2"], identifiers_of(dataset)) == []
+
+
 def test_identifiers_of_files_and_series(tmp_path):
     written = fi.synth.ct_series(tmp_path, slices=3, size=8)
     every = identifiers_of(written)

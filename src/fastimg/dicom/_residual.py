@@ -134,7 +134,8 @@ def identifiers_of(source: Any, *, keep_hashed: bool = False) -> set[str]:
     set of str
         All components and character groups of person names, at any depth; patient, accession and study numbers; birth
         dates; addresses; institution and station; UIDs other than those that DICOM defines. Values shorter than three
-        characters (two in ideographic scripts, five for plain numbers) are left out: they would be found everywhere.
+        characters (two in ideographic scripts, five for plain numbers) are left out: they would be found everywhere. Of
+        names that short family and given name are taken together.
     """
     if isinstance(source, Dataset):
         return own_values(source, keep_hashed=keep_hashed)
@@ -201,10 +202,20 @@ def _several(value: Any) -> Iterable[Any]:
 
 
 def _components(name: PersonName | str) -> Iterator[str]:
-    """Every component of every character group; words of a component too, so that double names are found apart."""
+    """Every component of every character group; words of a component too, so that double names are found apart.
+
+    Names that are too short to be looked for alone are looked for together: family and given name in both orders, side by
+    side in scripts that write them so.
+    """
     for group in str(name).split("="):
-        for component in group.split("^"):
-            component = component.strip()
+        parts = [component.strip() for component in group.split("^")]
+        family, given = (*parts, "")[:2]
+        named = all(part.isalpha() and fold(part) not in COMMON for part in (family, given))
+        if named and not all(map(_long_enough, (family, given))):
+            yield from (f"{family} {given}", f"{given} {family}", f"{family}, {given}")
+            if _ideographs(family + given):
+                yield family + given
+        for component in parts:
             yield component
             words = re.split(r"[\s,.\-]+", component)
             if len(words) > 1:
@@ -218,8 +229,11 @@ def _long_enough(value: str) -> bool:
         return False
     if folded.isdigit():
         return len(folded) >= 5
-    ideographs = all("\u3040" <= c <= "\u9fff" or "\uac00" <= c <= "\ud7a3" for c in letters)
-    return len(letters) >= (2 if ideographs else 3)
+    return len(letters) >= (2 if _ideographs(letters) else 3)
+
+
+def _ideographs(letters: Iterable[str]) -> bool:
+    return all("\u3040" <= c <= "\u9fff" or "\uac00" <= c <= "\ud7a3" for c in letters)
 
 
 def _variants(value: str) -> Iterator[str]:
