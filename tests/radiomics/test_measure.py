@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pyarrow.parquet as pq
+import pydicom
 import pytest
 from click.testing import CliRunner
 
@@ -172,6 +173,31 @@ def test_processes_and_the_command(folder, tmp_path):
     one = CliRunner().invoke(main, ["radiomics", *pair, "--json"])
     assert json.loads(one.stdout)["original_shape_VoxelVolume"] == 2 * 4 * 36
     assert CliRunner().invoke(main, ["radiomics", pair[0]]).exit_code == 2
+
+
+def test_a_table_of_dicom_series_with_seg_and_rtstruct(tmp_path):
+    made = fi.synth.hospitals(tmp_path / "in", patients=1, size=32, seed=4)
+    kinds = {}
+    rows = ["case,image,mask,mask_name"]
+    for n, one in enumerate(made.cases):
+        folder, place = made.folder / one.folder, made.folder / one.mask_file
+        kinds[f"c{n}"] = (folder, place, one.mask_name)
+        rows += [f"c{n},{folder},{place},{one.mask_name}", f"d{n},{folder},{place},no such region"]
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    run(tmp_path / "t.csv", tmp_path / "f.parquet")
+    table = {row["case"]: row for row in pq.read_table(tmp_path / "f.parquet").to_pylist()}
+    modalities = set()
+    for case_id, (folder, place, name) in kinds.items():
+        assert table[case_id]["finding"] == "", table[case_id]["message"]
+        image = fi.dicom.read(folder)
+        mask = fi.dicom.read_masks(place, like=image)[name]
+        assert (
+            table[case_id]["original_glcm_Contrast"]
+            == fi.radiomics.extract(image, mask, SETTINGS)["original_glcm_Contrast"]
+        )
+        assert table[case_id.replace("c", "d")]["finding"] == "read-refused"
+        modalities.add(pydicom.dcmread(place, specific_tags=["Modality"]).Modality)
+    assert modalities == {"SEG", "RTSTRUCT"}
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
