@@ -6,6 +6,8 @@ import hashlib
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import fastimg as fi
 from fastimg.errors import FormatError, RefusedError
@@ -57,6 +59,43 @@ def _run_with_lie(clients, server, lie, place):
     except (FormatError, RefusedError):
         return
     assert value.tolist() == [sum(s + i for s in survivors) for i in range(5)]
+
+
+EDITS = st.tuples(st.sampled_from(["set", "insert", "delete"]), st.floats(0, 1), st.binary(min_size=1, max_size=8))
+
+
+@settings(max_examples=200, deadline=None)
+@given(step=st.integers(0, 3), to_server=st.booleans(), edits=st.lists(EDITS, min_size=1, max_size=4))
+def test_a_mangled_message_of_a_right_digest_is_refused_in_words_or_harmless(step, to_server, edits):
+    """Nothing but a refusal comes of it; a server that mangles gets the right sum or none."""
+
+    def sent(message, at, node, this_way):
+        if (at, node, this_way) != (step, 1, to_server):
+            return message
+        body = bytearray(message[:-32])
+        for kind, where, data in edits:
+            place = int(where * len(body))
+            body[place : place + (0 if kind == "insert" else len(data))] = b"" if kind == "delete" else data
+        return bytes(body) + hashlib.sha256(body).digest()
+
+    clients, server = small()
+    try:
+        for node, client in clients.items():
+            server.receive(sent(client.start(), 0, node, True))
+        at = 1
+        while messages := server.advance():
+            for node, message in messages.items():
+                if node not in clients:  # a name that was mangled
+                    continue
+                answer = clients[node].receive(sent(message, at, node, False))
+                if answer is not None:
+                    server.receive(sent(answer, at, node, True))
+            at += 1
+        value, survivors = server.result()
+    except (FormatError, RefusedError):
+        return
+    if not to_server:
+        assert (value.tolist(), survivors) == ([6, 10, 14, 18, 22], [0, 1, 2, 3])
 
 
 def test_messages_of_another_round_are_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 import fastimg as fi
 from fastimg.errors import ArgumentError, FormatError, RefusedError
+from fastimg.secagg._terms import Advert, transcript
 from fastimg.testing import secagg as twin
 
 from .rounds import identities, make, play, resealed, small
@@ -72,13 +74,11 @@ def test_names_may_be_text_and_order_does_not_matter(active):
 @pytest.mark.parametrize("active", [False, True])
 def test_every_flipped_bit_is_refused_and_changes_nothing(active):
     clients, server = small(active)
-    rng = np.random.default_rng(0)
 
     def attack(receive, message):
-        places = {0, 4, 6, 7, 8, 40, len(message) - 1} | set(rng.integers(0, len(message), 25).tolist())
-        for place in places:
+        for place in range(8 * len(message)):
             changed = bytearray(message)
-            changed[place] ^= 1 << int(rng.integers(8))
+            changed[place // 8] ^= 1 << place % 8
             with pytest.raises((FormatError, RefusedError)):
                 receive(bytes(changed))
         for cut in (0, 1, 39, 40, 71, 72, len(message) - 1):
@@ -224,6 +224,37 @@ def test_the_active_model_insists_on_its_threshold():
         fi.secagg.Client(0, np.ones(2, np.uint32), n=30, threshold=19, colluding=9, identity=keys[0], roster=roster)
     client = fi.secagg.Client(0, np.ones(2, np.uint32), n=30, identity=keys[0], roster=roster)
     assert "threshold=20" in repr(client)
+
+
+def test_the_session_depends_on_every_term_and_every_key():
+    start = fi.secagg.Client(0, np.ones(4, np.float32), n=8, threshold=6, colluding=0, bits=20, clip=2.0)._terms
+    other = {
+        "request": b"again",
+        "n": 9,
+        "threshold": 5,
+        "colluding": 1,
+        "neighbours": 6,
+        "length": 5,
+        "kind": "int",
+        "bits": 21,
+        "guard": 1,
+        "clip": 2.5,
+        "ranges": bytes(32),
+        "rounding": "stochastic",
+        "privacy": b"other",
+        "prg": "chacha20",
+        "active": True,
+        "version": 1,
+    }
+    assert set(other) == {field.name for field in fields(start)}
+    apart = {"kind": {"clip": 0.0}}  # whole numbers have no range
+    terms = [start, *(replace(start, **{name: value}, **apart.get(name, {})) for name, value in other.items())]
+    advert = Advert("a", bytes(32), bytes(32), bytes(32), b"", b"", None)
+    keys = {"node": "b", "share_key": b"1" * 32, "mask_key": b"1" * 32, "commitment": b"1" * 32}
+    rosters = [[replace(advert, **{name: value})] for name, value in keys.items()]
+    rosters.append([advert, replace(advert, node="b")])
+    sessions = {transcript(t, [advert]) for t in terms} | {transcript(start, roster) for roster in rosters}
+    assert len(sessions) == len(terms) + len(rosters)
 
 
 def test_clipped_values_are_counted():
