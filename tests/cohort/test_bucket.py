@@ -32,6 +32,33 @@ obstore = pytest.importorskip("obstore", reason="obstore is not installed (make 
 pytest.importorskip("moto.server", reason="moto's server is not installed (make peers)")
 
 BUCKET = "cohorts"
+ABOUT = """
+format = "fastimg-catalogue"
+version = 1
+[dataset]
+uri = "https://data.hospital.example/datasets/lung-ct"
+title = "Chest CT of lung cancer"
+description = "CT of the chest with segmented tumours."
+keywords = ["lung cancer", "CT"]
+provenance = "Exported from the archive of the hospital, de-identified by PS3.15."
+access_url = "https://access.example.org/request"
+population = "Adults with lung cancer seen since 2015."
+purpose = "Research on cancer imaging."
+legal_basis = "Article 9(2)(j) of Regulation (EU) 2016/679."
+country = "ESP"
+landing_page = "https://data.hospital.example/lung-ct"
+[publisher]
+name = "Hospital of Example"
+type = "healthcare-providers"
+email = "data@hospital.example"
+note = "A hospital."
+[access_body]
+name = "Health Data Access Body of Example"
+page = "https://access.example.org"
+[contact]
+email = "data@hospital.example"
+page = "https://data.hospital.example/contact"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -311,7 +338,7 @@ def test_the_index_is_fetched_once(cohort, url, options, raw, monkeypatch):
     assert len(fi.Cohort.open(url, options=options)) == 71
 
 
-def test_commands_take_urls(cohort, url, options, monkeypatch):
+def test_commands_take_urls(cohort, url, options, monkeypatch, tmp_path):
     for name, value in options.items():
         monkeypatch.setenv(f"AWS_{name.upper()}", str(value).lower() if name == "allow_http" else value)
     cohort.add("a", image_of("a"), None, {"site": "A"})
@@ -319,6 +346,37 @@ def test_commands_take_urls(cohort, url, options, monkeypatch):
     assert (seen.exit_code, seen.output) == (0, "sound\n")
     seen = CliRunner().invoke(main, ["query", url, "select site from cases", "--json"])
     assert json.loads(seen.output) == [{"site": "A"}]
+    cohort.set_metadata("a", {"site": "B", "age": 7})
+    assert fi.Cohort.open(url, options=options).index.select(["site", "age"]).to_pylist() == [{"site": "B", "age": 7}]
+    assert cohort.verify(full=True).findings == []
+    with pytest.raises(KeyError):
+        cohort.set_metadata("z", {})
+    command = [
+        sys.executable,
+        "-m",
+        "fastimg",
+        "qc",
+        url,
+        "--json",
+        "--workers",
+        "1",
+    ]  # its workers have the environment
+    seen = subprocess.run(command, capture_output=True, text=True, check=True)
+    local = fi.Cohort.create(tmp_path / "c")
+    local.add("a", image_of("a"), None, {"site": "B", "age": 7})
+    known = fi.pipeline.qc(local, workers=1).to_dict()
+    assert {name: json.loads(seen.stdout)[name] for name in ("cases", "findings")} == {
+        name: json.loads(json.dumps(known))[name] for name in ("cases", "findings")
+    }
+    about = tmp_path / "about.toml"
+    about.write_text(ABOUT)
+    refused = CliRunner().invoke(main, ["catalogue", url, "--about", str(about)])
+    assert refused.exit_code == 2
+    assert "name a file for the node's log" in refused.output
+    seen = CliRunner().invoke(main, ["catalogue", url, "--about", str(about), "--log", str(tmp_path / "log")])
+    assert seen.exit_code == 0, seen.output
+    assert "dcat:Dataset" in seen.output
+    assert (tmp_path / "log").stat().st_size
 
 
 def test_without_obstore_the_mend_is_told(url, options, monkeypatch):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import fastimg as fi
+from fastimg.cohort import _folder
 from fastimg.errors import FastimgError, FormatError, IntegrityError, RefusedError
 
 from .storm import image_of
@@ -109,6 +110,53 @@ def test_replacing_without_an_exchange_survives_too(tmp_path, monkeypatch):
     cohort.gc()
     assert not list((cohort.path / ".tmp").iterdir())
     assert cohort.verify(full=True).findings == []
+
+
+@pytest.mark.parametrize("step", ["rename", "fsync", "put"])
+def test_metadata_that_a_kill_cuts_short_is_old_or_new(tmp_path, step):
+    cohort = fi.Cohort.create(tmp_path / "c")
+    cohort.add("a", image_of("a"), None, {"site": "A", "age": 60}, source="a")
+    voxels = cohort["a"].manifest["files"]
+    script = (
+        "import os, fastimg as fi; from fastimg.cohort import _index\n"
+        f"c = fi.Cohort.open({str(cohort.path)!r}, mode='r+')\n"
+        "kill = lambda *a, **k: os.kill(os.getpid(), 9)\n"
+        + {"rename": "os.rename = kill\n", "fsync": "os.fsync = kill\n", "put": "_index.Index.put = kill\n"}[step]
+        + "c.set_metadata('a', {'age': 61, 'stage': 'II'})"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
+    expected = {"site": "A", "age": 60} if step != "put" else {"site": "A", "age": 61, "stage": "II"}
+    for found in (fi.Cohort.open(cohort.path), cohort):
+        assert found["a"].metadata == expected
+        assert found["a"].manifest["files"] == voxels
+        row = found.query("SELECT * FROM cases").to_pylist()[0]
+        assert {name: row[name] for name in expected} == expected
+    cohort.gc()
+    assert cohort.verify(full=True).findings == []
+
+
+def test_metadata_of_a_case_whose_place_is_taken_meanwhile(tmp_path, monkeypatch):
+    cohort = fi.Cohort.create(tmp_path / "c")
+    cohort.add("a", image_of("a"), None, {"site": "A"}, source="a")
+    pack, taken = _folder.pack, []
+
+    def late(kind, body):
+        if not taken:
+            taken.append(1)
+            cohort.add("a", image_of("b"), None, {"site": "B", "age": 7}, source="b", replace=True)
+        return pack(kind, body)
+
+    monkeypatch.setattr(_folder, "pack", late)
+    cohort.set_metadata("a", {"site": "C"})
+    assert cohort["a"].metadata == {"site": "C", "age": 7}  # the new case, changed; never the old one's manifest
+    assert cohort.query("SELECT site, age FROM cases").to_pylist() == [{"site": "C", "age": 7}]
+    np.testing.assert_array_equal(cohort["a"].image().array, image_of("b").array)
+    assert cohort.verify(full=True).findings == []
+    with pytest.raises(KeyError):
+        cohort.set_metadata("z", {"site": "C"})
+    (cohort.path / "cases" / "a" / "manifest.json").unlink()
+    with pytest.raises(IntegrityError, match="manifest is missing"):
+        cohort.set_metadata("a", {"site": "C"})
 
 
 def test_living_writers_are_left_alone(tmp_path):

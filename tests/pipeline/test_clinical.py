@@ -203,6 +203,51 @@ def test_a_run_joins_and_query_sees_the_columns(tmp_path):
     assert "identifier-suspect" not in report.counts
 
 
+def test_a_late_table_reaches_stored_cases_and_leaves_their_voxels(tmp_path):
+    """What a table that comes later, or is corrected, leaves behind is what it had left if it had been there at once."""
+    for number in range(3):
+        attributes = {
+            "PatientName": "Quill^Ada",
+            "PatientID": f"PAT-{number:04d}",
+            "StudyInstanceUID": f"1.2.3.{number}",
+        }
+        fi.synth.ct_series(tmp_path / "in" / str(number), slices=4, size=32, seed=number, attributes=attributes)
+    early, late = tmp_path / "early.csv", tmp_path / "late.csv"  # of the maker they say what no header does
+    early.write_text("patient_id,cancer,manufacturer,stage\nPAT-0000,lung,none,\n")
+    late.write_text(
+        "patient_id,cancer,manufacturer,stage\nPAT-0000,colon,none,I\nPAT-0001,colon,none,II\nPAT-0002,lung,none,Quill\n"
+    )
+    recipe = Recipe.parse(PLAIN + '[clinical]\ncolumns = ["cancer", "manufacturer", "stage"]')
+
+    def ran(clinical, target, files=tmp_path / "in"):
+        summary = run(recipe, files, tmp_path / target, key=KEY, clinical=clinical, executor=InProcess())
+        return summary, fi.Cohort.open(tmp_path / target)
+
+    def voxels(cohort):
+        return [(case.case_id, case.digest, case.source, case.manifest["files"]) for case in cohort.cases()]
+
+    makers = lambda cohort: [case.metadata["manufacturer"] for case in cohort.cases()]  # noqa: E731
+    said = makers(ran(None, "c")[1])
+    ran(early, "c")
+    first = voxels(fi.Cohort.open(tmp_path / "c"))
+    summary, cohort = ran(late, "c")
+    assert (summary.done, summary.skipped) == (0, 3)
+    assert voxels(cohort) == first
+    found = cohort.query("SELECT subject, cancer, manufacturer, stage FROM cases ORDER BY stage").to_pylist()
+    assert [row["stage"] for row in found] == [None, "I", "II"]  # a name of the tree is no stage
+    assert [row["cancer"] for row in found] == ["lung", "colon", "colon"]
+    assert makers(cohort) == said  # the header's word stands
+    assert summary.findings["identifier-removed"] == 1
+    assert cohort.verify(full=True).findings == []
+    _, cohort = ran(late, "c")
+    assert voxels(cohort) == first
+    late.write_text(late.read_text().replace("Quill", "III"))
+    ran(late, "c")
+    _, fresh = ran(late, "d")
+    metadata = lambda cohort: {case.case_id: case.metadata for case in cohort.cases()}  # noqa: E731
+    assert metadata(fi.Cohort.open(tmp_path / "c")) == metadata(fresh)
+
+
 def test_an_id_that_was_hashed_upstream_joins_as_it_is(tmp_path):
     code = "0123456789abcdef0123456789abcdef"
     attributes = {"PatientID": code, "PatientName": code, "PatientIdentityRemoved": "YES"}
@@ -213,3 +258,11 @@ def test_an_id_that_was_hashed_upstream_joins_as_it_is(tmp_path):
     run(recipe, tmp_path / "in", tmp_path / "c", key=KEY, clinical=path, executor=InProcess())
     rows = fi.Cohort.open(tmp_path / "c").query("SELECT subject, stage FROM cases").to_pylist()
     assert rows == [{"subject": code, "stage": "I"}]
+
+
+def test_a_recipe_asks_for_a_pyramid(tmp_path):
+    attributes = {"PatientName": "Quill^Ada", "PatientID": "PAT-0000"}
+    fi.synth.ct_series(tmp_path / "in", slices=8, size=32, attributes=attributes)
+    recipe = Recipe.parse(PLAIN + "[store]\nlevels = 3")
+    run(recipe, tmp_path / "in", tmp_path / "c", key=KEY, executor=InProcess())
+    assert [case.levels for case in fi.Cohort.open(tmp_path / "c").cases()] == [3]

@@ -83,6 +83,8 @@ def test_digests_follow_what_decides_the_result():
     assert base.voxel_digest != voxels.voxel_digest
     assert base.feature_digest == voxels.feature_digest != features.feature_digest
     assert base.voxel_digest == features.voxel_digest
+    levels = [Recipe.parse(f"[store]\nlevels = {n}").voxel_digest for n in (1, 2)]
+    assert levels[0] == Recipe.parse("").voxel_digest != levels[1]
 
 
 def test_a_parameter_file_is_found_beside_the_recipe_and_is_part_of_the_digest(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ._main import as_json, emit, exit_with, main
+from ._main import CohortAt, as_json, emit, exit_with, main
 from ._print import finding_lines
 
 __all__: list[str] = []
@@ -18,7 +18,7 @@ _any = click.Path(path_type=Path)
 
 
 @main.command()
-@click.argument("cohort", type=_folder)
+@click.argument("cohort", type=CohortAt())
 @click.option("--settings", type=_file, help="The site's limits and severities, a TOML file.")
 @click.option("--output", type=_any, help="Write the findings to this .parquet, .csv or .json file.")
 @click.option("--measures", type=_any, help="Write the measures, a row a case, to this .parquet, .csv or .json file.")
@@ -72,13 +72,16 @@ def qc(
 
 
 @main.command()
-@click.argument("cohort", type=_folder)
+@click.argument("cohort", type=CohortAt())
 @click.option("--about", type=_file, required=True, help="Title, publisher, access body ...: a TOML file.")
 @click.option("--policy", type=_file, help="The node's policy [default: 10 patients a cell, counts in tens].")
+@click.option("--log", type=_any, help="The node's log [default: in COHORT; needed where that is in an object store].")
 @click.option("--output", type=_any, help="Write it to this .ttl or .jsonld file [default: Turtle on standard output].")
 @as_json
 @exit_with
-def catalogue(cohort: Path, about: Path, policy: Path | None, output: Path | None, json_: bool) -> int:
+def catalogue(
+    cohort: Path, about: Path, policy: Path | None, log: Path | None, output: Path | None, json_: bool
+) -> int:
     """Describe COHORT for a catalogue: DCAT-AP 3, HealthDCAT-AP release 8, non-public data, with counts.
 
     Counts by cancer type, modality, manufacturer, sex, age band and voxel size are asked of the cohort's node: its policy
@@ -89,7 +92,7 @@ def catalogue(cohort: Path, about: Path, policy: Path | None, output: Path | Non
 
     if output is not None:
         check_output(output)
-    made = pipeline.catalogue(cohort, about, policy)
+    made = pipeline.catalogue(cohort, about, policy, log=log)
     if output is not None:
         made.write(output)
     if json_:

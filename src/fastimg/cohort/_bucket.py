@@ -137,6 +137,24 @@ class Bucket:
         """Replace the features of a case as a whole."""
         self.write(f"data/{self.case(case_id).manifest['data']}/{_features.NAME}", data)
 
+    def amend(self, case_id: str, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the body of a case's manifest, not its files; KeyError where there is no such case."""
+        key = f"cases/{check_case_id(case_id)}/{MANIFEST}"
+        while True:
+            try:
+                data, tag = self._objects.get(key)
+            except FileNotFoundError:
+                raise KeyError(case_id) from None
+            body = read_manifest(case_id, data)
+            change(body)
+            if self._objects.put_if(key, pack(CASE, body), tag):
+                break
+        try:
+            _remove.refuse(self, body)
+        except RefusedError:
+            self.purge(case_id)
+            raise
+
     def commit(
         self, case_id: str, body: dict[str, Any], write: Callable[[GroupWriter], None], *, replace: bool
     ) -> Case:

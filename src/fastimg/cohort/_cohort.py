@@ -269,6 +269,22 @@ class Cohort:
         case = self[case_id]
         self._place.put_features(case_id, _features.pack_features(features, case.digest))
 
+    def set_metadata(
+        self, case_id: str, metadata: Mapping[str, Any], *, provenance: Mapping[str, Any] | None = None
+    ) -> None:
+        """Add these values to the metadata of a case, or put them in place of those of their names; voxels stay.
+
+        `provenance` is added to in the same way. As with `add`, a kill leaves the old values or the new ones.
+        """
+        self._must_write("set_metadata")
+        more, told = plain(dict(metadata), "metadata"), plain(dict(provenance or {}), "provenance")
+
+        def change(body: dict[str, Any]) -> None:
+            body["metadata"] = {**body["metadata"], **more}
+            body["provenance"] = {**body["provenance"], **told}
+
+        self._place.amend(case_id, change)
+
     def remove(self, case_ids: Iterable[str] = (), *, subjects: Iterable[str] = (), reason: str = "") -> list[str]:
         """Purge cases for good (withdrawal of consent, opt-out): voxels, masks, features and index rows.
 

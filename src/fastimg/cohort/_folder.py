@@ -137,6 +137,49 @@ class Folder:
         with storing(f"set_features: case {case_id}"):
             write_atomic(self.cases / case_id / _features.NAME, data, self.tmp)
 
+    def amend(self, case_id: str, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the body of a case's manifest, not its files; KeyError where there is no such case."""
+        check_case_id(case_id)
+        with storing(f"case {case_id}"), Slot(self.tmp, case_id) as slot:
+            while (body := self._amended(case_id, change, slot.folder / MANIFEST)) is None:
+                pass  # another case took its place meanwhile: that one, then
+            try:
+                self.index.put([self.case(case_id).manifest])
+            except (sqlite3.Error, OSError, FastimgError):
+                slot.leave()
+        try:
+            _remove.refuse(self, body)
+        except RefusedError:
+            self.purge(case_id)
+            raise
+
+    def _amended(self, case_id: str, change: Callable[[dict[str, Any]], None], scratch: Path) -> dict[str, Any] | None:
+        """The new body, in the folder that the case had when it was read; None if it is not the case's any more."""
+        final = self.cases / case_id
+        scratch.unlink(missing_ok=True)
+        try:
+            folder = os.open(final, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise KeyError(case_id) from None
+        try:
+            try:
+                with open(MANIFEST, "rb", opener=lambda name, flags: os.open(name, flags, dir_fd=folder)) as stream:
+                    body = read_manifest(case_id, stream.read())
+                change(body)
+                write_new(scratch, pack(CASE, body))
+                os.rename(scratch, MANIFEST, dst_dir_fd=folder)
+                os.fsync(folder)
+            except FileNotFoundError:
+                if final.exists() and os.path.samestat(os.fstat(folder), final.stat()):
+                    raise IntegrityError(f"case {case_id}: its manifest is missing") from None
+                return None
+            try:
+                return body if os.path.samestat(os.fstat(folder), final.stat()) else None
+            except FileNotFoundError:
+                raise KeyError(case_id) from None
+        finally:
+            os.close(folder)
+
     def commit(
         self, case_id: str, body: dict[str, Any], write: Callable[[GroupWriter], None], *, replace: bool
     ) -> Case:

@@ -77,6 +77,9 @@ class Place(Protocol):
     ) -> Case:
         """Store a case wholly or not at all."""
 
+    def amend(self, case_id: str, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the body of a case's manifest, not its files; KeyError where there is no such case."""
+
     def put_features(self, case_id: str, data: bytes) -> None:
         """Replace the features of a case as a whole."""
 

@@ -82,7 +82,7 @@ class Node:
             policy = Policy.load(policy)
         self.policy: Policy = policy
         folder = getattr(cohort, "path", None)
-        if log is None and folder is None:
+        if log is None and (folder is None or "://" in str(folder)):
             raise ArgumentError("log: this cohort has no folder; name a file for the node's log")
         self.policy.check("cohort", Path(folder).name if folder is not None else "")
         if (identity is None) != (roster is None):

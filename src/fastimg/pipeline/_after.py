@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -53,7 +54,8 @@ def summed(cohort: Any, recipe: Recipe, plan: Plan, tell: Callable[[], None]) ->
         steps.update(case.provenance.get("seconds", {}))
         if case.has_voxels:
             summary.voxels += _count(case.shape)
-        mark.update(f"{case.case_id} {case.state} {case.digest} {case.source}\n".encode())
+        told = json.dumps(case.metadata, sort_keys=True, default=str)
+        mark.update(f"{case.case_id} {case.state} {case.digest} {case.source} {told}\n".encode())
     summary.states = {state: states[state] for state in ("ok", "warned", "quarantined", "failed")}
     summary.steps = {name: round(spent, 3) for name, spent in steps.items()}
     with _timed(summary.steps, "tables"):

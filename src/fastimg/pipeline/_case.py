@@ -209,6 +209,8 @@ def _stored(
         "curves": dict(curves),
         "versions": dict(job.versions),
     }
+    if case.clinical:
+        provenance["clinical"] = case.clinical
     if case.deidentified:
         provenance["deidentified"] = case.deidentified
     if case.header:
@@ -263,6 +265,7 @@ def _write(
             case.masks,
             case.metadata,
             features=features or None,
+            levels=job.recipe.store.levels,
             threads=job.threads,
             **shared,
         )

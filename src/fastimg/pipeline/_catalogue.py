@@ -105,7 +105,12 @@ def check_output(path: Path) -> Path:
 
 
 def catalogue(
-    cohort: Any, about: About | str | os.PathLike[str], policy: Any = None, *, today: dt.date | None = None
+    cohort: Any,
+    about: About | str | os.PathLike[str],
+    policy: Any = None,
+    *,
+    log: Any = None,
+    today: dt.date | None = None,
 ) -> Catalogue:
     """Describe a cohort as a `dcat:Dataset` for HealthData@EU and EUCAIM. Needs the extra "catalogue" (rdflib).
 
@@ -117,6 +122,8 @@ def catalogue(
     policy : federated.Policy or path, optional
         What the node of this cohort lets be told. Default: at least 10 patients a cell, counts rounded to tens. Counts are
         asked of the node and stand in its log; a cell below the minimum joins others.
+    log : path, optional
+        Of the node; default: in the cohort. Needed where the cohort is in an object store.
     today : date, optional
         Of the description; default: today.
 
@@ -147,7 +154,7 @@ def catalogue(
     told = about if isinstance(about, About) else About.load(Path(about))
     rules = policy if isinstance(policy, Policy) else Policy(rounding=10) if policy is None else Policy.load(policy)
     opened = cohort if isinstance(cohort, Cohort) else Cohort.open(cohort)
-    counts = counted(opened, rules, told.dataset.cancer)
+    counts = counted(opened, rules, told.dataset.cancer, log)
     return Catalogue(_Builder(rdflib, told).dataset(counts, today or dt.date.today()), counts)
 
 

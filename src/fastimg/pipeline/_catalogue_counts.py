@@ -72,14 +72,14 @@ class Counts:
         return min(starts), max(start + 9 if start < OLDEST else start for start in starts)
 
 
-def counted(cohort: Any, policy: Policy, cancer: str = "") -> Counts:
+def counted(cohort: Any, policy: Policy, cancer: str = "", log: Any = None) -> Counts:
     """Ask the node of a cohort for its counts, in all and by each column that there is."""
     described = _Described(cohort)
     names = described.index.column_names
     wanted = [name for name in (cancer, *CANCER) if name and name in names][:1]
     wanted += [name for name in (*PLAIN, AGE, EDGE) if name in names and name not in wanted]
     found = Counts(columns=list(cohort.index.column_names))
-    federation = Federation.local([Node(described, policy)])
+    federation = Federation.local([Node(described, policy, log=log)])
     try:
         total = federation.run("count", by=[], secure=False).value
     except RefusedError as error:

@@ -17,7 +17,7 @@ from ..findings import Finding
 from ._recipe import Clinical
 from ._schema import nearest
 
-__all__ = ["Clinical", "ClinicalTable", "Table", "read"]
+__all__ = ["Clinical", "ClinicalTable", "Table", "joined_later", "read"]
 
 Value = str | float | int
 Table = dict[str, dict[str, Value]]
@@ -62,6 +62,33 @@ class ClinicalTable:
             message = f"{cases} of {len(subjects)} patients with cases have no row in the table."
             found.append(Finding("clinical-unmatched", message, "clinical", {"patients": cases}))
         return found
+
+
+def joined_later(cohort: Any, clinical: Table, identifiers: set[str]) -> list[Finding]:
+    """Bring the table to cases that are stored already: columns that they lack, and those that came from a table.
+
+    What the header said stays. A value that holds an identifier of the tree is left out and counted.
+    """
+    from .. import dicom
+
+    known, left_out = frozenset(identifiers), 0
+    for case in cohort.cases() if clinical else ():
+        row = clinical.get(str(case.metadata.get("subject", "")), {})
+        own = case.provenance.get("clinical", [])
+        more = {
+            name: value
+            for name, value in row.items()
+            if name not in case.metadata or (name in own and case.metadata[name] != value)
+        }
+        good = {name: value for name, value in more.items() if not dicom.residual([str(value)], known)}
+        left_out += len(more) - len(good)
+        if good:
+            names = [*own, *(name for name in good if name not in own)]
+            cohort.set_metadata(case.case_id, good, provenance={"clinical": names})
+    if not left_out:
+        return []
+    told = f"{left_out} values of the clinical table held an identifier and were left out."
+    return [Finding("identifier-removed", told, "clinical", {"values": left_out})]
 
 
 def read(path: Path, wanted: Clinical, key: bytes | None = None) -> ClinicalTable:

@@ -36,6 +36,7 @@ class Loaded:
     files: list[str] = field(default_factory=list)  # names that the reader's messages may hold
     series: Any = None  # dicom.Series
     drawn: tuple[Any, ...] = ()  # those of its masks
+    clinical: list[str] = field(default_factory=list)  # names in the metadata that came from the table
     header: dict[str, Any] = field(default_factory=dict)  # de-identified
     deidentified: dict[str, Any] = field(default_factory=dict)  # what was done to headers
 
@@ -138,8 +139,8 @@ def _captured(case: Loaded, job: Job, task: Task, names: Names) -> None:
                 del case.metadata[name]
                 case.findings.append(Finding("identifier-removed", f"The value of {name} was left out."))
         clinical = job.clinical.get(str(case.metadata.get("subject", "")), {})
-        for name, value in clinical.items():
-            case.metadata.setdefault(name, value)
+        case.clinical = [name for name in clinical if name not in case.metadata]
+        case.metadata |= {name: clinical[name] for name in case.clinical}
 
 
 def _captured_series(case: Loaded, job: Job) -> None:

@@ -167,6 +167,9 @@ class Store:
     """How voxels are kept."""
 
     profile: str = _option("default", check.choice("default", "hot", "gpu"), "compression: default, hot or gpu")
+    levels: int = _option(
+        1, check.integer(1, 12), "of the pyramid (OME-Zarr multiscales): each has half the voxels an axis"
+    )
 
 
 @dataclass(frozen=True)
@@ -261,6 +264,8 @@ class Recipe:
         plain = self.to_dict()
         for name in ("name", "description", "run"):
             plain.pop(name)
+        if plain["store"]["levels"] == 1:  # cohorts that were made before there was a choice
+            del plain["store"]["levels"]
         if sections:
             plain = {name: plain[name] for name in sections}
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]

@@ -17,7 +17,7 @@ from ..errors import RefusedError
 from ..findings import Finding
 from . import _case
 from ._after import left_behind, summed
-from ._clinical import ClinicalTable
+from ._clinical import ClinicalTable, joined_later
 from ._names import Names
 from ._plan import Plan
 from ._pool import run_all
@@ -164,6 +164,8 @@ def run(
         _check_disk(target, recipe, pending)
         job = _learned(job, plan, pending, sources, count, executor, target, log)
         stopped = _made(job, pending, count, executor, recipe, target, log)
+        if len(pending) < len(plan.tasks):
+            plan.findings += joined_later(cohort, job.clinical, plan.identifiers)
         if not features_known:
             _measured_again(job, cohort, count, executor, log)
             _note_making(target, recipe, secret)
