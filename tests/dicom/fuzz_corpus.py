@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import zlib
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
 import pydicom
+from dicom_maker import enhanced, save
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from slide_maker import slide_file
 
 import fastimg as fi
 from fastimg.dicom import _layout
@@ -21,6 +26,15 @@ FOUND = Path(__file__).parent / "found"  # inputs that once failed, a folder a t
 READERS = ("walk", "source", "part10", "inflate", "groups", "values", "columns", "scan")
 JPEG = ("jpeg_stream", "jpeg_lossless", "jpeg_baseline", "jpeg_avx2", "jpeg_avx512")
 RESCALE = ("rescale", "rescale_baseline", "rescale_avx2", "rescale_avx512")
+GROUPS = (
+    ("MREchoSequence", "EffectiveEchoTime", 4.5),
+    ("MRDiffusionSequence", "DiffusionBValue", 800.0),
+    ("MRModifierSequence", "InversionTimes", 90.0),
+    ("TemporalPositionSequence", "TemporalPositionTimeOffset", 1.5),
+    ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime", 30.0),
+    ("SegmentIdentificationSequence", "ReferencedSegmentNumber", 2),
+    ("CTImageFrameTypeSequence", "FrameType", ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]),
+)
 TARGETS = {
     "walk": READERS,
     "encapsulation": ("fragments", "source", "walk"),
@@ -48,6 +62,8 @@ def seeds(*folders: Path) -> dict[str, list[bytes]]:
             if row["pixel_offset"] >= 0 and row["pixel_length"] < 0:
                 found["encapsulation"].append(data[row["pixel_offset"] :][:60_000])
                 _frames(row, path, found)
+    for target in ("walk", "rewrite"):
+        found[target] += _made()
     for number, streams in enumerate(_streams()):
         found["jpeg"].append(streams)
         size = (5, 6) if number < 28 else (31, 40)
@@ -73,6 +89,26 @@ def _frames(row: dict[str, object], path: Path, found: dict[str, list[bytes]]) -
     data = path.read_bytes()
     for frame in spans[:3]:
         found[kind].append(b"".join(data[at : at + length] for at, length in frame))
+
+
+def _made() -> list[bytes]:
+    """Functional groups that no shipped file has: a sparse slide's, and an enhanced file's with all that a rule reads."""
+    with tempfile.TemporaryDirectory() as folder:
+        slide = Path(folder) / "slide.dcm"
+        places = [(row, column, z, path) for row in (0, 2) for column in (0, 3) for z, path in ((0, "1"), (0.002, "2"))]
+        tiles = [np.full((2, 3), k, np.uint16) for k in range(len(places))]
+        slide_file(slide, tiles, (4, 6), tile=(2, 3), full=False, places=places, paths=["1", "2"])
+        ds = enhanced(
+            np.zeros((2, 2, 2), np.uint16),
+            [(0, 0, 0), (0, 0, 1)],
+            content=lambda k: {"DimensionIndexValues": [1, k + 1], "StackID": "1", "InStackPositionNumber": k + 1},
+        )
+        for sequence, keyword, value in GROUPS:
+            item = Dataset()
+            setattr(item, keyword, value)
+            setattr(ds.SharedFunctionalGroupsSequence[0], sequence, Sequence([item]))
+        several = save(ds, Path(folder) / "enhanced.dcm")
+        return [slide.read_bytes(), several.read_bytes()]
 
 
 def _streams() -> list[bytes]:
