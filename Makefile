@@ -69,6 +69,8 @@ lint: $(VENV)/lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/stubtest --concise --mypy-config-file pyproject.toml \
+	    $$(cd src && find fastimg -name '*.pyi' | sed 's/[.]pyi$$//; s#/#.#g')
 	$(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run -Werror $$(git ls-files '*.hpp' 'csrc/*.cpp' 'kernels/*.cu' 'kernels/*.cuh' 'tests/*.cpp')
 

@@ -25,6 +25,16 @@ class TreeScan:
 
 class Plan:
     def add(self, **frame: Any) -> None: ...
+    def more(
+        self,
+        *,
+        paths: list[str],
+        offsets: list[int],
+        lengths: list[int],
+        slopes: list[float],
+        intercepts: list[float],
+        slice: int,
+    ) -> None: ...
     def run(self, out: Any, threads: int) -> list[tuple[int, str]]: ...
     def bytes(self, index: int, to: bytearray) -> None: ...
     def __len__(self) -> int: ...
