@@ -7,8 +7,11 @@ when the clock changes from one run to the next.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,19 +56,30 @@ def one_thread(request):
 
 @pytest.fixture
 def case(benchmark):
-    """run(work, tool=, nbytes=, items=, error=, unit=, rounds=): time work() and record what it did.
+    """run(work, tool=, nbytes=, items=, error=, unit=, rounds=, limit=): time work() and record what it did.
 
     nbytes: the fewest bytes the work needs to read and write (its floor). items: what `unit` counts, for a rate.
     error: a number, how far the result is from the reference. setup: makes the arguments of each round, not timed.
+    limit: the group of bench_machine.py whose rate bounds the work, where it is not the copy's.
+    Peak memory is what the process held above the moment before, results included; that of child processes is not seen.
     """
 
-    def run(work, *, tool="fastimg", nbytes=0, items=0, unit="", error=None, rounds=5, setup=None):
+    def run(work, *, tool="fastimg", nbytes=0, items=0, unit="", error=None, rounds=5, setup=None, limit=None):
         benchmark.extra_info.update(
-            tool=tool, nbytes=int(nbytes), items=float(items), unit=unit, error=None if error is None else float(error)
+            tool=tool,
+            limit=limit,
+            nbytes=int(nbytes),
+            items=float(items),
+            unit=unit,
+            error=None if error is None else float(error),
         )
+        if not setup:
+            work()
         benchmark.extra_info["clock_before"] = clock()
-        result = benchmark.pedantic(work, setup=setup, rounds=rounds, warmup_rounds=0 if setup else 1, iterations=1)
+        with peak_memory() as peak:
+            result = benchmark.pedantic(work, setup=setup, rounds=rounds, warmup_rounds=0, iterations=1)
         benchmark.extra_info["clock_after"] = clock()
+        benchmark.extra_info["peak_bytes"] = peak.bytes
         return result
 
     return run
@@ -124,6 +138,35 @@ def _batch(xp, work, calls: int) -> float:
     last.record()
     last.synchronize()
     return xp.cuda.get_elapsed_time(first, last) * 1e-3
+
+
+_trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: None)
+
+
+class Peak:
+    """`bytes`: None where the kernel does not tell."""
+
+    bytes: int | None = None
+
+
+@contextlib.contextmanager
+def peak_memory():
+    """The most memory that this process held inside above what it held before, as Linux counts it (VmHWM, reset first)."""
+    peak = Peak()
+    try:
+        _trim(0)  # what free() keeps for later would hide the next allocation
+        Path("/proc/self/clear_refs").write_text("5")
+        before = _status("VmRSS")
+    except OSError:
+        yield peak
+        return
+    yield peak
+    peak.bytes = max(0, _status("VmHWM") - before)
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 def clock() -> float:

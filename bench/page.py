@@ -1,6 +1,6 @@
 """One HTML file of a benchmark's results, readable without a network: ratios, the machine's limit, growth, history.
 
-python bench/page.py results.json HISTORY_FOLDER > page.html
+python bench/page.py results.json HISTORY_FOLDER [gpu-bench.json] > page.html
 
 HISTORY_FOLDER holds results of earlier commits (any *.json of pytest-benchmark); `make bench` keeps each there.
 """
@@ -15,7 +15,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from table import COLUMNS, copy_rates, groups_of, rate_of, rows, seconds_of
+from table import COLUMNS, groups_of, limits_of, rows, seconds_of, share_of
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #14202b; --pale: #5b6773; --line: #d8dee4; --us: #0b7285; --them: #868e96; --bad: #b02a37 }
@@ -26,7 +26,8 @@ table { border-collapse: collapse; width: 100%; font-size: 13px; font-variant-nu
 th, td { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
 svg { width: 100%; height: auto } svg text { fill: var(--ink); font: 12px system-ui, sans-serif } svg .pale { fill: var(--pale) }
 .us { fill: var(--us) } .them { fill: var(--them) } .bad { fill: var(--bad) }
-path.us { fill: none; stroke: var(--us); stroke-width: 1.5 } .axis { stroke: var(--line) }
+path.us, path.them { fill: none; stroke: var(--us); stroke-width: 1.5 } path.them { stroke: var(--them) } .axis { stroke: var(--line) }
+.wide { overflow-x: auto }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 1rem }
 """
 
@@ -38,11 +39,11 @@ def best(found: list[dict], ours: bool) -> dict | None:
 
 
 def ratios(report: dict) -> dict[str, float]:
-    """Best peer's seconds / ours, of each group that has both."""
+    """Best peer's seconds / ours, of each group that has both; growth has its own curves."""
     result = {}
     for name, found in groups_of(report).items():
         us, them = best(found, True), best(found, False)
-        if us and them and not name.startswith("machine:"):
+        if us and them and not name.startswith(("machine:", "growth:")):
             result[name] = seconds_of(them) / seconds_of(us)
     return result
 
@@ -50,7 +51,7 @@ def ratios(report: dict) -> dict[str, float]:
 def bars(values: dict[str, float]) -> str:
     """Horizontal bars on a logarithmic axis from the value 1; below 1 they point left, in another colour."""
     if not values:
-        return "<p>No group has a peer here.</p>"
+        return "<p>Nothing of that kind was measured.</p>"
     low = min(-0.3, math.floor(min(map(math.log10, values.values()))))
     high = max(1.0, math.ceil(max(map(math.log10, values.values()))))
     left, width, step = 470, 420, 20
@@ -72,47 +73,76 @@ def bars(values: dict[str, float]) -> str:
             f'<rect class="{"us" if value >= 1 else "bad"}" x="{x:.1f}" y="{y + 3}" width="{max(far - x, 1):.1f}" height="13"/>'
             f'<text x="{max(far, place(0)) + 6:.1f}" y="{y + 13}">{value:.3g}×</text>'
         )
-    return f'<svg viewBox="0 0 960 {step * len(values) + 30}" role="img" aria-label="Ratios to the best peer">{"".join(parts)}</svg>'
+    return f'<svg viewBox="0 0 960 {step * len(values) + 30}" role="img" aria-label="Bars, each with its value">{"".join(parts)}</svg>'
 
 
-def curve(title: str, points: list[tuple[float, float]], x_name: str, y_name: str, *, logarithmic: bool = True) -> str:
-    """Points joined by a line."""
+Points = list[tuple[float, float]]
+
+
+def curves(title: str, series: dict[str, Points], x_name: str, y_name: str, *, logarithmic: bool = True) -> str:
+    """Points joined by lines; the first of the series in our colour, one of all threads broken, a peer's grey."""
     scale = math.log10 if logarithmic else float
-    xs, ys = [scale(x) for x, _ in points], [math.log10(y) for _, y in points]
+    xs = [scale(x) for points in series.values() for x, _ in points]
+    ys = [math.log10(y) for points in series.values() for _, y in points]
     span_x, span_y = (max(v) - min(v) or 1 for v in (xs, ys))
-    places = [
-        (40 + 280 * (x - min(xs)) / span_x, 110 - 80 * (y - min(ys)) / span_y) for x, y in zip(xs, ys, strict=True)
-    ]
-    line = "M" + " L".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    dots = "".join(
-        f'<circle class="us" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{p[0]:g}: {p[1]:.3g}</title></circle>'
-        for (x, y), p in zip(places, points, strict=True)
-    )
+    parts = []
+    for number, (name, points) in enumerate(series.items()):
+        kind = "us" if name.startswith("fastimg") else "them"
+        dashes = ' stroke-dasharray="5 3"' if name.endswith("all threads") else ""
+        places = [
+            (40 + 280 * (scale(x) - min(xs)) / span_x, 128 - 80 * (math.log10(y) - min(ys)) / span_y) for x, y in points
+        ]
+        line = "M" + " L".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        parts.append(f'<path class="{kind}" d="{line}"{dashes}/>')
+        parts += [
+            f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{html.escape(name)}, {p[0]:g}: {p[1]:.3g}</title></circle>'
+            for (x, y), p in zip(places, points, strict=True)
+        ]
+        at = 40 + 105 * number
+        parts.append(
+            f'<path class="{kind}" d="M{at},12 h18"{dashes}/><text x="{at + 22}" y="16">{html.escape(name.removeprefix("fastimg, "))}</text>'
+        )
+    every = [point for points in series.values() for point in points]
     ends = (
-        f'<text class="pale" x="40" y="128">{points[0][0]:.3g} {x_name}</text>'
-        f'<text class="pale" x="320" y="128" text-anchor="end">{points[-1][0]:.3g}</text>'
-        f'<text class="pale" x="40" y="28">{max(y for _, y in points):.3g} {y_name}</text>'
+        f'<text class="pale" x="40" y="147">{number_of(min(x for x, _ in every))} {x_name}</text>'
+        f'<text class="pale" x="320" y="147" text-anchor="end">{number_of(max(x for x, _ in every))}</text>'
+        f'<text class="pale" x="40" y="38">{max(y for _, y in every):.3g} {y_name}, lowest {min(y for _, y in every):.3g}</text>'
     )
     return (
         f'<figure style="margin:0"><figcaption>{html.escape(title[:60])}</figcaption>'
-        f'<svg viewBox="0 0 340 134" role="img" aria-label="{html.escape(title)}">'
-        f'<path class="us" d="{line}"/>{dots}{ends}</svg></figure>'
+        f'<svg viewBox="0 0 370 152" role="img" aria-label="{html.escape(title)}">{"".join(parts)}{ends}</svg></figure>'
     )
 
 
+def number_of(value: float) -> str:
+    """Such as 885 k."""
+    for factor, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= factor:
+            return f"{value / factor:.3g}{prefix}"
+    return f"{value:.3g}"
+
+
 def growth(report: dict) -> list[str]:
-    """Cost an item against the size, of pieces of work that were timed at three or more sizes."""
-    families = defaultdict(list)
+    """Cost an item against the size, of works that were timed at three or more sizes: one thread, all, the best peer."""
+    families: dict[str, dict[str, Points]] = defaultdict(lambda: defaultdict(list))
+    titles = {}
     for name, found in groups_of(report).items():
-        us = best(found, True)
-        if us and us["extra_info"].get("items"):
-            family = re.sub(r"[\d.,^×x]+ *(k|M|million|G)?", "#", name)
-            families[family].append((us["extra_info"]["items"], 1e9 * seconds_of(us) / us["extra_info"]["items"]))
-    return [
-        curve(name, sorted(points), "items", "ns an item")
-        for name, points in sorted(families.items())
-        if len({items for items, _ in points}) >= 3
-    ]
+        threads = next((words for words in ("one thread", "all threads") if name.endswith(words)), "")
+        family = re.sub(r"[\d.,^×x]+ *(k|M|million|G)?", "#", name.removesuffix(f", {threads}") if threads else name)
+        titles[family] = name
+        for ours in (True, False):
+            case = best(found, ours)
+            if case and case["extra_info"].get("items") and not name.startswith("machine:"):
+                label = ", ".join(filter(None, ("fastimg", threads))) if ours else case["extra_info"]["tool"]
+                items = case["extra_info"]["items"]
+                families[family][label].append((items, 1e9 * seconds_of(case) / items))
+    drawn = []
+    for family, series in sorted(families.items()):
+        long = {label: sorted(points) for label, points in series.items() if len({x for x, _ in points}) >= 3}
+        if any(label.startswith("fastimg") for label in long):
+            title = re.sub(r"^growth: |, \d+\^3(, .*)?$", "", titles[family]) if "growth:" in family else family
+            drawn.append(curves(title, long, "items", "ns an item"))
+    return drawn
 
 
 def history(folder: Path) -> list[str]:
@@ -123,30 +153,43 @@ def history(folder: Path) -> list[str]:
         for name, value in ratios(report).items():
             lines[name].append((float(number), value))
     return [
-        curve(name, points, "commits ago: first", "× the peer", logarithmic=False)
+        curves(name, {"fastimg": points}, "th result", "× the peer", logarithmic=False)
         for name, points in sorted(lines.items())
         if len(points) >= 3
     ]
 
 
 def roofline(report: dict) -> dict[str, float]:
-    """Share of the copy rate of the same device and run that a group reaches."""
-    copies = copy_rates(groups_of(report))
-    shares = {}
-    for name, found in groups_of(report).items():
-        us = best(found, True)
-        copy = copies[us["extra_info"].get("device", "cpu")] if us else None
-        if us and copy and us["extra_info"].get("nbytes"):
-            shares[name] = rate_of(us) / copy
-    return shares
+    """Share that a group reaches of its limit on the same device in the same run."""
+    limits = limits_of(groups_of(report))
+    shares = {name: share_of(us, limits) for name, found in groups_of(report).items() if (us := best(found, True))}
+    return {name: share for name, share in shares.items() if share is not None and not name.startswith("growth:")}
 
 
-def page(report: dict, folder: Path) -> str:
-    """The whole file."""
-    table = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows(report))
+def tabulated(report: dict) -> str:
+    """All cases, as the Markdown table has them."""
+    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows(report))
     head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def on_gpu(report: dict, tests: str) -> str:
+    """The section of a run of bench/on_gpu.sh; `tests` is the last line of its test suite."""
+    device = report.get("machine_info", {}).get("gpu", "")
+    said = f"The whole suite of GPU tests there: {html.escape(tests.strip(' ='))}. " if tests else ""
+    return f"""<h2>On a GPU</h2><p>{html.escape(report.get("datetime", "")[:16])} {html.escape(device)}. {said}Times of kernels between events
+on the device, against its own copy rate; peers on the same device.</p>{bars(ratios(report))}{bars(roofline(report))}{tabulated(report)}"""
+
+
+def page(report: dict, folder: Path, gpu: Path | None = None) -> str:
+    """The whole file."""
     machine, commit = report.get("machine_info", {}), report.get("commit_info", {}).get("id", "")[:10]
     grown, past = growth(report), history(folder)
+    device = ""
+    if gpu:
+        tests = gpu.with_name("gpu-tests.txt")
+        lines = tests.read_text().splitlines() if tests.exists() else []
+        device = on_gpu(json.loads(gpu.read_text()), lines[-1] if lines else "")
     return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>fastimg: benchmarks</title>
 <meta name="viewport" content="width=device-width"><style>{STYLE}</style><main>
 <h1>fastimg: benchmarks</h1>
@@ -154,13 +197,15 @@ def page(report: dict, folder: Path) -> str:
 Python {html.escape(machine.get("python_version", ""))}. fastimg and its peers ran in one process on the same data; read the ratios, a
 shared machine's times change.</p>
 <h2>Times the best peer</h2><p>Logarithmic; a bar to the left is a peer that is faster.</p>{bars(ratios(report))}
-<h2>Share of the machine's copy rate</h2><p>Fewest bytes that the work needs, over the time it took, against a copy in the same run.
-Work that computes a lot a byte cannot reach 1.</p>{bars(roofline(report))}
-<h2>Growth</h2><div class="grid">{"".join(grown) or "<p>No work of these cases has three sizes.</p>"}</div>
+<h2>Share of the machine's limit</h2><p>Fewest bytes that the work needs, over the time it took, against a copy in the same run, or a
+codec where the table says so. Work that computes a lot a byte cannot reach 1; work that stays in a cache passes it.</p>{bars(roofline(report))}
+<h2>Growth</h2><p>Cost an item against the number of items, both logarithmic; a level line is a cost that grows with the size alone.</p>
+<div class="grid">{"".join(grown) or "<p>No work of these cases has three sizes.</p>"}</div>
 <h2>Over commits</h2><div class="grid">{"".join(past) or "<p>Fewer than three results are kept.</p>"}</div>
-<h2>All cases</h2><table><thead><tr>{head}</tr></thead><tbody>{table}</tbody></table></main></html>
+{device}<h2>All cases</h2>{tabulated(report)}</main></html>
 """
 
 
 if __name__ == "__main__":
-    print(page(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])))
+    others = [Path(word) for word in sys.argv[2:]]
+    print(page(json.loads(Path(sys.argv[1]).read_text()), *others))

@@ -10,29 +10,32 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-COLUMNS = ("work", "fastimg", "best peer", "ratio", "of copy rate", "error", "clock")
+COLUMNS = ("work", "fastimg", "best peer", "ratio", "of the limit", "peak memory", "error", "clock")
 
 
 def rows(report: dict) -> list[tuple[str, ...]]:
     """One row a group."""
     groups = groups_of(report)
-    copies = copy_rates(groups)
+    limits = limits_of(groups)
     table = []
     for name, found in groups.items():
         if name.startswith("machine:"):
-            table.append((name, *(_speed(found[0]),), "", "", "", "", ""))
+            table.append((name, _speed(found[0]), "", "", "", "", "", ""))
             continue
         ours = min((b for b in found if b["extra_info"].get("tool") == "fastimg"), key=seconds_of, default=None)
         peer = min((b for b in found if b["extra_info"].get("tool") != "fastimg"), key=seconds_of, default=None)
         if ours is None:
             continue
         info = ours["extra_info"]
-        copy = copies[info.get("device", "cpu")]
-        share = f"{rate_of(ours) / copy:.0%}" if copy and info.get("nbytes") else ""
+        part = share_of(ours, limits)
+        share = "" if part is None else f"{part:.0%} of {_limit_of(info).removeprefix('machine: ').split(',')[0]}"
+        memory = "" if info.get("peak_bytes") is None else _memory(info["peak_bytes"])
+        if memory and peer and peer["extra_info"].get("peak_bytes") is not None:
+            memory += f" (peer: {_memory(peer['extra_info']['peak_bytes'])})"
         error = "" if info.get("error") is None else f"{info['error']:.1e}"
         beside = f"{peer['extra_info']['tool']}: {_speed(peer)}" if peer else "(no peer here)"
         ratio = f"{seconds_of(peer) / seconds_of(ours):.1f}x" if peer else ""
-        table.append((name, _speed(ours), beside, ratio, share, error, _clock(found)))
+        table.append((name, _speed(ours), beside, ratio, share, memory, error, _clock(found)))
     return table
 
 
@@ -44,12 +47,28 @@ def groups_of(report: dict) -> dict[str, list[dict]]:
     return groups
 
 
-def copy_rates(groups: dict[str, list[dict]]) -> dict[str, float | None]:
-    """Bytes a second of a copy on each device of the same run."""
+def limits_of(groups: dict[str, list[dict]]) -> dict[str, float]:
+    """Bytes a second of each limit of the machine that was measured in the same run."""
     return {
-        device: next((rate_of(b) for name, found in groups.items() if name.startswith(start) for b in found), None)
-        for device, start in (("cpu", "machine: copy"), ("cuda", "machine: GPU copy"))
+        name: rate_of(found[0])
+        for name, found in groups.items()
+        if name.startswith("machine:") and found[0]["extra_info"].get("nbytes")
     }
+
+
+def _limit_of(info: dict) -> str:
+    """The group of the limit of a case: the one that it names, or a copy on its device."""
+    return info.get("limit") or ("machine: GPU copy" if info.get("device") == "cuda" else "machine: copy")
+
+
+def share_of(bench: dict, limits: dict[str, float]) -> float | None:
+    """Of its limit, what a case reaches; None where either was not measured."""
+    limit = next((rate for name, rate in limits.items() if name.startswith(_limit_of(bench["extra_info"]))), None)
+    return rate_of(bench) / limit if limit and bench["extra_info"].get("nbytes") else None
+
+
+def _memory(count: int) -> str:
+    return f"{count / 1e6:.3g} MB" if count < 1e9 else f"{count / 1e9:.3g} GB"
 
 
 def seconds_of(bench: dict) -> float:

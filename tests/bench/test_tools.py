@@ -62,6 +62,40 @@ def program(tmp_path):
     return lambda seconds: f"{sys.executable} {path} {seconds}"
 
 
+def test_the_page_of_growth_and_of_a_gpu(tool, tmp_path):
+    page = tool("page")
+
+    def case(group, tool, seconds, items, **more):
+        extra = {"tool": tool, "nbytes": 8 * items, "items": float(items), "unit": "voxel", "error": None} | more
+        return {"group": group, "name": group, "stats": {"min": seconds}, "extra_info": extra}
+
+    cases = []
+    for edge in (10, 20, 40):
+        for threads, cost in (("one thread", 4e-9), ("all threads", 1e-9)):
+            cases.append(case(f"growth: blur, 2 <mm>, {edge}^3, {threads}", "fastimg", cost * edge**3, edge**3))
+        cases.append(case(f"growth: blur, 2 <mm>, {edge}^3, one thread", "scipy", 9e-9 * edge**3, edge**3))
+    (drawn,) = page.growth({"benchmarks": cases})
+    seen = Words()
+    seen.feed(drawn)
+    assert seen.words[0] == "blur, 2 <mm>"
+    assert {"one thread", "all threads", "scipy"} <= set(seen.words)
+    assert "8 k" in page.growth({"benchmarks": [c for c in cases if "40^3" not in c["group"]] + [
+        case(f"growth: blur, 2 <mm>, 5^3, {threads}", "fastimg", 1e-7, 125) for threads in ("one thread", "all threads")
+    ]})[0]  # fmt: skip
+    assert page.ratios({"benchmarks": cases}) == {}
+
+    gpu = [case("machine: GPU copy 1 GiB", "memory", 1.0, 1000, device="cuda", device_seconds=2e-9)]
+    gpu += [case("blur on a GPU", "fastimg", 1.0, 1000, device="cuda", device_seconds=4e-9)]
+    gpu += [case("blur on a GPU", "CuPy", 1.0, 1000, device="cuda", device_seconds=12e-9)]
+    (tmp_path / "gpu-bench.json").write_text(json.dumps({"benchmarks": gpu, "datetime": "2026-01-05T00:00:00"}))
+    (tmp_path / "gpu-tests.txt").write_text("...\n===== 812 passed, 1 skipped in 60.00s =====\n")
+    seen = Words()
+    seen.feed(page.page(report(1), tmp_path / "none", tmp_path / "gpu-bench.json"))
+    text = " ".join(seen.words)
+    assert "812 passed, 1 skipped in 60.00s." in text
+    assert {"50% of GPU copy", "3×", "0.5×"} & set(seen.words) == {"50% of GPU copy", "3×", "0.5×"}
+
+
 def test_exit_status(tool, program, capsys):
     compare = tool("compare")
     assert compare.main([program(1.0), program(1.04), "--pairs", "7"]) == 0
@@ -118,5 +152,6 @@ def test_the_page(tool, tmp_path):
     assert page.roofline(report(1)) == pytest.approx(
         dict.fromkeys(page.ratios(report(1)), 8e9 / (8 * (1 << 26) / 0.01))
     )
+    assert seen.words.count("45% of copy") == 3  # 8 B over 1e-9 / 3 s, of 8 * 2**26 B over 0.01 s
     assert seen.addresses == []
     assert "http" not in text.replace("http-equiv", "")
