@@ -6,7 +6,7 @@ SOURCES := pyproject.toml setup.py $(wildcard csrc/*/*.cpp csrc/*/*.hpp csrc/*/*
 SOAK_MINUTES ?= 30
 CLANG ?= clang++
 
-.PHONY: demo test peers wheel soak soak-short fuzz bench docs lint clean
+.PHONY: demo test peers wheel soak soak-short fuzz bench accuracy docs lint clean
 
 demo: $(VENV)/core
 	$(BIN)/fastimg demo --output out/demo
@@ -21,7 +21,7 @@ test: $(VENV)/test
 peers: $(VENV)/test
 	$(BIN)/python -m pip install -q setuptools wheel versioneer numpy Cython PyWavelets pykwalify docopt six scikit-image trimesh \
 	    statsmodels onnx onnxruntime obstore 'moto[server]' neuroglancer rocrate nvidia-nvimgcodec-cu12 tensorstore zarrs \
-	    selenium axe-core-python
+	    selenium axe-core-python npe2
 	$(BIN)/python -m pip install -q --no-build-isolation pyradiomics==3.0.1
 	$(BIN)/python -m pip install -q flash-radiomics==1.0.0 h5py
 	$(BIN)/python -m pip install -q atheris $$($(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', \
@@ -59,11 +59,18 @@ bench: $(VENV)/test
 	    --benchmark-json=out/bench.json --benchmark-columns=min,median,rounds --benchmark-sort=name $(BENCH)
 	$(BIN)/python bench/table.py out/bench.json | tee out/bench.md
 	mkdir -p out/bench_history && cp out/bench.json out/bench_history/$$(git rev-parse --short=12 HEAD).json
-	$(BIN)/python bench/page.py out/bench.json out/bench_history > out/bench.html
+	$(BIN)/python bench/page.py out/bench.json out/bench_history $(wildcard out/gpu/gpu-bench.json) > out/bench.html
+
+# The documentation's table of accuracy, from what the agreement tests measure beside the peers that are installed.
+accuracy: $(VENV)/test
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --accuracy docs/accuracy.json \
+	    $$(grep -rlw accuracy tests --include='test_*.py' --exclude-dir=docs)
 
 # Warnings are errors; the gallery's scripts run, and the reference is made of every public name's docstring.
+# Links to files and anchors are followed; addresses of the network are not.
 docs: $(VENV)/docs
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs out/docs
+	$(BIN)/python docs/links.py out/docs
 
 lint: $(VENV)/lint
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import fastimg
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
+from accuracy import accuracy_page  # noqa: E402
 from pages import write_pages  # noqa: E402
 
 project = "fastimg"
@@ -53,6 +55,8 @@ sphinx_gallery_conf = {
     "min_reported_time": 1e9,
 }
 suppress_warnings = ["config.cache"]
+
+(HERE / "accuracy.md").write_text(accuracy_page(json.loads((HERE / "accuracy.json").read_text())))
 
 # name in the reference -> what it is for
 MODULES = [name for name in fastimg._MODULES if name not in ("testing",)]

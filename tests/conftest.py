@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, settings
 import fastimg as fi
 from fastimg import testing
 
+from .accuracy import Plugin
+
 # No clock in tests: a busy machine is no failure.
 settings.register_profile("fastimg", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fastimg")
@@ -23,6 +25,14 @@ def folder_of(variable: str, name: str) -> Path | None:
     """The folder named by an environment variable, or ../shared/NAME beside the project, if it is there."""
     path = Path(os.environ.get(variable, ROOT.parent / "shared" / name))
     return path if path.is_dir() else None
+
+
+def pytest_addoption(parser):
+    parser.addoption("--accuracy", metavar="FILE", help="write what the agreement tests measure, as JSON")
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Plugin(), "accuracy")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -43,6 +53,12 @@ def _has_gpu() -> bool:
     except (fi.errors.DeviceError, fi.errors.MissingError):
         return False
     return True
+
+
+@pytest.fixture(scope="session")
+def accuracy(pytestconfig):
+    """Record how far a result is from a peer's: accuracy(work, peer, ours, theirs, of=...)."""
+    return pytestconfig.pluginmanager.get_plugin("accuracy").measured
 
 
 @pytest.fixture(scope="session")

@@ -121,7 +121,7 @@ def test_a_steered_transform_turns_with_the_image():
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32, np.float64])
 @pytest.mark.parametrize("sigma", [0.6, 1.0, 3.0])
-def test_recursive_laplacian_has_itks_voxels(dtype, sigma):
+def test_recursive_laplacian_has_itks_voxels(dtype, sigma, accuracy):
     sitk = pytest.importorskip("SimpleITK")
     values, spacing = noise((11, 14, 17), dtype), (2.5, 1.2, 0.7)
     image = sitk.GetImageFromArray(values)
@@ -130,12 +130,14 @@ def test_recursive_laplacian_has_itks_voxels(dtype, sigma):
     peer.SetNormalizeAcrossScale(True)
     peer.SetSigma(sigma)
     found = f.recursive_laplacian(fi.Image(values, spacing=spacing), sigma_mm=sigma)
-    assert np.array_equal(found.array, sitk.GetArrayFromImage(peer.Execute(image)))
+    expected = sitk.GetArrayFromImage(peer.Execute(image))
+    accuracy("Laplacian of Gaussian, recursive", "SimpleITK", found.array, expected)
+    assert np.array_equal(found.array, expected)
 
 
 @pytest.mark.parametrize("family", ["haar", "coif1", "db5", "sym4", "bior2.2", "rbio3.1", "dmey", "db38", "coif6"])
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
-def test_stationary_wavelet_has_pywavelets_voxels(family, dtype):
+def test_stationary_wavelet_has_pywavelets_voxels(family, dtype, accuracy):
     pywt = pytest.importorskip("pywt", reason="peer PyWavelets is not installed")
     values = noise((9, 12, 80), dtype)
     wide = np.pad(values, [(0, n % 2) for n in values.shape], "wrap")
@@ -145,7 +147,9 @@ def test_stationary_wavelet_has_pywavelets_voxels(family, dtype):
         assert len(found) == len(bands)
         for name, band in bands.items():
             mine = found[name.replace("a", "L").replace("d", "H")]
-            assert np.array_equal(mine, band[tuple(slice(0, n) for n in values.shape)])
+            expected = band[tuple(slice(0, n) for n in values.shape)]
+            accuracy("stationary wavelets", "PyWavelets", mine, expected)
+            assert np.array_equal(mine, expected)
 
 
 def test_levels_of_the_stationary_wavelet_filter_the_approximation_again():

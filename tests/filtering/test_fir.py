@@ -31,7 +31,7 @@ def test_equals_its_twin_on_every_device(put, get, dtype, mode):
     mode=st.sampled_from(["nearest", "mirror", "reflect", "wrap"]),
     threads=st.integers(1, 3),
 )
-def test_same_bits_on_all_levels_and_threads_and_equal_to_scipy(shape, sigma, dtype, mode, threads):
+def test_same_bits_on_all_levels_and_threads_and_equal_to_scipy(accuracy, shape, sigma, dtype, mode, threads):
     values = (np.random.default_rng(1).normal(size=shape) * 1000).astype(dtype)
     kernels = [fi.filtering.gaussian_kernel(s) for s in sigma]
     expected = twin.separable(values, kernels, mode)
@@ -40,6 +40,7 @@ def test_same_bits_on_all_levels_and_threads_and_equal_to_scipy(shape, sigma, dt
             seen = fi.filtering.gaussian(values, sigma=sigma, mode=mode, threads=threads)
         np.testing.assert_array_equal(seen, expected)
     scipy = ndimage.gaussian_filter(values.astype(np.float64), sigma, mode=mode)
+    accuracy("Gaussian filter", "scipy", seen, scipy, of="largest value", scale=max(1, np.abs(values).max()))
     assert np.abs(seen - scipy).max() <= 1e-5 * max(1, np.abs(values).max())
 
 

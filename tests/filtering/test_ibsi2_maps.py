@@ -72,7 +72,7 @@ def volume(path):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_response_map(name, reference):
+def test_response_map(name, reference, accuracy):
     folder = reference / "ibsi2"
     with open(folder / "ibsi2_phase1_response_maps.csv", newline="") as file:
         (row,) = (row for row in csv.DictReader(file) if row["filter_id"] == name)
@@ -80,7 +80,9 @@ def test_response_map(name, reference):
     found = respond(volume(folder / "digital_phantom" / phantom / "image" / f"{phantom}.nii.gz"))
     expected = volume(folder / "reference_response_maps" / row["file"])
     worst = np.abs(found.array - expected.array).max()
-    assert worst <= float(row["tolerance_1pct_range"])
+    room = float(row["tolerance_1pct_range"])
+    accuracy("filters, response maps", "IBSI 2 maps", found.array, expected.array, of="tolerance", scale=room)
+    assert worst <= room
 
 
 def test_all_maps_are_here(reference):

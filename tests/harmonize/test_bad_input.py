@@ -127,18 +127,21 @@ def test_units():
     assert seen.unit == "HU"
 
 
-def test_matching_is_scikit_images():
+def test_matching_is_scikit_images(accuracy):
     exposure = pytest.importorskip("skimage.exposure", reason="peer scikit-image is not installed")
     image, reference = brain(), (brain()[::-1].astype(np.int32) * 3 // 2 + 7).astype(np.int16)
     expected = exposure.match_histograms(image, reference)
-    np.testing.assert_allclose(H.match_histogram(image, reference), expected, rtol=1e-6, atol=1e-3)
+    seen = H.match_histogram(image, reference)
+    accuracy("histogram matching", "scikit-image", seen, expected)
+    np.testing.assert_allclose(seen, expected, rtol=1e-6, atol=1e-3)
 
 
 @pytest.mark.parametrize("above", [True, False])
-def test_matching_in_pieces_is_close_to_simpleitks(above):
+def test_matching_in_pieces_is_close_to_simpleitks(above, accuracy):
     sitk = pytest.importorskip("SimpleITK", reason="peer SimpleITK is not installed")
     image, reference = brain().astype(np.float32), brain()[::-1].astype(np.float32) ** 1.1
     theirs = sitk.HistogramMatching(*map(sitk.GetImageFromArray, (image, reference)), 4096, 7, above)
     seen = H.match_histogram(image, reference, points=9, above_mean=above)
+    accuracy("histogram matching in pieces", "SimpleITK", seen, sitk.GetArrayFromImage(theirs))
     # it takes quantiles from bins, 1/4096 of the range each
     assert np.abs(seen - sitk.GetArrayFromImage(theirs)).max() < 0.006 * np.ptp(reference)

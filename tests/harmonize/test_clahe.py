@@ -25,11 +25,13 @@ def test_equals_its_twin(put, get, dtype, clip):
     ("shape", "tile"), [((24, 30, 33), None), ((20, 21, 22), (5, 9, 7)), ((70, 66), None), ((1, 40, 40), (1, 8, 8))]
 )
 @pytest.mark.parametrize("clip", [0.0, 0.01, 0.2])
-def test_equals_scikit_image(shape, tile, clip):
+def test_equals_scikit_image(shape, tile, clip, accuracy):
     exposure = pytest.importorskip("skimage.exposure", reason="peer scikit-image is not installed")
     image = volume(shape)
     expected = exposure.equalize_adapthist(image, kernel_size=tile, clip_limit=clip)
-    np.testing.assert_allclose(fi.harmonize.clahe(image, tile=tile, clip=clip), expected, atol=1e-4)
+    seen = fi.harmonize.clahe(image, tile=tile, clip=clip)
+    accuracy("CLAHE", "scikit-image", seen, expected)
+    np.testing.assert_allclose(seen, expected, atol=1e-4)
 
 
 def test_same_bits_on_all_levels_and_threads():

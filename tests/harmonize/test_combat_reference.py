@@ -64,7 +64,9 @@ def test_new_subjects_are_those_of_the_r_package(reference, table):
     mean_only=st.booleans(),
     ref=st.booleans(),
 )
-def test_equals_neurocombat_on_random_designs(seed, batches, features, with_age, with_sex, eb, mean_only, ref):
+def test_equals_neurocombat_on_random_designs(
+    accuracy, seed, batches, features, with_age, with_sex, eb, mean_only, ref
+):
     pandas = pytest.importorskip("pandas")
     neuro = pytest.importorskip("neuroCombat")
     rng = np.random.default_rng(seed)
@@ -95,4 +97,5 @@ def test_equals_neurocombat_on_random_designs(seed, batches, features, with_age,
     seen = ComBat(eb=eb, mean_only=mean_only, reference=0 if ref else None).fit_transform(
         X, batch=batch, covariates=covariates
     )
+    accuracy("ComBat", "neuroCombat", seen, expected)
     np.testing.assert_allclose(seen, expected, rtol=1e-8, atol=1e-8)

@@ -21,17 +21,19 @@ def values_of(dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("masked", [False, True])
-def test_against_numpy_on_every_device(put, get, dtype, masked):
+def test_against_numpy_on_every_device(put, get, dtype, masked, accuracy):
     values = values_of(dtype)
     mask = values > 50 if masked else np.ones(values.shape, bool)
     options = {"mask": put(mask)} if masked else {}
     inside = values[mask].astype(np.float64)
     seen = get(fi.harmonize.zscore(put(values), **options))
     assert seen.dtype == np.float32
+    accuracy("z-score", "numpy", seen, (values - inside.mean()) / inside.std())
     np.testing.assert_allclose(seen, (values - inside.mean()) / inside.std(), rtol=0, atol=2e-6)
     seen = get(fi.harmonize.robust_zscore(put(values), **options))
     median = np.median(inside)
     spread = 1.4826022185056018 * np.median(np.abs(inside - median))
+    accuracy("robust z-score", "numpy", seen, (values - median) / spread)
     np.testing.assert_allclose(seen, (values - median) / spread, rtol=0, atol=2e-6)
     seen = get(fi.harmonize.percentile(put(values), low=2, high=97.5, **options))
     low, high = np.percentile(inside, (2, 97.5))

@@ -52,17 +52,18 @@ def test_fuzzy_c_means_with_another_exponent_and_classes():
 
 
 @pytest.mark.parametrize("tissue", ["CSF", "GM", "WM"])
-def test_fcm_is_that_of_intensity_normalization(tissue):
+def test_fcm_is_that_of_intensity_normalization(tissue, accuracy):
     peer, image = peer_image(brain().astype(np.float64))
     np.random.seed(0)  # noqa: NPY002 - the peer starts from noise
     kind = peer.domain.models.TissueType[tissue]
     theirs = peer.normalizers.individual.fcm.FCMNormalizer(tissue_type=kind, max_iter=300, error_threshold=1e-6)
     expected = theirs.fit_transform(image).get_data()
     seen = FCM(tissue).fit_transform(brain())
+    accuracy("fuzzy c-means normalisation", "intensity-normalization", seen, expected, of="value")
     np.testing.assert_allclose(seen, expected, rtol=2e-4)
 
 
-def test_lsq_is_that_of_intensity_normalization():
+def test_lsq_is_that_of_intensity_normalization(accuracy):
     first, second = brain().astype(np.float64), brain(1, 1.7).astype(np.float64)
     peer, image = peer_image(first)
     np.random.seed(0)  # noqa: NPY002
@@ -75,6 +76,7 @@ def test_lsq_is_that_of_intensity_normalization():
     means = theirs._get_tissue_means(second, theirs._get_tissue_membership(other, None)).ravel()
     # its own last step, float(1 x 1 array), is an error in current NumPy
     expected = means @ means / (means @ theirs.standard_tissue_means.ravel())
+    accuracy("least-squares normalisation, factor", "intensity-normalization", lsq.factor(second), expected, of="value")
     assert lsq.factor(second) == pytest.approx(expected, rel=2e-3)
     np.testing.assert_allclose(lsq.transform(second), second / lsq.factor(second), rtol=1e-6)
 

@@ -34,11 +34,12 @@ def test_components_equal_scipys(mask, connectivity, threads):
 
 @pytest.mark.parametrize("density", [0.02, 0.15, 0.3, 0.5, 0.9])
 @pytest.mark.parametrize("connectivity", [6, 18, 26])
-def test_components_of_large_noise_equal_scipys_in_any_number_of_threads(density, connectivity):
+def test_components_of_large_noise_equal_scipys_in_any_number_of_threads(density, connectivity, accuracy):
     mask = np.random.default_rng(3).random((50, 60, 70)) < density
     expected = scipy_components(mask, connectivity)
     for threads in (1, 3):
         seen = fi.labels.components(mask, connectivity=connectivity, threads=threads)
+        accuracy("connected components", "scipy", seen, expected)
         np.testing.assert_array_equal(seen, expected)
 
 
@@ -62,10 +63,11 @@ def test_distance_equals_its_twin(mask, spacing, metric, threads):
 
 
 @pytest.mark.parametrize("density", [0.5, 0.99, 0.9999])
-def test_distance_equals_scipys(density):
+def test_distance_equals_scipys(density, accuracy):
     mask = np.random.default_rng(5).random((40, 50, 60)) < density
     seen = fi.labels.distance(mask, (2.5, 0.7, 0.8))
     expected = ndimage.distance_transform_edt(mask, sampling=(2.5, 0.7, 0.8))
+    accuracy("distance transform", "scipy", seen, expected, of="value")
     np.testing.assert_allclose(seen, expected, rtol=1e-7, atol=0)
     for threads in (1, 3):
         np.testing.assert_array_equal(fi.labels.distance(mask, (2.5, 0.7, 0.8), threads=threads), seen)

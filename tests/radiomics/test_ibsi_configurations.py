@@ -10,7 +10,7 @@ import pytest
 import fastimg as fi
 from fastimg.radiomics import Settings, extract
 
-from .test_ibsi_phantom import ANY, FOLDER, ROWS, agrees
+from .test_ibsi_phantom import ANY, FOLDER, ROWS, agrees, measure
 
 CHAINS = {
     "config_A": {"resegment": (-500, 400), "bin_width": 25},
@@ -61,10 +61,11 @@ def has_cubic():
 
 
 @pytest.mark.parametrize("row", CONFIGURED, ids=lambda row: f"{row['dataset']}-{row['tag']}-{row['aggregation']}")
-def test_row_of_the_ct_phantom(row):
+def test_row_of_the_ct_phantom(row, accuracy):
     if row["dataset"] == "config_E" and not has_cubic():
         pytest.skip("configuration E needs cubic interpolation, which fastimg.resample does not offer yet")
     found = features(row["dataset"], ANY.get(row["aggregation"], row["aggregation"]))
+    measure(accuracy, row["dataset"].replace("config_", "configuration "), found[row["tag"]], row)
     assert agrees(found[row["tag"]], row), f"{found[row['tag']]} for {row['value']} +- {row['tolerance']}"
 
 

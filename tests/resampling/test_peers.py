@@ -34,12 +34,13 @@ def image():
 
 
 @pytest.mark.parametrize("order", ["nearest", "linear"])
-def test_float_equals_simpleitk_to_1e_4_of_range(image, order):
+def test_float_equals_simpleitk_to_1e_4_of_range(image, order, accuracy):
     expected = peer(image, target(), order)
     seen = fi.resample(image, like=target(), order=order, cval=-77).array
     outside = expected == -77
     assert 0.01 < outside.mean() < 0.9
     np.testing.assert_array_equal(seen == -77, outside)
+    accuracy(f"resample, {order}", "SimpleITK", seen[~outside], expected[~outside])
     assert np.abs(seen - expected).max() <= 1e-4 * np.ptp(image.array)
 
 
@@ -56,24 +57,27 @@ def test_truncation_equals_simpleitk_but_on_whole_numbers(image):
     np.testing.assert_array_equal(rounded[~tie], np.rint(exact)[~tie])
 
 
-def test_linear_equals_scipy_on_shared_conventions(image):
+def test_linear_equals_scipy_on_shared_conventions(image, accuracy):
     seen = fi.resample(image, spacing=1)
     steps = np.array(seen.spacing) / np.array(image.spacing)
     expected = ndimage.affine_transform(image.array, steps, output_shape=seen.shape, order=1, mode="nearest")
+    accuracy("resample, linear", "scipy", seen.array, expected)
     assert np.abs(seen.array - expected).max() <= 1e-4 * np.ptp(image.array)
 
 
 @pytest.mark.parametrize("shape", [(7, 64, 13), (40, 16, 80)])
-def test_half_pixel_equals_scipys_grid_mode(image, shape):
+def test_half_pixel_equals_scipys_grid_mode(image, shape, accuracy):
     seen = fi.resample(image, shape=shape, half_pixel=True, cval="edge").array
     factors = np.array(shape) / np.array(image.shape)
     expected = ndimage.zoom(image.array.astype(np.float64), factors, order=1, mode="nearest", grid_mode=True)
+    accuracy("resample, linear, half-pixel grid", "scipy", seen, expected)
     assert np.abs(seen - expected).max() <= 1e-5 * np.ptp(image.array)
 
 
-def test_half_pixel_equals_torch(image):
+def test_half_pixel_equals_torch(image, accuracy):
     torch = pytest.importorskip("torch")
     seen = fi.resample(image, shape=(7, 64, 13), half_pixel=True, cval="edge").array
     tensor = torch.from_numpy(image.array)[None, None]
     expected = torch.nn.functional.interpolate(tensor, size=(7, 64, 13), mode="trilinear", align_corners=False)
+    accuracy("resample, linear, half-pixel grid", "torch", seen, expected[0, 0].numpy())
     assert np.abs(seen - expected[0, 0].numpy()).max() <= 1e-4 * np.ptp(image.array)
