@@ -9,7 +9,7 @@ from typing import Any
 
 from . import _schema as check
 from . import _toml_lines
-from ._recipe import _option, _Problems, _section
+from ._sections import Problems, option, read_section
 
 __all__ = ["LANGUAGES", "About", "Agent", "Description"]
 
@@ -51,38 +51,38 @@ _kind = _matching(re.compile(r"[a-z][a-z-]{1,60}"), "a code such as healthcare-p
 class Agent:
     """An organisation, or a way to reach one. An e-mail address or a page is needed."""
 
-    name: str = _option("", _words, "its name")
-    type: str = _option("", _kind, "of the authority table publisher-type of HealthData@EU: healthcare-providers ...")
-    email: str = _option("", _email, "a mailbox of the organisation, not of a person")
-    page: str = _option("", _iri, "a page with a form or an address")
-    note: str = _option("", _words, "what it does")
+    name: str = option("", _words, "its name")
+    type: str = option("", _kind, "of the authority table publisher-type of HealthData@EU: healthcare-providers ...")
+    email: str = option("", _email, "a mailbox of the organisation, not of a person")
+    page: str = option("", _iri, "a page with a form or an address")
+    note: str = option("", _words, "what it does")
 
 
 @dataclass(frozen=True)
 class Description:
     """The section [dataset]."""
 
-    uri: str = _option("", _iri, "the dataset's own address, which names it for good")
-    title: str = _option("", _words, "")
-    description: str = _option("", _words, "")
-    version: str = _option("1.0.0", _words, "of the dataset")
-    language: str = _option("en", check.choice(*LANGUAGES), "of title, description and keywords")
-    keywords: tuple[str, ...] = _option((), check.list_of(_words, least=1), "")
-    provenance: str = _option("", _words, "how the data came to be")
-    categories: tuple[str, ...] = _option(
+    uri: str = option("", _iri, "the dataset's own address, which names it for good")
+    title: str = option("", _words, "")
+    description: str = option("", _words, "")
+    version: str = option("1.0.0", _words, "of the dataset")
+    language: str = option("en", check.choice(*LANGUAGES), "of title, description and keywords")
+    keywords: tuple[str, ...] = option((), check.list_of(_words, least=1), "")
+    provenance: str = option("", _words, "how the data came to be")
+    categories: tuple[str, ...] = option(
         ("EHRS",), check.list_of(_code, least=1), "categories of Article 51 of the EHDS Regulation, by code"
     )
-    themes: tuple[str, ...] = _option(("CANCER_DISEASE",), check.list_of(_code), "health themes, by code")
-    kind: str = _option("STATISTICAL", _code, "of the EU's authority table dataset-type")
-    country: str = _option("", _code, "of the EU's authority table country: ESP ...")
-    population: str = _option("", _words, "who is in it")
-    purpose: str = _option("", _words, "what the data may be processed for")
-    legal_basis: str = _option("", _words, "of the processing of personal data")
-    legislation: tuple[str, ...] = _option((EHDS,), check.list_of(_iri, least=1), "addresses (ELI) of acts")
-    access_url: str = _option("", _iri, "where access is asked for")
-    access: str = _option("On request, through the health data access body.", _words, "how access is granted")
-    landing_page: str = _option("", _iri, "a page about the dataset")
-    cancer: str = _option("", _words, "the column of the cohort's index that holds the type of cancer")
+    themes: tuple[str, ...] = option(("CANCER_DISEASE",), check.list_of(_code), "health themes, by code")
+    kind: str = option("STATISTICAL", _code, "of the EU's authority table dataset-type")
+    country: str = option("", _code, "of the EU's authority table country: ESP ...")
+    population: str = option("", _words, "who is in it")
+    purpose: str = option("", _words, "what the data may be processed for")
+    legal_basis: str = option("", _words, "of the processing of personal data")
+    legislation: tuple[str, ...] = option((EHDS,), check.list_of(_iri, least=1), "addresses (ELI) of acts")
+    access_url: str = option("", _iri, "where access is asked for")
+    access: str = option("On request, through the health data access body.", _words, "how access is granted")
+    landing_page: str = option("", _iri, "a page about the dataset")
+    cancer: str = option("", _words, "the column of the cohort's index that holds the type of cancer")
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class About:
     def parse(cls, text: str, *, file: str = "about.toml") -> About:
         """From TOML text; `file` is the name used in messages."""
         document = _toml_lines.parse(text, file)
-        problems = _Problems(file, _toml_lines.lines_of(text))
+        problems = Problems(file, _toml_lines.lines_of(text))
         if document.pop("format", None) != FORMAT:
             problems.add(("format",), f'the file must say format = "{FORMAT}"')
         if (version := document.pop("version", None)) != VERSION or isinstance(version, bool):
@@ -136,7 +136,7 @@ class About:
                 problems.add((key,), f"expected a section [{key}], got {value!r}")
         tables = {name: value for name in ("dataset", *parts) if isinstance(value := document.get(name), dict)}
         own = tables.pop("dataset", {})
-        described = _section(Description, ("dataset",), own, problems)
+        described = read_section(Description, ("dataset",), own, problems)
         agents = {name: _agent(name, table, problems) for name, table in tables.items()}
         for name in ("uri", "title", "description", "keywords", "provenance", "access_url"):
             if name not in own:
@@ -148,8 +148,8 @@ class About:
         return cls(described, **agents)
 
 
-def _agent(name: str, table: dict[str, Any], problems: _Problems) -> Agent:
-    agent: Agent = _section(Agent, (name,), table, problems)
+def _agent(name: str, table: dict[str, Any], problems: Problems) -> Agent:
+    agent: Agent = read_section(Agent, (name,), table, problems)
     if name != "contact" and not agent.name and "name" not in table:
         problems.add((name, "name"), "missing")
     if not agent.email and not agent.page and not {"email", "page"} & set(table):

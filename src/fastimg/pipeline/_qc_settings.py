@@ -12,7 +12,8 @@ from ..findings import CODES
 from . import _schema as check
 from . import _toml_lines
 from ._quality import LIMITS, SATURATED
-from ._recipe import MODALITIES, _option, _Problems, _section
+from ._recipe import MODALITIES
+from ._sections import Problems, option, read_section
 
 __all__ = ["SEVERITIES", "Limits", "QcSettings"]
 
@@ -39,20 +40,20 @@ def _limit(low: float, high: float) -> check.Checker:
 class Limits:
     """Where a measure becomes a finding. None: it is measured and not judged."""
 
-    noise: float | None = _option(None, _limit(0, 1e9), "most noise (standard deviation), in the image's unit")
-    snr: float | None = _option(None, _limit(0, 1e9), "least mean of the body over the noise")
-    blur: float | None = _option(0.85, _limit(0, 1), "most blur: 0 sharp, 1 blurred")
-    edge: float | None = _option(None, _limit(0, 1), "largest share of a side of the field that the body touches")
-    saturated: float = _option(
+    noise: float | None = option(None, _limit(0, 1e9), "most noise (standard deviation), in the image's unit")
+    snr: float | None = option(None, _limit(0, 1e9), "least mean of the body over the noise")
+    blur: float | None = option(0.85, _limit(0, 1), "most blur: 0 sharp, 1 blurred")
+    edge: float | None = option(None, _limit(0, 1), "largest share of a side of the field that the body touches")
+    saturated: float = option(
         SATURATED, check.number(0, 1), "largest share of voxels at the highest value, of those above the lowest"
     )
-    blank_slices: float | None = _option(0.0, _limit(0, 1e6), "most slices of one single value")
-    duplicate_slices: float | None = _option(0.0, _limit(0, 1e6), "most slices that repeat another one")
-    spacing: float | None = _option(None, _limit(0, 1000), "largest edge of a voxel, mm")
-    mask_outside: float | None = _option(0.2, _limit(0, 1), "largest share of a mask in the air around the body")
-    mask_edge: float | None = _option(0.02, _limit(0, 1), "largest share of a mask in the outermost voxels")
-    mask_voxels: float | None = _option(16.0, _limit(0, 1e9), "fewest voxels of a mask")
-    similar_bits: float | None = _option(12.0, _limit(0, 15), "most bits of 255 in which near-duplicates differ")
+    blank_slices: float | None = option(0.0, _limit(0, 1e6), "most slices of one single value")
+    duplicate_slices: float | None = option(0.0, _limit(0, 1e6), "most slices that repeat another one")
+    spacing: float | None = option(None, _limit(0, 1000), "largest edge of a voxel, mm")
+    mask_outside: float | None = option(0.2, _limit(0, 1), "largest share of a mask in the air around the body")
+    mask_edge: float | None = option(0.02, _limit(0, 1), "largest share of a mask in the outermost voxels")
+    mask_voxels: float | None = option(16.0, _limit(0, 1e9), "fewest voxels of a mask")
+    similar_bits: float | None = option(12.0, _limit(0, 15), "most bits of 255 in which near-duplicates differ")
 
 
 # Where a body is a body: PET shows organs, and small fields of MR are cut on purpose.
@@ -136,7 +137,7 @@ class QcSettings:
     def parse(cls, text: str, *, file: str = "qc.toml") -> QcSettings:
         """From TOML text; `file` is the name used in messages."""
         document = _toml_lines.parse(text, file)
-        problems = _Problems(file, _toml_lines.lines_of(text))
+        problems = Problems(file, _toml_lines.lines_of(text))
         if document.pop("format", None) != FORMAT:
             problems.add(("format",), f'the file must say format = "{FORMAT}"')
         if (version := document.pop("version", None)) != VERSION or isinstance(version, bool):
@@ -155,7 +156,7 @@ class QcSettings:
         return made
 
 
-def _limits(table: dict[str, Any], made: QcSettings, problems: _Problems) -> dict[str, Limits]:
+def _limits(table: dict[str, Any], made: QcSettings, problems: Problems) -> dict[str, Limits]:
     """[limits] changes all modalities, [limits.CT] then CT alone."""
     own = {key: value for key, value in table.items() if not isinstance(value, dict)}
     shared = _changed(own, ("limits",), problems)
@@ -170,12 +171,12 @@ def _limits(table: dict[str, Any], made: QcSettings, problems: _Problems) -> dic
     return found
 
 
-def _changed(table: dict[str, Any], path: tuple[str, ...], problems: _Problems) -> dict[str, Any]:
-    section = _section(Limits, path, table, problems)
+def _changed(table: dict[str, Any], path: tuple[str, ...], problems: Problems) -> dict[str, Any]:
+    section = read_section(Limits, path, table, problems)
     return {entry.name: getattr(section, entry.name) for entry in fields(Limits) if entry.name in table}
 
 
-def _units(table: dict[str, Any], made: QcSettings, problems: _Problems) -> dict[str, tuple[float, float]]:
+def _units(table: dict[str, Any], made: QcSettings, problems: Problems) -> dict[str, tuple[float, float]]:
     found = dict(made.units)
     for unit, part in table.items():
         if not isinstance(part, dict) or not set(part) <= {"low", "high"}:
@@ -193,7 +194,7 @@ def _units(table: dict[str, Any], made: QcSettings, problems: _Problems) -> dict
     return found
 
 
-def _severity(table: dict[str, Any], made: QcSettings, problems: _Problems) -> dict[str, str]:
+def _severity(table: dict[str, Any], made: QcSettings, problems: Problems) -> dict[str, str]:
     for code, value in table.items():
         if code not in CODES:
             problems.add(("severity", code), f"no such code; {check.nearest(code, sorted(CODES))}")
@@ -202,7 +203,7 @@ def _severity(table: dict[str, Any], made: QcSettings, problems: _Problems) -> d
     return dict(table)
 
 
-def _fail(value: Any, made: QcSettings, problems: _Problems) -> str:
+def _fail(value: Any, made: QcSettings, problems: Problems) -> str:
     if value not in SEVERITIES[1:]:
         problems.add(("fail",), f"expected one of {', '.join(SEVERITIES[1:])}, got {value!r}")
         return made.fail

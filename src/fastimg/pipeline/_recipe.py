@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArgumentError, FormatError
+from ..errors import ArgumentError
 from . import _schema as check
 from . import _toml_lines
+from ._sections import Problems, option, read_section
 
 __all__ = ["Combat", "Deidentify", "Harmonize", "Input", "Radiomics", "Recipe", "Resample", "Run", "Store"]
 
@@ -33,31 +34,27 @@ RULES = ("burned-in", "secondary-capture", "ultrasound", "document", "head", "la
 METHODS = ("none", "zscore", "percentile", "window", "nyul")
 
 
-def _option(default: Any, checker: check.Checker, explained: str) -> Any:
-    return field(default=default, metadata={"check": checker, "help": explained})
-
-
 @dataclass(frozen=True)
 class Input:
     """Which series are taken, and what is forgiven."""
 
-    modalities: tuple[str, ...] = _option(
+    modalities: tuple[str, ...] = option(
         ("CT", "MR", "PT"),
         check.list_of(check.choice(*MODALITIES), least=1),
         "modalities taken; other series are counted",
     )
-    min_slices: int = _option(1, check.integer(1), "series with fewer slices are left out and counted")
-    tolerate: tuple[str, ...] = _option(
+    min_slices: int = option(1, check.integer(1), "series with fewer slices are left out and counted")
+    tolerate: tuple[str, ...] = option(
         (), check.list_of(check.choice(*TOLERABLE)), "findings that would set a case aside but are forgiven"
     )
-    release: tuple[str, ...] = _option(
+    release: tuple[str, ...] = option(
         (), check.list_of(check.choice(*RULES)), "rules on pixels that may show the patient, released; a warning"
     )
-    suv: bool = _option(True, check.boolean, "PET in SUV (body weight); without what it needs: a finding, and Bq/mL")
-    masks: tuple[str, ...] = _option(
+    suv: bool = option(True, check.boolean, "PET in SUV (body weight); without what it needs: a finding, and Bq/mL")
+    masks: tuple[str, ...] = option(
         ("*",), check.list_of(check.text), "names of the masks taken; * and ? as in a shell"
     )
-    rename: tuple[tuple[str, str], ...] = _option(
+    rename: tuple[tuple[str, str], ...] = option(
         (), check.text_table, "mask name pattern -> common name; the first fits"
     )
 
@@ -66,10 +63,10 @@ class Input:
 class Deidentify:
     """What is kept of headers, besides the captured metadata; names, dates, UIDs and descriptions never are."""
 
-    header: bool = _option(True, check.boolean, "keep the de-identified header of each case: how it was acquired")
-    clean_descriptors: bool = _option(False, check.boolean, "keep descriptions, reduced to harmless words")
-    safe_private: bool = _option(False, check.boolean, "keep private elements that hold physics only")
-    keep_hashed: bool = _option(
+    header: bool = option(True, check.boolean, "keep the de-identified header of each case: how it was acquired")
+    clean_descriptors: bool = option(False, check.boolean, "keep descriptions, reduced to harmless words")
+    safe_private: bool = option(False, check.boolean, "keep private elements that hold physics only")
+    keep_hashed: bool = option(
         False, check.boolean, "patient identifiers that an upstream tool has hashed are the subjects' codes"
     )
 
@@ -78,24 +75,22 @@ class Deidentify:
 class Resample:
     """The common grid."""
 
-    spacing: tuple[float, float, float] | None = _option(
-        None, check.spacing, "voxel edge: keep, one length, or z, y, x"
-    )
-    order: str = _option("linear", check.choice("nearest", "linear", "cubic"), "interpolation of intensities")
-    mask_order: str = _option("nearest", check.choice("nearest", "linear"), "of masks; linear: cut at one half")
-    antialias: bool = _option(False, check.boolean, "Gaussian before down-sampling")
+    spacing: tuple[float, float, float] | None = option(None, check.spacing, "voxel edge: keep, one length, or z, y, x")
+    order: str = option("linear", check.choice("nearest", "linear", "cubic"), "interpolation of intensities")
+    mask_order: str = option("nearest", check.choice("nearest", "linear"), "of masks; linear: cut at one half")
+    antialias: bool = option(False, check.boolean, "Gaussian before down-sampling")
 
 
 @dataclass(frozen=True)
 class Harmonize:
     """Intensities. Each modality may have its own: [harmonize.CT]."""
 
-    method: str = _option("none", check.choice(*METHODS), "none, zscore, percentile, window or nyul")
-    low: float | None = _option(
+    method: str = option("none", check.choice(*METHODS), "none, zscore, percentile, window or nyul")
+    low: float | None = option(
         None, check.quantity("%", low=0, high=100), "lower end (window: HU; percentile, nyul: %)"
     )
-    high: float | None = _option(None, check.quantity("%", low=0, high=100), "upper end")
-    region: str = _option(
+    high: float | None = option(None, check.quantity("%", low=0, high=100), "upper end")
+    region: str = option(
         "foreground",
         check.choice("foreground", "all"),
         "voxels measured; foreground: those above the mean, not the air",
@@ -106,19 +101,19 @@ class Harmonize:
 class Radiomics:
     """Features of each mask."""
 
-    enabled: bool = _option(True, check.boolean, "compute features")
-    settings: str | None = _option(
+    enabled: bool = option(True, check.boolean, "compute features")
+    settings: str | None = option(
         None, check.optional(check.text), "a PyRadiomics parameter file, relative to the recipe"
     )
-    bin_width: float | None = _option(None, check.number(above=0), "width of grey-level bins, in the image's unit")
-    bin_count: int | None = _option(None, check.integer(2, 4096), "number of grey-level bins, instead of a width")
-    classes: tuple[str, ...] = _option(
+    bin_width: float | None = option(None, check.number(above=0), "width of grey-level bins, in the image's unit")
+    bin_count: int | None = option(None, check.integer(2, 4096), "number of grey-level bins, instead of a width")
+    classes: tuple[str, ...] = option(
         (),
         check.list_of(check.choice("firstorder", "shape", "glcm", "glrlm", "glszm", "gldm", "ngtdm")),
         "families; empty: all",
     )
-    names: str = _option("pyradiomics", check.choice("pyradiomics", "ibsi"), "how features are named")
-    compat: str = _option(
+    names: str = option("pyradiomics", check.choice("pyradiomics", "ibsi"), "how features are named")
+    compat: str = option(
         "ibsi", check.choice("ibsi", "pyradiomics"), "whose definitions are followed where they differ"
     )
 
@@ -127,37 +122,37 @@ class Radiomics:
 class Combat:
     """Harmonisation of features over batches."""
 
-    enabled: bool = _option(True, check.boolean, "fit ComBat and write features_combat.parquet")
-    batch: str = _option("site", check.choice("site", "batch"), "batch: site with manufacturer, model and kernel")
-    covariates: tuple[str, ...] = _option((), check.list_of(check.text), "metadata columns whose effect is kept")
-    parametric: bool = _option(True, check.boolean, "parametric priors")
-    eb: bool = _option(True, check.boolean, "empirical Bayes shrinkage")
-    mean_only: bool = _option(False, check.boolean, "adjust locations, not scales")
-    monotone: str = _option(
+    enabled: bool = option(True, check.boolean, "fit ComBat and write features_combat.parquet")
+    batch: str = option("site", check.choice("site", "batch"), "batch: site with manufacturer, model and kernel")
+    covariates: tuple[str, ...] = option((), check.list_of(check.text), "metadata columns whose effect is kept")
+    parametric: bool = option(True, check.boolean, "parametric priors")
+    eb: bool = option(True, check.boolean, "empirical Bayes shrinkage")
+    mean_only: bool = option(False, check.boolean, "adjust locations, not scales")
+    monotone: str = option(
         "none",
         check.choice("none", "signed-log", "rank-normal"),
         "work on sign(x) log(1 + |x|) or on normal scores of the ranks: for skewed features",
     )
-    shape: bool = _option(
+    shape: bool = option(
         False,
         check.boolean,
         "shape features too: size and form are the lesion's, not the scanner's, and stay unless asked",
     )
-    min_cases: int = _option(3, check.integer(2), "batches with fewer cases are left out, with a finding")
+    min_cases: int = option(3, check.integer(2), "batches with fewer cases are left out, with a finding")
 
 
 @dataclass(frozen=True)
 class Clinical:
     """Columns of the clinical table."""
 
-    columns: tuple[str, ...] = _option((), check.list_of(check.text), "columns taken into the cohort's metadata")
-    subject: str = _option("patient_id", check.text, "the column that holds the patient's id")
-    types: tuple[tuple[str, str], ...] = _option(
+    columns: tuple[str, ...] = option((), check.list_of(check.text), "columns taken into the cohort's metadata")
+    subject: str = option("patient_id", check.text, "the column that holds the patient's id")
+    types: tuple[tuple[str, str], ...] = option(
         (),
         check.column_types,
         'column -> number, whole, text, date, or its words ("I|II|III"); what does not fit is left out',
     )
-    dates: str = _option(
+    dates: str = option(
         "refuse", check.choice("refuse", "shift"), "dates: left out, or moved by days that the key gives each patient"
     )
 
@@ -166,8 +161,8 @@ class Clinical:
 class Store:
     """How voxels are kept."""
 
-    profile: str = _option("default", check.choice("default", "hot", "gpu"), "compression: default, hot or gpu")
-    levels: int = _option(
+    profile: str = option("default", check.choice("default", "hot", "gpu"), "compression: default, hot or gpu")
+    levels: int = option(
         1, check.integer(1, 12), "of the pyramid (OME-Zarr multiscales): each has half the voxels an axis"
     )
 
@@ -176,8 +171,8 @@ class Store:
 class Run:
     """The machine's share."""
 
-    workers: int = _option(0, check.integer(0, 1024), "processes; 0: as many as cores and memory allow")
-    reserve: float = _option(1e9, check.quantity("bytes", low=0), "disk that stays free")
+    workers: int = option(0, check.integer(0, 1024), "processes; 0: as many as cores and memory allow")
+    reserve: float = option(1e9, check.quantity("bytes", low=0), "disk that stays free")
 
 
 SECTIONS: dict[str, type] = {
@@ -240,7 +235,7 @@ class Recipe:
     def parse(cls, text: str, *, file: str = "recipe.toml", folder: Path | None = None) -> Recipe:
         """From TOML text; `file` is the name used in messages, `folder` where relative paths start."""
         document = _toml_lines.parse(text, file)
-        problems = _Problems(file, _toml_lines.lines_of(text))
+        problems = Problems(file, _toml_lines.lines_of(text))
         values = dict(_read(document, problems))
         radiomics = values.get("radiomics", Radiomics())
         if radiomics.settings is not None:
@@ -318,22 +313,7 @@ def limits(own: Harmonize) -> tuple[float, float]:
     return (low if own.low is None else own.low), (high if own.high is None else own.high)
 
 
-class _Problems:
-    """Collects what is wrong, each with its line."""
-
-    def __init__(self, file: str, lines: Mapping[tuple[str, ...], int]) -> None:
-        self.file, self.lines, self.found = file, lines, list[tuple[int, str]]()
-
-    def add(self, path: tuple[str, ...], message: str) -> None:
-        known = next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), 1)
-        self.found.append((known, f"{self.file}:{known}: {'.'.join(path)}: {message}"))
-
-    def stop(self) -> None:
-        if self.found:
-            raise FormatError("\n".join(message for _, message in sorted(self.found)))
-
-
-def _read(document: dict[str, Any], problems: _Problems) -> Iterator[tuple[str, Any]]:
+def _read(document: dict[str, Any], problems: Problems) -> Iterator[tuple[str, Any]]:
     top = ("format", "name", "description", *SECTIONS)
     for key, value in document.items():
         if key == "format":
@@ -353,24 +333,10 @@ def _read(document: dict[str, Any], problems: _Problems) -> Iterator[tuple[str, 
         elif key == "harmonize":
             yield from _read_harmonize(value, problems)
         else:
-            yield key, _section(SECTIONS[key], (key,), value, problems)
+            yield key, read_section(SECTIONS[key], (key,), value, problems)
 
 
-def _section(kind: type, path: tuple[str, ...], table: dict[str, Any], problems: _Problems, **checkers: Any) -> Any:
-    known = {entry.name: checkers.get(entry.name, entry.metadata["check"]) for entry in fields(kind)}
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in known:
-            problems.add((*path, key), f"unknown key; {check.nearest(key, list(known))}")
-            continue
-        try:
-            values[key] = known[key](value)
-        except ValueError as error:
-            problems.add((*path, key), str(error))
-    return kind(**values)
-
-
-def _read_harmonize(table: dict[str, Any], problems: _Problems) -> Iterator[tuple[str, Any]]:
+def _read_harmonize(table: dict[str, Any], problems: Problems) -> Iterator[tuple[str, Any]]:
     own = {key: value for key, value in table.items() if not isinstance(value, dict)}
     yield "harmonize", _one_harmonize(("harmonize",), own, problems)
     sections = []
@@ -384,11 +350,11 @@ def _read_harmonize(table: dict[str, Any], problems: _Problems) -> Iterator[tupl
     yield "by_modality", tuple(sections)
 
 
-def _one_harmonize(path: tuple[str, ...], table: dict[str, Any], problems: _Problems) -> Harmonize:
+def _one_harmonize(path: tuple[str, ...], table: dict[str, Any], problems: Problems) -> Harmonize:
     checkers = {}
     if table.get("method") == "window":
         checkers = dict.fromkeys(("low", "high"), check.quantity("HU"))
-    section: Harmonize = _section(Harmonize, path, table, problems, **checkers)
+    section: Harmonize = read_section(Harmonize, path, table, problems, **checkers)
     if section.method in ("none", "zscore") and (section.low is not None or section.high is not None):
         problems.add((*path, "low" if "low" in table else "high"), f"{section.method} takes no limits")
     elif section.method in ("window", "percentile", "nyul"):
@@ -400,7 +366,7 @@ def _one_harmonize(path: tuple[str, ...], table: dict[str, Any], problems: _Prob
     return section
 
 
-def _settings_text(name: str, folder: Path | None, problems: _Problems) -> str:
+def _settings_text(name: str, folder: Path | None, problems: Problems) -> str:
     path = (folder or Path()) / name
     try:
         if path.stat().st_size > 1 << 20:
