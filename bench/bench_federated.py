@@ -33,14 +33,15 @@ class Memory:
         self.x = rng.normal(size=(CASES, 1500))
         names = list(self._images)
         self.index = pa.table({"case_id": names, "state": ["ok"] * CASES, "subject": names})
-        columns = {f"f{i}": self.x[:, i] for i in range(1500)}
-        self._table = pa.table({"case_id": names, "mask": ["m"] * CASES, **columns})
 
     def __getitem__(self, name):
         return self.Case(self._images[name])
 
-    def features(self, mask=None):
-        return self._table
+    def features(self, mask=None, *, names=None, cases=None):
+        rows, columns = [int(case[1:]) for case in cases], [int(name[1:]) for name in names]
+        values = [pa.array(column) for column in self.x.T[columns][:, rows]]
+        masks = pa.array(["m"] * len(cases))
+        return pa.Table.from_arrays([pa.array(cases), masks, *values], names=["case_id", "mask", *names])
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 
 import fastimg as fi
+from fastimg.federated import _rows
 
 FEATURES = [f"f{i}" for i in range(8)]
 SCALE = 10.0 ** np.array([-6, -3, 0, 0, 1, 3, 6, 9])
+
+
+@pytest.fixture(scope="module")
+def small_blocks():
+    """Features of few cases are read in several blocks too, and again in the next pass; in this process alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_rows, "_BLOCK", 5)
+        patch.setattr(_rows, "_HELD", 1000)
+        yield
 
 
 @pytest.fixture(scope="session")

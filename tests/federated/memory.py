@@ -16,5 +16,6 @@ class Table:
         features = {f"f{i}": column for i, column in enumerate(np.asarray(x).T)}
         self._features = pa.table({"case_id": names, "mask": ["m"] * len(x), **features})
 
-    def features(self, mask=None):
-        return self._features
+    def features(self, mask=None, *, names=None, cases=None):
+        table = self._features if names is None else self._features.select(["case_id", "mask", *names])
+        return table if cases is None else table.take([int(case[1:]) for case in cases])

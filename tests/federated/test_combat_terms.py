@@ -14,6 +14,8 @@ from fastimg.harmonize import ComBat, Spline
 from .conftest import FEATURES, SCALE
 from .memory import Table
 
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
 KNOTS = {"age": {"low": 35.0, "high": 85.0, "inner": [56.0, 64.0]}}
 
 

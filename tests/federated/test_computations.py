@@ -14,6 +14,8 @@ from fastimg.federated._tables import Bins
 
 from .conftest import FEATURES, SCALE
 
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
 
 @pytest.mark.parametrize("secure", [True, False])
 def test_histogram_equals_the_pooled_one(make, hospitals, secure):

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import fastimg as fi
-from fastimg.federated import Federation, Node, Policy
+from fastimg.errors import IntegrityError
+from fastimg.federated import Federation, Node, Policy, _rows, verify_log
+from fastimg.federated._rows import Distinct
+
+pytestmark = pytest.mark.usefixtures("small_blocks")
 
 MIB = 1 << 20
+WIDE = [f"f{k}" for k in range(1000)]
 
 
 class Endless:
@@ -29,8 +37,16 @@ class Endless:
 
     def __init__(self, count, shape):
         names = [f"c{i}" for i in range(count)]
-        self.index = pa.table({"case_id": names, "state": ["ok"] * count, "subject": names})
+        scanner, age = ["ABC"[i % 3] for i in range(count)], [float(i % 61) for i in range(count)]
+        fixed = {"case_id": names, "state": ["ok"] * count, "subject": names}
+        self.index = pa.table({**fixed, "scanner": scanner, "age": age})
         self._shape = shape
+
+    def features(self, mask=None, *, names=None, cases=None):
+        assert len(cases) <= 256  # never the whole table
+        x = np.random.default_rng(int(cases[0][1:])).normal(size=(len(names), len(cases)))
+        columns = dict(zip(names, x, strict=True))
+        return pa.table({"case_id": cases, "mask": ["m"] * len(cases), **columns})
 
     def __getitem__(self, name):
         return self.Case(self._shape, int(name[1:]))
@@ -38,6 +54,8 @@ class Endless:
 
 def peak(tmp_path, count, shape, name, **parameters):
     policy = Policy(min_cases=10, computations=(name,))
+    warm = Node(Endless(40, (1, 2, 2)), policy, log=tmp_path / f"{name}-{count}-warm")
+    Federation.local([warm]).run(name, secure=False, **parameters)  # imports and caches
     fed = Federation.local([Node(Endless(count, shape), policy, log=tmp_path / f"{name}-{count}")])
     tracemalloc.start()
     try:
@@ -61,3 +79,55 @@ def test_voxels_are_held_for_one_case(tmp_path, name, parameters):
 def test_bins_do_not_hold_a_byte_a_patient(tmp_path):
     few, many = (peak(tmp_path, n, (1, 2, 2), "histogram", bins=16384, range=(-1024, 1024)) for n in (100, 4000))
     assert many - few < 8 * MIB  # a mask of patients and bins would be 64
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("moments", {"features": WIDE}),
+        ("moments", {"features": WIDE[:300], "covariance": True}),
+        ("feature_summary", {"features": WIDE}),
+        ("quantiles", {"features": WIDE, "probabilities": [0.5], "range": (-5, 5), "steps": 3}),
+        ("histogram", {"feature": "f0", "bins": 16, "range": (-5, 5)}),
+        ("combat", {"features": WIDE, "batch": "scanner", "covariates": ["age"]}),
+        ("combat", {"features": WIDE, "batch": "scanner", "covariates": ["age"], "batch_parameters": "local"}),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "-".join(map(str, sorted(v))),
+)
+def test_features_are_held_for_a_block_of_cases(tmp_path, monkeypatch, name, parameters):
+    """1,536 more cases are 12 MiB of 1,000 features; what is kept of a case is its places, and a bit a number."""
+    monkeypatch.setattr(_rows, "_BLOCK", 256)
+    monkeypatch.setattr(_rows, "_HELD", MIB)
+    few, many = (peak(tmp_path, n, (1, 2, 2), name, **parameters) for n in (512, 2048))
+    assert many - few < 3 * MIB
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3), st.booleans()), max_size=40), st.integers(0, 7))
+def test_distinct_patients_over_blocks(rows, cut):
+    """A patient's rows may fall into several blocks."""
+    rows = sorted(rows, key=lambda row: row[0])
+    owners = np.array([row[0] for row in rows], np.int64)
+    there = np.array([[row[1] == 1, row[2]] for row in rows], bool).reshape(-1, 2)
+    seen = Distinct((2,))
+    for block in np.array_split(np.arange(len(rows)), cut + 1):
+        seen.add(owners[block], there[block])
+    assert seen.count.tolist() == [len(set(owners[there[:, k]].tolist())) for k in range(2)]
+
+
+def test_a_case_whose_features_are_damaged_is_counted_and_stops_nothing(tmp_path):
+    cohort = fi.Cohort.create(tmp_path / "c")
+    x = np.random.default_rng(0).normal(size=12)
+    for i, value in enumerate(x):
+        metadata, features = {"subject": f"p{i}"}, {"m": {"a": float(value)}}
+        cohort.add(f"c{i:02}", fi.Image(np.zeros((1, 2, 2), np.int16)), metadata=metadata, features=features)
+    damaged = next(path for path in cohort.path.rglob("features.json") if "c07" in str(path))
+    damaged.write_bytes(b"{")
+    with pytest.raises(IntegrityError):
+        cohort["c07"].features  # noqa: B018
+    node = Node(cohort, Policy(min_cases=4), log=tmp_path / "log")
+    value = Federation.local([node]).run("moments", features=["a"], secure=False).value
+    assert value["n"].tolist() == [11]
+    np.testing.assert_allclose(value["mean"], [np.delete(x, 7).mean()], rtol=1e-13)
+    verify_log(node.log.path)
+    assert json.loads(node.log.path.read_text().splitlines()[0])["broken"] == 1

@@ -13,6 +13,8 @@ from fastimg.errors import RefusedError
 from fastimg.federated import Federation, Node, Policy, registered, verify_log
 from fastimg.federated._query import Query
 
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
 ALL = ("count", "moments", "combat", "linear", "quantiles", "feature_summary", "histogram")
 
 

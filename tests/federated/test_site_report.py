@@ -15,6 +15,8 @@ from fastimg.harmonize import site_effect as pooled_site_effect
 
 from .memory import Table
 
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
 FEATURES = [f"f{i}" for i in range(5)]
 
 

@@ -11,6 +11,8 @@ from fastimg.errors import ArgumentError, RefusedError
 from fastimg.federated import Federation, Node, Policy
 from fastimg.findings import Finding
 
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
 
 @pytest.mark.parametrize("steps", [1, 7, 1024])
 def test_quantiles_are_the_pooled_ones_rounded_up_to_the_grid(ask, clinic, steps):

@@ -393,11 +393,24 @@ class Cohort:
         """{metadata key "subject": case_ids} of the cases that have one."""
         return _remove.subjects(self._place)
 
-    def features(self, mask: str | None = None) -> pa.Table:
-        """case_id, mask, then a float64 column for each feature; a row for each case and mask that has features."""
+    def features(
+        self, mask: str | None = None, *, names: Sequence[str] | None = None, cases: Sequence[str] | None = None
+    ) -> pa.Table:
+        """case_id, mask, then a float64 column for each feature; a row for each case and mask that has features.
+
+        Parameters
+        ----------
+        mask : str, optional
+            Rows of this mask alone.
+        names : sequence of str, optional
+            Columns of these features alone, of those that a row has.
+        cases : sequence of str, optional
+            Rows of these cases alone, in this order: a large table a part at a time.
+        """
+        chosen = self.cases() if cases is None else (self[case_id] for case_id in cases)
         return _features.features_table(
-            (case.case_id, name, values)
-            for case in self.cases()
+            (case.case_id, name, values if names is None else {n: values[n] for n in names if n in values})
+            for case in chosen
             for name, values in case.features.items()
             if mask is None or name == mask
         )

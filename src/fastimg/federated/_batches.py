@@ -7,7 +7,7 @@ no more). So no sum over the patients of one batch and one level is ever seen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +31,12 @@ __all__ = [
     "mean_state",
     "notes",
     "permit",
+    "products",
+    "residuals",
     "slopes",
     "statistics",
     "take",
-    "within",
+    "totals",
 ]
 
 Array = npt.NDArray[np.float64]
@@ -53,14 +55,28 @@ ADJUSTED: dict[str, Parameter] = {
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """Complete rows: features, number of the batch, design columns, patients; how many were left out."""
+    """Complete rows: number of the batch, design columns, patients; how many were left out; their features, read block by
+    block."""
 
-    x: Array
+    read: Callable[[], Iterator[Array]]
     codes: npt.NDArray[np.int64]
     columns: Array
     owners: npt.NDArray[np.int64]
     count: int
     left_out: int
+
+    def blocks(self) -> Iterator[tuple[Array, slice]]:
+        """(features, which rows they are)."""
+        at = 0
+        for x in self.read():
+            yield x, slice(at, at + len(x))
+            at += len(x)
+
+    def about(self, y: Any, c: Any) -> Iterator[tuple[Array, Array, slice]]:
+        """(features, design columns, which rows) about such a mean of each batch."""
+        for x, own in self.blocks():
+            codes = self.codes[own]
+            yield x - np.asarray(y)[codes], self.columns[own] - np.asarray(c)[codes], own
 
 
 def _is_local(parameters: Mapping[str, Any]) -> bool:
@@ -136,8 +152,13 @@ def design_of(parameters: Mapping[str, Any], shared: Mapping[str, Any]) -> Desig
 def take(rows: Rows, design: Design, parameters: Mapping[str, Any]) -> Batches:
     """The rows that have everything."""
     local, name = _is_local(parameters), parameters["batch"]
-    x, places = rows.features(parameters["features"], parameters["mask"])
-    keep = np.isfinite(x).all(axis=1)
+    rows.policy.check("values", len(design.batches) * (len(design.features) + len(design.columns) + 1))
+    features, mask = parameters["features"], parameters["mask"]
+    seen, whole = [np.zeros(0, np.int64)], [np.zeros(0, bool)]
+    for x, found_places in rows.blocks(features, mask):
+        seen.append(found_places)
+        whole.append(np.asarray(np.isfinite(x).all(axis=1)))
+    places, keep = np.concatenate(seen), np.concatenate(whole)
     values = {
         n: np.array([*rows.column(n), None], object)[:-1][places] for n in dict.fromkeys((name, *design.covariates))
     }
@@ -156,8 +177,8 @@ def take(rows: Rows, design: Design, parameters: Mapping[str, Any]) -> Batches:
         own = keep & (batch == label)
         if len(np.unique(owners[own])) < rows.minimum:
             keep &= ~own
-    used = [f"feature {n}" for n in parameters["features"]] + [f"column {n}" for n in parameters["covariates"]]
-    rows.contribute(used, keep, mask=parameters["mask"])
+    used = [f"feature {n}" for n in features] + [f"column {n}" for n in parameters["covariates"]]
+    rows.contribute(used, keep, mask=mask)
     covariates = {
         n: np.array(values[n][keep].tolist(), np.float64) if levels is None else np.array(values[n][keep].tolist())
         for n, levels in design.covariates.items()
@@ -170,7 +191,14 @@ def take(rows: Rows, design: Design, parameters: Mapping[str, Any]) -> Batches:
     if local:
         names = {label: k for k, label in enumerate(_sorted(set(batch[keep])))}
         codes, own_batches = np.array([names[v] for v in batch[keep]], np.int32), len(names)
-    found = Batches(x[keep], codes.astype(np.int64), columns, owners[keep], own_batches, len(keep) - count)
+
+    def read() -> Iterator[Array]:
+        at = 0
+        for x, _ in rows.blocks(features, mask):
+            yield x[keep[at : at + len(x)]]
+            at += len(x)
+
+    found = Batches(read, codes.astype(np.int64), columns, owners[keep], own_batches, len(keep) - count)
     if not local:
         _refuse_few(rows, design, found)
     return found
@@ -212,23 +240,35 @@ def by_batch(values: Array, codes: Any, count: int) -> Array:
 def totals(data: Batches) -> dict[str, Array]:
     """Sums of values and covariates in each batch: what means are made of."""
     codes, k = data.codes, data.count
+    y = np.asarray(sum(by_batch(x, codes[own], k) for x, own in data.blocks()))
     return {
         "rows": np.bincount(codes, minlength=k).astype(np.int64),
-        "y": by_batch(data.x, codes, k),
+        "y": y,
         "c": by_batch(data.columns, codes, k),
         "left_out": np.array([data.left_out], np.int64),
     }
 
 
-def products(columns: Array, values: Array) -> dict[str, Array]:
-    """Of centred covariates and values: what slopes are made of."""
-    return {"cc": columns.T @ columns, "cy": columns.T @ values, "yy": np.einsum("ij,ij->j", values, values)}
+def products(data: Batches, y: Any, c: Any) -> dict[str, Any]:
+    """Of covariates and values about such means of their batches: what slopes are made of."""
+    cc: Any = 0.0
+    cy: Any = 0.0
+    yy: Any = 0.0
+    for values, columns, _ in data.about(y, c):
+        cc, cy = cc + columns.T @ columns, cy + columns.T @ values
+        yy = yy + np.einsum("ij,ij->j", values, values)
+    return {"cc": cc, "cy": cy, "yy": yy}
 
 
-def within(values: Array, data: Batches) -> Array:
-    """About the mean of each batch here."""
-    rows = np.maximum(np.bincount(data.codes, minlength=data.count), 1)
-    return values - (by_batch(values, data.codes, data.count) / rows[:, None])[data.codes]
+def residuals(data: Batches, y: Any, c: Any, beta: Any) -> dict[str, Any]:
+    """A batch: sums of what the slopes leave of the values about such means, and of its squares."""
+    r: Any = 0.0
+    rr: Any = 0.0
+    for values, columns, own in data.about(y, c):
+        left = values - columns @ beta
+        r = r + by_batch(left, data.codes[own], data.count)
+        rr = rr + by_batch(left**2, data.codes[own], data.count)
+    return {"r": r, "rr": rr}
 
 
 def mean_state(total: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,18 +22,17 @@ from ._batches import (
     EVERYBODY,
     Batches,
     agree,
-    by_batch,
     design_of,
     labels,
     mean_state,
     notes,
     permit,
     products,
+    residuals,
     slopes,
     statistics,
     take,
     totals,
-    within,
 )
 from ._registry import Done, Parameter, computation
 from ._rows import Rows
@@ -125,27 +124,20 @@ def combat(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> An
     if parameters["batch_parameters"] == "local":
         return _whole(data, shared)
     permit(rows, design, data, parameters, shared)
-    codes, k = data.codes, data.count
     if "n" not in shared:
         return totals(data)
-    x, columns = data.x - shared["y"][codes], data.columns - shared["c"][codes]
     if "beta" not in shared:
-        return products(columns, x)
-    residuals = x - columns @ shared["beta"]
-    return {"r": by_batch(residuals, codes, k), "rr": by_batch(residuals**2, codes, k)}
+        return products(data, shared["y"], shared["c"])
+    return residuals(data, shared["y"], shared["c"], shared["beta"])
 
 
 def _whole(data: Batches, shared: dict[str, Any]) -> dict[str, Any]:
     """The same sums over all batches together; each is centred about its own means, which stay here."""
+    own = totals(data)
     if "n" not in shared:
-        return {
-            "rows": np.array([len(data.x)], np.int64),
-            "y": data.x.sum(axis=0)[None],
-            "c": data.columns.sum(axis=0)[None],
-            "left_out": np.array([data.left_out], np.int64),
-        }
-    x, columns = within(data.x, data), within(data.columns, data)
+        return {name: value if name == "left_out" else value.sum(axis=0)[None] for name, value in own.items()}
+    number = np.maximum(own["rows"], 1)[:, None]
+    y, c = own["y"] / number, own["c"] / number
     if "beta" not in shared:
-        return products(columns, x)
-    residuals = x - columns @ shared["beta"]
-    return {"r": residuals.sum(axis=0)[None], "rr": (residuals**2).sum(axis=0)[None]}
+        return products(data, y, c)
+    return {name: value.sum(axis=0)[None] for name, value in residuals(data, y, c, shared["beta"]).items()}

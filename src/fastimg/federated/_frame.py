@@ -93,6 +93,9 @@ def frame(
     A categorical covariate gives a 0/1 column for each level but the first. With features a case has a row a mask.
     """
     features = list(parameters["features"])
+    width = len(features) + sum(max(len(levels[n]) - 1, 0) if n in levels else 1 for n in parameters["covariates"])
+    rows.policy.check("values", width)  # every model sums its columns
+    rows.reserve(8 * len(rows) * width)
     if features:
         values, places = rows.features(features, parameters["mask"])
     else:

@@ -274,6 +274,7 @@ def evaluate(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> 
         return category_labels(rows, wanted)
     model, bins = _family(parameters), parameters["bins"]
     groups = shared.get("groups", [""])
+    rows.policy.check("values", len(groups) * (3 * bins + 2) + 1)
     member = np.array(rows.labels(parameters["by"]), str) if parameters["by"] else np.full(len(rows), "")
     code = {label: g for g, label in enumerate(groups)}
     group = np.array([float(code[m]) if m in code else np.nan for m in member])

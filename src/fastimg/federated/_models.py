@@ -35,6 +35,7 @@ def _labels_wanted(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any
 
 def _open(rows: Rows, data: Frame) -> dict[str, Any]:
     check_size(rows, data, data.x.shape[1] + 1)
+    rows.reserve(8 * data.x.shape[1] ** 2)  # of the rounds that follow
     return {"n": np.array([len(data)], np.int64), "sum": data.x.sum(axis=0)}
 
 

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ._registry import Done, Parameter, computation
 from ._rows import Rows
 
-__all__ = ["contribute_each", "moments"]
+__all__ = ["moments", "summed"]
+
+Array = npt.NDArray[np.float64]
+Sums = Callable[[Array, npt.NDArray[np.bool_], npt.NDArray[np.int64]], dict[str, Any]]
 
 
-def contribute_each(rows: Rows, parameters: dict[str, Any], there: Any) -> None:
-    """`Rows.contribute` for features whose missing values differ: there is (rows, features)."""
-    alike: dict[bytes, list[int]] = {}  # columns with the same rows
-    for k, bits in enumerate(np.packbits(there, axis=0).T):
-        alike.setdefault(bits.tobytes(), []).append(k)
-    for columns in alike.values():
-        names = [f"feature {parameters['features'][k]}" for k in columns]
-        rows.contribute(names, there[:, columns[0]], mask=parameters["mask"])
+def summed(rows: Rows, parameters: dict[str, Any], sums: Sums, *, complete: bool = False) -> dict[str, Any]:
+    """Sums of features block by block, and `Rows.contribute` for features whose missing values differ.
+
+    sums(values, there, owners) -> {name: array} of a block: (rows, features), which of them count, and their patients.
+    complete: rows that lack a feature count for none. Kept of all rows: a bit a number.
+    """
+    total: dict[str, Any] = {}
+    bits = []
+    for values, places in rows.blocks(parameters["features"], parameters["mask"]):
+        there: Any = np.isfinite(values)
+        if complete:
+            there &= there.all(axis=1)[:, None]
+        bits.append((len(there), np.ascontiguousarray(np.packbits(there, axis=0).T)))
+        for name, value in sums(values, there, rows.patients[places]).items():
+            total[name] = total[name] + value if name in total else value
+    alike: dict[bytes, list[str]] = {}  # features with the same rows
+    for k, name in enumerate(parameters["features"]):
+        alike.setdefault(b"".join(part[k].tobytes() for _, part in bits), []).append(f"feature {name}")
+    for packed, names in alike.items():
+        keep, at = [np.zeros(0, np.uint8)], 0
+        for count, part in bits:
+            keep.append(np.unpackbits(np.frombuffer(packed, np.uint8, part.shape[1], at), count=count))
+            at += part.shape[1]
+        rows.contribute(names, np.concatenate(keep), mask=parameters["mask"])
+    return total
 
 
 def _combine(total: Any, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
@@ -59,17 +81,18 @@ def moments(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> A
     Parameters: features, mask, covariance (over rows in which every feature is there), where. Value: features, n, mean,
     variance; with covariance also covariance and pairs.
     """
-    values, _ = rows.features(parameters["features"], parameters["mask"])
-    there = np.isfinite(values)
-    if parameters["covariance"]:
-        there &= there.all(axis=1)[:, None]
-        rows.reserve(8 * values.shape[1] ** 2)
-    contribute_each(rows, parameters, there)
-    if "mean" not in shared:
-        return {"n": there.sum(axis=0, dtype=np.int64), "sum": np.where(there, values, 0.0).sum(axis=0)}
-    centred = np.where(there, values - shared["mean"], 0.0)
-    answer = {"rest": centred.sum(axis=0)}
-    if parameters["covariance"]:
-        k = values.shape[1]
-        return {**answer, "squares": centred.T @ centred, "pairs": np.full((k, k), there[:, 0].sum(), np.int64)}
-    return {**answer, "squares": (centred * centred).sum(axis=0)}
+    covariance, k = parameters["covariance"], len(parameters["features"])
+    if covariance:
+        rows.reserve(8 * k**2)
+
+    def sums(values: Array, there: npt.NDArray[np.bool_], _: Any) -> dict[str, Any]:
+        if "mean" not in shared:
+            return {"n": there.sum(axis=0, dtype=np.int64), "sum": np.where(there, values, 0.0).sum(axis=0)}
+        centred = np.where(there, values - shared["mean"], 0.0)
+        rest = centred.sum(axis=0)
+        if not covariance:
+            return {"rest": rest, "squares": (centred * centred).sum(axis=0)}
+        pairs = np.full((k, k), there[:, 0].sum(), np.int64)
+        return {"rest": rest, "squares": centred.T @ centred, "pairs": pairs}
+
+    return summed(rows, parameters, sums, complete=covariance)

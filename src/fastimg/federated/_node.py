@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -26,7 +27,7 @@ from ._disclosure import blur
 from ._identity import Identity, Roster, verify
 from ._policy import Policy
 from ._query import Query
-from ._registry import Computation, Labels, find
+from ._registry import Computation, Labels, find, registered
 from ._rows import Rows
 from ._stored import Stored
 
@@ -37,6 +38,8 @@ _NOISE_FILE = ".noise"  # appended to the log's name
 _ANSWERS = ".answers"
 _MOST_LOGGED = 4096  # bytes of parameters that stand in the log as they are
 WITNESSES = "witnesses"  # in the shared state: node -> [labels, signature]
+_NEEDED = re.compile(r"parameter '([a-z0-9_]+)' is needed$")
+_SAID = re.compile(r"(?:Argument|Format|Geometry|Device|Integrity|Missing)Error(?:: ([a-z0-9_]+))?")
 _MOST_OPEN = 64  # rounds of secure aggregation at a time; the oldest gives way
 
 
@@ -138,8 +141,8 @@ class Node:
             except FastimgError as error:
                 self.log.append(sync=False, event="refused", rule=_rule(error), **self._who(q))
                 raise
-            except Exception:
-                self.log.append(sync=False, event="refused", rule="failed", **self._who(q))
+            except Exception as error:  # by its kind alone: its words may hold data
+                self.log.append(sync=False, event="refused", rule="failed", kind=type(error).__name__, **self._who(q))
                 raise
 
     def receive(self, key: str, message: bytes) -> bytes | None:
@@ -152,6 +155,9 @@ class Node:
                 reply = client.receive(message)
             except FastimgError as error:
                 self.log.append(sync=False, event="refused", rule=_rule(error), key=key[:64])
+                raise
+            except Exception as error:
+                self.log.append(sync=False, event="refused", rule="failed", kind=type(error).__name__, key=key[:64])
                 raise
             if client.done:
                 del self._clients[key]
@@ -257,6 +263,7 @@ class Node:
         fields = {
             "patients": rows.n_patients,
             "cases": len(rows),
+            **({"broken": rows.broken} if rows.broken else {}),
             **release,
             "answer": self._stored.put(question, kept),
         }
@@ -352,9 +359,21 @@ def _rule(error: FastimgError) -> str:
     return text.split(":")[0] if text.startswith("rule ") else type(error).__name__
 
 
+def _parameter(text: str) -> str:
+    """The parameter that an error names, if it is one of an installed computation: a public word."""
+    first, _, rest = text.partition(": ")
+    needed = _NEEDED.match(rest)
+    name = needed[1] if needed else first
+    return name if any(name in what.parameters for what in registered().values()) else ""
+
+
 def safe(error: BaseException) -> str:
-    """What the hub may say about a node's error: a refusal's rule, else the error's kind alone."""
+    """What the hub may say about a node's error: a refusal's rule, a parameter's name, else the error's kind alone."""
     text = str(error)
     if isinstance(error, RefusedError) and text.startswith("rule "):
         return text
+    if isinstance(error, ArgumentError) and (name := _parameter(text)):
+        return f"ArgumentError: {name}"
+    if type(error) is FastimgError and (said := _SAID.fullmatch(text)) and (not said[1] or _parameter(said[1])):
+        return text  # as another node said it
     return type(error).__name__ if isinstance(error, FastimgError) else "failed"

@@ -59,7 +59,8 @@ class Policy:
     max_seconds : float
         Longest work on one answer, looked at between cases and at the end. 0: no limit.
     max_memory_mb : int
-        Largest table of numbers that an answer may make at this node, in MiB. 0: no limit.
+        Largest table of numbers that an answer may make at this node, in MiB: sums of features are made block by block,
+        models hold their rows. 0: no limit.
     tools : sequence of str
         Tools that the computation "tool" may run: names, or "name@version".
 
@@ -87,7 +88,7 @@ class Policy:
     hours: tuple[str, ...] = ()
     max_queries_per_hour: int = 0
     max_seconds: float = 0.0
-    max_memory_mb: int = 0
+    max_memory_mb: int = 4096
 
     def __post_init__(self) -> None:
         for field in fields(self):

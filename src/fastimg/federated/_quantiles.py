@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, RefusedError
-from ._moments import contribute_each
+from ._moments import summed
 from ._registry import Done, Parameter, computation
-from ._rows import Rows
+from ._rows import Distinct, Rows
 
 __all__ = ["quantiles"]
 
@@ -77,24 +77,29 @@ def quantiles(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) ->
     """
     if not (min(parameters["probabilities"]) > 0 and max(parameters["probabilities"]) < 1):
         raise ArgumentError("probabilities: must lie between 0 and 1")
-    values, places = rows.features(parameters["features"], parameters["mask"])
-    owners = rows.patients[places]
-    there = np.isfinite(values)
+    shape = (len(parameters["features"]), len(parameters["probabilities"]))
+    middle = None if "n" not in shared else np.asarray(shared["middle"], np.int64)
+    if middle is not None and middle.shape != shape:
+        raise ValueError("middle")
+    limits = None if middle is None else _grid(parameters)[middle]
+    held, under, over = Distinct(shape[:1]), Distinct(shape), Distinct(shape)
+
+    def sums(values: Any, there: Any, owners: Any) -> dict[str, Any]:
+        held.add(owners, there)
+        found = {"n": there.sum(axis=0, dtype=np.int64)}
+        if limits is not None:
+            inside = there[:, :, None] & (values[:, :, None] <= limits)
+            under.add(owners, inside)
+            over.add(owners, there[:, :, None] & ~inside)
+            found["below"] = inside.sum(axis=0, dtype=np.int64)
+        return found
+
+    total = summed(rows, parameters, sums)
     tail = min(min(p, 1 - p) for p in parameters["probabilities"])
-    contribute_each(rows, parameters, there)
-    for column in there.T:
-        held = len(np.unique(owners[column]))
-        if tail * held < rows.minimum:
-            raise RefusedError(f"rule min_cases: fewer than {rows.minimum} patients lie beyond a quantile")
-    if "n" not in shared:
-        return {"n": there.sum(axis=0, dtype=np.int64)}
-    grid = _grid(parameters)
-    below = np.zeros(np.shape(shared["middle"]), np.int64)
-    for j, middles in enumerate(np.asarray(shared["middle"])):
-        column, own = values[there[:, j], j], owners[there[:, j]]
-        for k, place in enumerate(middles):
-            inside = column <= grid[place]
-            under, over = (len(np.unique(own[side])) for side in (inside, ~inside))
-            # too few on one side: as if they were on the other
-            below[j, k] = 0 if under < rows.minimum else len(column) if over < rows.minimum else inside.sum()
-    return {"below": below}
+    if (tail * held.count < rows.minimum).any():
+        raise RefusedError(f"rule min_cases: fewer than {rows.minimum} patients lie beyond a quantile")
+    if middle is None:
+        return total
+    # too few on one side: as if they were on the other
+    below = np.where(over.count < rows.minimum, total["n"][:, None], total["below"])
+    return {"below": np.where(under.count < rows.minimum, 0, below)}

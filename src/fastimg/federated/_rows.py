@@ -15,7 +15,13 @@ import pyarrow as pa
 from ..errors import FastimgError, RefusedError
 from ._policy import Policy
 
-__all__ = ["Rows"]
+__all__ = ["Distinct", "Rows"]
+
+_BLOCK = 256  # cases whose features are read at a time
+_HELD = 64 << 20  # bytes of features that are kept for a second pass
+
+
+Block = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
 
 
 class Rows:
@@ -34,7 +40,7 @@ class Rows:
     witnesses : {node: {column: labels}} or None
         What nodes signed that they hold; None without a roster.
     broken : int
-        Cases whose voxels could not be read.
+        Cases whose voxels or features could not be read.
     """
 
     def __init__(
@@ -55,8 +61,9 @@ class Rows:
         self.witnesses: dict[str, Any] | None = None
         self._contributed: dict[bytes, list[str]] = {}
         self._case_codes: npt.NDArray[np.uint64] | None = None
-        self._tables: dict[str | None, pa.Table] = {}
-        self._kept: dict[str | None, npt.NDArray[np.int64]] = {}
+        self._unread: set[str] = set()
+        self._held: dict[tuple[str | None, tuple[str, ...]], list[Block]] = {}
+        self._seen: dict[str | None, tuple[npt.NDArray[np.int64], list[str]]] = {}
         self.table = table.filter(pa.array(keep))
         names = self.table.column("case_id").to_pylist()
         self.by_case = policy.patient not in table.column_names
@@ -121,7 +128,7 @@ class Rows:
     def contribute(self, columns: Sequence[str], keep: Any, *, mask: str | EllipsisType | None = ...) -> int:
         """Say which rows are in the sums of these columns; how many patients they are of, never fewer than the minimum.
 
-        `keep` is a mask over the rows of `features` with that `mask`; without one, a mask over the cases or their places. A
+        `keep` is a mask over the rows of `blocks` with that `mask`; without one, a mask over the cases or their places. A
         node remembers it: sums of one column over rows of which few patients' differ are refused.
         """
         if mask is ...:
@@ -156,20 +163,66 @@ class Rows:
         known = {name: _hashed(name, 24) for name in set(masks)}
         return self._case_codes[places] ^ np.array([known[name] for name in masks], np.uint64)
 
-    def features(self, names: Sequence[str], mask: str | None = None) -> tuple[Any, npt.NDArray[np.int64]]:
-        """(values float64 (rows, features), case's place of each row); a case has a row a mask. NaN where missing."""
-        table = self._table(mask)
-        index = {name: i for i, name in enumerate(table.column_names)}
-        if not index.keys() >= set(names):
+    def blocks(self, names: Sequence[str], mask: str | None = None) -> Iterator[Block]:
+        """(values float64 (rows, features), case's place of each row), some cases at a time, patient by patient.
+
+        A case has a row a mask; NaN where missing. The memory is a block's, whatever the cases; small tables are kept for the
+        next pass. A case whose features cannot be read has no rows and is counted in `broken`.
+        """
+        key = (mask, tuple(names))
+        if key in self._held:
+            yield from self._held[key]
+            return
+        ids = self.table.column("case_id").to_pylist()
+        order = np.argsort(self.patients, kind="stable").tolist()
+        missing, kept, size = set(names), [], 0
+        places, masks = [np.zeros(0, np.int64)], []
+        for start in range(0, len(order), _BLOCK):
+            self.in_time()
+            table = self._read([ids[i] for i in order[start : start + _BLOCK]], names, mask)
+            found = np.array([self._places[case] for case in table.column("case_id").to_pylist()], np.int64)
+            self.reserve(8 * len(found) * len(names))
+            values = np.full((len(names), len(found)), np.nan).T  # a column is contiguous
+            columns = {name: i for i, name in enumerate(table.column_names) if i > 1}
+            for j, name in enumerate(names):
+                if name in columns:
+                    values[:, j] = table.column(columns[name]).to_numpy(zero_copy_only=False)
+            missing -= columns.keys()
+            places.append(found)
+            masks += table.column("mask").to_pylist()
+            size += values.nbytes
+            if size <= _HELD:
+                kept.append((values, found))
+            else:
+                kept = []
+            yield values, found
+        if missing:
             raise RefusedError("rule columns: a feature that was asked for is not in this node's table")
-        places, _ = self._feature_rows(mask)
-        rows = self._kept[mask]
-        self.reserve(8 * len(rows) * len(names))
-        values = np.empty((len(rows), len(names)), np.float64)
-        for j, name in enumerate(names):
-            column = table.column(index[name]).to_numpy(zero_copy_only=False).astype(np.float64)
-            values[:, j] = column[rows]
-        return values, places
+        self._seen[mask] = (np.concatenate(places), masks)
+        if size <= _HELD:
+            self._held[key] = kept
+
+    def features(self, names: Sequence[str], mask: str | None = None) -> Block:
+        """All rows of `blocks` at once, for what cannot do with less."""
+        values, places = [np.zeros((0, len(names)))], [np.zeros(0, np.int64)]
+        size = 0
+        for block, found in self.blocks(names, mask):
+            values.append(block)
+            places.append(found)
+            size += block.nbytes
+            self.reserve(size)
+        return np.concatenate(values), np.concatenate(places)
+
+    def _read(self, ids: list[str], names: Sequence[str], mask: str | None) -> pa.Table:
+        """The feature table of these cases; those that cannot be read are left out and counted."""
+        try:
+            return self._cohort.features(mask, names=names, cases=[case for case in ids if case not in self._unread])
+        except (FastimgError, OSError):
+            if len(ids) == 1:
+                self._unread.update(ids)
+                self.broken += 1
+                return self._read(ids, names, mask)
+            return pa.concat_tables([self._read([case], names, mask) for case in ids], promote_options="default")
 
     def in_time(self) -> None:
         """Refuse an answer that takes longer than the policy allows."""
@@ -180,20 +233,31 @@ class Rows:
         """Refuse an array of so many bytes if the policy does not allow it; before it is made."""
         self.policy.check("bytes", size)
 
-    def _table(self, mask: str | None) -> pa.Table:
-        if mask not in self._tables:
-            self._tables[mask] = self._cohort.features(mask)
-        return self._tables[mask]
-
     def _feature_rows(self, mask: str | None) -> tuple[npt.NDArray[np.int64], list[str]]:
-        """(case's place, name of the mask) of each row of `features`."""
-        table = self._table(mask)
-        cases = table.column("case_id").to_pylist()
-        if mask not in self._kept:
-            self._kept[mask] = np.array([i for i, case in enumerate(cases) if case in self._places], np.int64)
-        rows = self._kept[mask]
-        names = table.column("mask").to_pylist()
-        return np.array([self._places[cases[i]] for i in rows], np.int64), [names[i] for i in rows]
+        """(case's place, name of the mask) of each row of `blocks`."""
+        if mask not in self._seen:
+            for _ in self.blocks([], mask):
+                pass
+        return self._seen[mask]
+
+
+class Distinct:
+    """In how many patients something is found, for each of `shape` things; rows come patient by patient."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.count = np.zeros(shape, np.int64)
+        self._last, self._found = -1, np.zeros(shape, bool)
+
+    def add(self, owners: npt.NDArray[np.int64], there: npt.NDArray[np.bool_]) -> None:
+        """Rows (rows, *shape) of these patients; the last patient may go on in the next call."""
+        if not len(owners):
+            return
+        found = np.logical_or.reduceat(there, np.flatnonzero(np.diff(owners, prepend=-1)), axis=0)
+        if owners[0] == self._last:
+            self.count -= self._found
+            found[0] |= self._found
+        self.count += found.sum(axis=0)
+        self._last, self._found = int(owners[-1]), found[-1]
 
 
 def _hashed(text: str, bits: int) -> int:

@@ -30,6 +30,7 @@ from ._batches import (
     notes,
     permit,
     products,
+    residuals,
     slopes,
     take,
     totals,
@@ -197,13 +198,13 @@ def site_effect(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) 
     codes, k = data.codes, data.count
     if "n" not in shared:
         return totals(data)
-    about_y, about_c = data.x - shared["y"][codes], data.columns - shared["c"][codes]
     if "beta" not in shared:
-        return products(about_c, about_y)
-    residuals = about_y - about_c @ shared["beta"]
+        return products(data, shared["y"], shared["c"])
     if "sd" not in shared:
-        return {"r": by_batch(residuals, codes, k), "rr": by_batch(residuals**2, codes, k)}
-    z = (residuals + (shared["level"] - shared["grand"])[codes]) / shared["sd"]
+        return residuals(data, shared["y"], shared["c"], shared["beta"])
+    rows.reserve(8 * len(codes) * len(shared["sd"]))  # here all are looked at together
+    parts = [x - columns @ shared["beta"] for x, columns, _ in data.about(shared["y"], shared["c"])]
+    z = (np.concatenate(parts) + (shared["level"] - shared["grand"])[codes]) / shared["sd"]
     if "ks" not in shared:
         return _shape(rows, data, z, parameters["bins"])
     rows.policy.check("parameters", (z.shape[1] + 1, len(np.unique(data.owners))))

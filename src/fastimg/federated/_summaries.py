@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import findings
 from ._disclosure import suppress
-from ._moments import contribute_each
+from ._moments import summed
 from ._registry import Done, Parameter, computation
 from ._rows import Rows
 
@@ -54,14 +54,15 @@ def feature_summary(rows: Rows, parameters: dict[str, Any], shared: dict[str, An
     Parameters: features, mask, where. Value: features, n, missing, mean, standard_deviation (n - 1), skewness and excess
     kurtosis (of the population).
     """
-    values, _ = rows.features(parameters["features"], parameters["mask"])
-    there = np.isfinite(values)
-    contribute_each(rows, parameters, there)
-    if "mean" not in shared:
-        n = there.sum(axis=0, dtype=np.int64)
-        return {"n": n, "missing": len(values) - n, "sum": np.where(there, values, 0.0).sum(axis=0)}
-    centred = np.where(there, values - shared["mean"], 0.0)
-    return {f"m{k}": (centred**k).sum(axis=0) for k in (1, 2, 3, 4)}
+
+    def sums(values: Any, there: Any, _: Any) -> dict[str, Any]:
+        if "mean" not in shared:
+            n = there.sum(axis=0, dtype=np.int64)
+            return {"n": n, "missing": len(values) - n, "sum": np.where(there, values, 0.0).sum(axis=0)}
+        centred = np.where(there, values - shared["mean"], 0.0)
+        return {f"m{k}": (centred**k).sum(axis=0) for k in (1, 2, 3, 4)}
+
+    return summed(rows, parameters, sums)
 
 
 def _quality_combine(total: Any, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:

@@ -162,6 +162,7 @@ def survival(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> 
         return Labels(labels)
     groups = shared.get("groups", [""])
     cells = len(parameters["times"])
+    rows.policy.check("values", 2 * len(groups) * cells + 1)
     time = numbers(rows, parameters["time"])
     event = positives(rows, parameters["event"], parameters["positive"])
     good = np.isfinite(time) & np.isfinite(event) & (np.nan_to_num(time) >= 0)
@@ -243,6 +244,7 @@ def cox(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
     if data.x.shape[1] == 0:
         raise ArgumentError("cox: features or covariates must be named")
     check_size(rows, data, data.x.shape[1])
+    rows.reserve(8 * len(data) * data.x.shape[1] ** 2)
     cells = len(parameters["times"])
     place, happened = on_grid(data.outcomes["time"], data.outcomes["event"] > 0, parameters["times"])
     place, happened = coarsen(place, happened, data.owners, cells, rows.minimum)

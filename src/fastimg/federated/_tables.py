@@ -87,6 +87,7 @@ def count(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any
     if _unknown(parameters) and "levels" not in shared:
         return labels_of(rows, _unknown(parameters))
     levels = shared.get("levels") or {column: given[column] for column in by}
+    rows.policy.check("values", 2 * prod(len(levels[column]) for column in by) + 2)  # before they are made
     cells = {labels: i for i, labels in enumerate(product(*(levels[column] for column in by)))}
     columns = [rows.labels(column) for column in by]
     outside = len(cells)
@@ -142,19 +143,23 @@ def histogram(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) ->
     cells = Cells(bins.size, rows.minimum, rows.n_patients)
     feature, mask = parameters["feature"], parameters["mask"]
     if feature is not None:
-        values, places = rows.features([feature], mask)
-        used = np.unique(places)
-        for place in used[np.argsort(rows.patients[used], kind="stable")]:
-            cells.add(int(rows.patients[place]), bins.counts(values[places == place, 0]))
-        patients = rows.contribute([f"feature {feature}"], np.full(len(places), True), mask=mask)
+        seen, number = [], 0
+        for values, places in rows.blocks([feature], mask):
+            starts = np.flatnonzero(np.diff(places, prepend=-1))  # a case's rows follow one another
+            seen.append(places[starts])
+            number += len(places)
+            for place, own in zip(seen[-1], np.split(values[:, 0], starts[1:]), strict=True):
+                cells.add(int(rows.patients[place]), bins.counts(own))
+        used = np.concatenate([np.zeros(0, np.int64), *seen])
+        patients = rows.contribute([f"feature {feature}"], np.full(number, True), mask=mask)
     else:
-        seen = []
+        counted = []
         for place, array in rows.voxels(mask):
             found = bins.counts(array)
             cells.add(int(rows.patients[place]), found)
             if found.any():
-                seen.append(place)
-        used = np.array(seen, np.int64)
+                counted.append(place)
+        used = np.array(counted, np.int64)
         patients = rows.contribute([f"voxels of {mask}"], used)
     counts, moved = cells.suppressed()
     return {"counts": counts, "overflow": np.array([moved, len(used), patients, rows.broken], np.int64)}
