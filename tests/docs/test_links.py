@@ -62,4 +62,4 @@ def test_the_page_of_accuracy_holds_what_was_measured():
         if row["peer"].startswith("IBSI"):
             assert row["share"] <= 1 + 1e-6
     part = load("accuracy")._percent
-    assert (part(3, 3), part(999_999, 1_000_000), part(0, 5)) == ("100 %", "99.9 %", "0.0 %")
+    assert (part(3, 3), part(999_999, 1_000_000), part(0, 5)) == ("100\u00a0%", "99.9\u00a0%", "0.0\u00a0%")
