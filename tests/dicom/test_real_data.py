@@ -151,3 +151,26 @@ def test_dose_grid_equals_simpleitk_in_gray():
     np.testing.assert_array_equal(read.array, expected.astype(np.float32))
     np.testing.assert_allclose(read.origin, [float(v) for v in ds.ImagePositionPatient])
     assert read.spacing[0] == pytest.approx(float(ds.GridFrameOffsetVector[1]) - float(ds.GridFrameOffsetVector[0]))
+
+
+def test_four_enhanced_files_are_four_times_of_one_volume(data):
+    """A file a time point: voxels of pydicom, place of SimpleITK, file by file."""
+    sitk = pytest.importorskip("SimpleITK")
+    found = [one for one in fi.dicom.series(data / "dicom" / "enhanced_mr") if len(one.paths) > 1]
+    assert [len(one.paths) for one in found] == [4]
+    image = fi.dicom.read(found[0])
+    assert image.coords == {"t": (1.0, 2.0, 3.0, 4.0)}
+    for volume, path in zip(image.array, found[0].paths, strict=True):
+        ds = pydicom.dcmread(path)
+        groups = ds.PerFrameFunctionalGroupsSequence
+        times = {int(group.FrameContentSequence[0].TemporalPositionIndex) for group in groups}
+        assert times == {found[0].paths.index(path) + 1}
+        for k in range(len(volume)):
+            place = (image.affine @ (k, 0, 0, 1))[:3]
+            positions = [group.PlanePositionSequence[0].ImagePositionPatient for group in groups]
+            (frame,) = [i for i, one in enumerate(positions) if np.allclose(one, place, atol=1e-3)]
+            line = groups[frame].PixelValueTransformationSequence[0]
+            wanted = ds.pixel_array[frame] * float(line.RescaleSlope) + float(line.RescaleIntercept)
+            np.testing.assert_allclose(volume[k], wanted, rtol=1e-6)
+        theirs = sitk.ReadImage(path)
+        np.testing.assert_allclose(sorted(theirs.GetSpacing()), sorted(image.spacing), rtol=1e-4)
