@@ -12,50 +12,63 @@ from fastimg.testing import harmonize as twin
 
 PLAYED = os.environ.get("FASTIMG_BENCH_DEVICE") == "host"
 
-WINDOW = "harmonize: window int16 to [0, 1], 78.6 M voxels"
+WINDOWS = {"int16": "harmonize: window int16 to [0, 1], 78.6 M voxels", "float32": "harmonize: window float32"}
 
 
-@pytest.mark.benchmark(group=WINDOW)
-def bench_window(case, one_thread, ct_volume):
-    out = np.empty(ct_volume.shape, np.float32)
-    fi.harmonize.window(ct_volume, out=out)
-    error = np.abs(out - twin.window(ct_volume.array, -160, 240)).max()
-    case(
-        lambda: fi.harmonize.window(ct_volume, out=out), nbytes=6 * out.size, items=out.size, unit="voxel", error=error
-    )
+def _rescale_intensity(array):
+    exposure = pytest.importorskip("skimage.exposure", reason="peer scikit-image is not installed")
+    return lambda: exposure.rescale_intensity(array, (-160, 240), (0.0, 1.0))
 
 
-@pytest.mark.benchmark(group=WINDOW)
-def bench_window_numpy(case, ct_volume):
-    out = np.empty(ct_volume.shape, np.float32)
+def _itk_window(array):
+    sitk = pytest.importorskip("SimpleITK", reason="peer SimpleITK is not installed")
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    image = sitk.Cast(sitk.GetImageFromArray(array), sitk.sitkFloat32)
+    return lambda: sitk.IntensityWindowing(image, -160, 240, 0, 1)
+
+
+def _numpy_window(array):
+    return lambda: ((np.clip(array, -160, 240) + 160) / 400).astype(np.float32)
+
+
+def _numpy_window_in_place(array):
+    out = np.empty(array.shape, np.float32)
 
     def work():
-        np.clip(ct_volume.array, -160, 240, out=out, casting="unsafe")
+        np.clip(array, -160, 240, out=out, casting="unsafe")
         np.subtract(out, -160, out=out)
         np.multiply(out, 1 / 400, out=out)
 
-    case(work, tool="numpy (out=)", nbytes=6 * out.size, items=out.size, unit="voxel")
+    return work
 
 
-@pytest.mark.benchmark(group=WINDOW)
-def bench_window_simpleitk(case, ct_volume):
-    sitk = pytest.importorskip("SimpleITK", reason="peer SimpleITK is not installed")
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    image = sitk.Cast(sitk.GetImageFromArray(ct_volume.array), sitk.sitkFloat32)
-    case(
-        lambda: sitk.IntensityWindowing(image, -160, 240, 0, 1),
-        tool="SimpleITK (from float32)",
-        items=ct_volume.array.size,
-        unit="voxel",
-        rounds=3,
-    )
+# what one writes first, and NumPy at its best
+WINDOW_PEERS = {
+    "scikit-image": _rescale_intensity,
+    "numpy": _numpy_window,
+    "numpy (out=)": _numpy_window_in_place,
+    "SimpleITK (from float32)": _itk_window,
+}
 
 
-@pytest.mark.benchmark(group=WINDOW)
-def bench_window_skimage(case, ct_volume):
-    exposure = pytest.importorskip("skimage.exposure", reason="peer scikit-image is not installed")
-    work = lambda: exposure.rescale_intensity(ct_volume.array, (-160, 240), (0.0, 1.0))  # noqa: E731
-    case(work, tool="scikit-image", items=ct_volume.array.size, unit="voxel", rounds=2)
+@pytest.mark.parametrize("dtype", WINDOWS)
+def bench_window(benchmark, case, one_thread, ct_volume, dtype):
+    benchmark.group = WINDOWS[dtype]
+    array = _volume(ct_volume, dtype)
+    out = np.empty(array.shape, np.float32)
+    work = lambda: fi.harmonize.window(array, low=-160, high=240, out=out)  # noqa: E731
+    work()
+    error = np.abs(out - twin.window(array, -160, 240)).max()
+    case(work, nbytes=array.nbytes + out.nbytes, items=out.size, unit="voxel", error=error)
+
+
+@pytest.mark.parametrize("dtype", WINDOWS)
+@pytest.mark.parametrize("tool", WINDOW_PEERS)
+def bench_window_peer(benchmark, case, ct_volume, dtype, tool):
+    benchmark.group = WINDOWS[dtype]
+    array = _volume(ct_volume, dtype)
+    work = WINDOW_PEERS[tool](array)
+    case(work, tool=tool, nbytes=array.nbytes + 4 * array.size, items=array.size, unit="voxel", rounds=3)
 
 
 SCALES = {"int16": "int16 CT, 78.6 M voxels", "float32": "float32, 78.6 M voxels"}

@@ -74,13 +74,12 @@ void oblique_as(const T* in, T* out, const Affine& a, const void* outside, int t
   T other;
   std::memcpy(&other, outside, sizeof other);
   const auto find = FASTIMG_PICK(double_oblique).where;
-  const std::int64_t width = a.out[2];
-  each_tile(a, threads, [&](const Tiles& tile) {
-    std::vector<Point> points(width);
-    tile.each([&](std::int64_t k, std::int64_t j) {
-      find(a, k, j, points.data());
-      T* const row = out + (k * a.out[1] + j) * width;
-      for (std::int64_t i = 0; i < width; ++i)
+  each_tile(a, sizeof(T), threads, [&](const Tiles& tile) {
+    std::vector<Point> points(kPiece);
+    tile.each([&](const Piece& p) {
+      find(a, p, points.data());
+      T* const row = out + (p.k * a.out[1] + p.j) * a.out[2] + p.i;
+      for (std::int64_t i = 0; i < p.count; ++i)
         row[i] = points[i].inside ? fastimg::vote_8(in, fastimg::Box{a.in[0], a.in[1], a.in[2]}, points[i]) : other;
     });
   });

@@ -23,25 +23,25 @@ void oblique(const void* in, Kind from, void* out, Kind to, const Affine& a, int
   const auto& table = table_of(static_cast<const C*>(nullptr));
   const RowTable<C>& rows = rows_of(static_cast<const C*>(nullptr));
   const auto store = rows.store[truncate][static_cast<int>(to)];
-  const std::int64_t size = kSizes[static_cast<int>(to)], width = a.out[2];
-  each_tile(a, threads, [&](const Tiles& tile) {
-    const auto row = cpu::aligned<C>(width + kSlack);
-    std::fill_n(row.get(), width + kSlack, C(0));
-    std::vector<unsigned char> inside(width + kSlack);
-    tile.each([&](std::int64_t k, std::int64_t j) {
+  const std::int64_t size = kSizes[static_cast<int>(to)];
+  each_tile(a, kSizes[static_cast<int>(from)], threads, [&](const Tiles& tile) {
+    const auto row = cpu::aligned<C>(kPiece + kSlack);
+    std::fill_n(row.get(), kPiece + kSlack, C(0));
+    std::vector<unsigned char> inside(kPiece + kSlack);
+    tile.each([&](const Piece& p) {
       if (degree == 1)
-        table.linear[static_cast<int>(from)](in, a, fused, k, j, row.get(), inside.data());
+        table.linear[static_cast<int>(from)](in, a, fused, p, row.get(), inside.data());
       else
-        table.spline[degree](static_cast<const C*>(in), a, k, j, row.get(), inside.data());
-      if (fused.finish.on) rows.finish(row.get(), fused.finish, width);
-      char* const target = static_cast<char*>(out) + (k * a.out[1] + j) * width * size;
-      store(row.get(), target, width);
-      for (std::int64_t i = 0; i < width;) {  // runs of outside voxels
-        const auto* const gap = static_cast<unsigned char*>(std::memchr(inside.data() + i, 0, width - i));
+        table.spline[degree](static_cast<const C*>(in), a, p, row.get(), inside.data());
+      if (fused.finish.on) rows.finish(row.get(), fused.finish, p.count);
+      char* const target = static_cast<char*>(out) + ((p.k * a.out[1] + p.j) * a.out[2] + p.i) * size;
+      store(row.get(), target, p.count);
+      for (std::int64_t i = 0; i < p.count;) {  // runs of outside voxels
+        const auto* const gap = static_cast<unsigned char*>(std::memchr(inside.data() + i, 0, p.count - i));
         if (!gap) break;
         const std::int64_t start = gap - inside.data();
         std::int64_t stop = start;
-        while (stop < width && !inside[stop]) ++stop;
+        while (stop < p.count && !inside[stop]) ++stop;
         fill_with(target + start * size, outside, size, stop - start);
         i = stop;
       }
@@ -51,18 +51,17 @@ void oblique(const void* in, Kind from, void* out, Kind to, const Affine& a, int
 
 void oblique_nearest(const void* in, void* out, std::int64_t size, const Affine& a, const void* outside, int threads) {
   const auto find = FASTIMG_PICK(double_oblique).where;
-  const std::int64_t width = a.out[2];
   const fastimg::Box n = {a.in[0], a.in[1], a.in[2]};
   with_size(size, [&](auto voxel) {
     using T = decltype(voxel);
     T other;
     std::memcpy(&other, outside, sizeof other);
-    each_tile(a, threads, [&](const Tiles& tile) {
-      std::vector<fastimg::Point> points(width);
-      tile.each([&](std::int64_t k, std::int64_t j) {
-        find(a, k, j, points.data());
-        T* const row = static_cast<T*>(out) + (k * a.out[1] + j) * width;
-        for (std::int64_t i = 0; i < width; ++i)
+    each_tile(a, size, threads, [&](const Tiles& tile) {
+      std::vector<fastimg::Point> points(kPiece);
+      tile.each([&](const Piece& p) {
+        find(a, p, points.data());
+        T* const row = static_cast<T*>(out) + (p.k * a.out[1] + p.j) * a.out[2] + p.i;
+        for (std::int64_t i = 0; i < p.count; ++i)
           row[i] = points[i].inside ? fastimg::nearest_at(static_cast<const T*>(in), n, points[i]) : other;
       });
     });

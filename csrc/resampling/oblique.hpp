@@ -20,14 +20,20 @@ struct Affine {
   double n[9] = {};
 };
 
-// One row of outputs in the arithmetic's type, from target index (k, j, 0); inside[i]: 0 or 1. For voxels that are
-// moved as they are (nearest, labels), `where` gives their places.
+// `count` outputs of a row from target index (k, j, i) on: at most kPiece, i in whole blocks of kLanes.
+constexpr std::int64_t kPiece = 256;
+struct Piece {
+  std::int64_t k, j, i, count;
+};
+
+// A piece in the arithmetic's type, with room for whole blocks behind it; inside[n]: 0 or 1. For voxels that are moved
+// as they are (nearest, labels), `where` gives their places.
 template <class C>
 struct ObliqueTable {
-  void (*linear[kKinds])(const void* in, const Affine& a, const Fused<C>& fused, std::int64_t k, std::int64_t j, C* out,
+  void (*linear[kKinds])(const void* in, const Affine& a, const Fused<C>& fused, const Piece& piece, C* out,
                          unsigned char* inside);
-  void (*spline[6])(const C* in, const Affine& a, std::int64_t k, std::int64_t j, C* out, unsigned char* inside);
-  void (*where)(const Affine& a, std::int64_t k, std::int64_t j, fastimg::Point* points);
+  void (*spline[6])(const C* in, const Affine& a, const Piece& piece, C* out, unsigned char* inside);
+  void (*where)(const Affine& a, const Piece& piece, fastimg::Point* points);
 };
 FASTIMG_DECLARE_TABLE(ObliqueTable<float>, float_oblique)
 FASTIMG_DECLARE_TABLE(ObliqueTable<double>, double_oblique)

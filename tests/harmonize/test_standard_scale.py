@@ -38,6 +38,18 @@ def test_nyul_equals_the_definition_on_every_device(put, get, dtype):
         np.testing.assert_allclose(get(nyul.transform(put(image))), expected, rtol=1e-5, atol=1e-4)
 
 
+def test_nyul_is_that_of_intensity_normalization():
+    peer = pytest.importorskip("intensity_normalization", reason="peer intensity-normalization is not installed")
+    cohort = images()  # all above 0, where it looks without a mask
+    wrapped = [peer.adapters.images.NumpyImageAdapter(image) for image in cohort]
+    theirs = peer.normalizers.population.nyul.NyulNormalizer()
+    theirs.fit_population(wrapped)
+    nyul = Nyul().fit(cohort)
+    for image, other in zip(cohort, wrapped, strict=True):
+        expected = theirs.transform(other).get_data()
+        np.testing.assert_allclose(nyul.transform(image), expected, rtol=0, atol=1e-5 * np.ptp(expected))
+
+
 def test_nyul_by_table_equals_nyul_by_search():
     image = np.random.default_rng(0).integers(-1000, 3000, (5, 150, 150)).astype(np.int16)  # enough voxels for a table
     nyul = Nyul().fit([image, image // 2])
