@@ -368,11 +368,3 @@ def test_a_read_only_file_system(tmp_path):
         ):
             with pytest.raises(FastimgError, match="read-only"):
                 act()
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
-def test_a_folder_that_may_not_be_written(tmp_path):
-    cohort = fi.Cohort.create(tmp_path / "c")
-    (cohort.path / ".tmp").chmod(0o500)
-    with pytest.raises(FastimgError, match="may not be written"):
-        cohort.add("a", image_of("a"))

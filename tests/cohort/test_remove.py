@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,16 +150,6 @@ def test_a_kill_at_any_step_is_made_good(cohort, memory):
         step += 1
     assert begun > 15
     assert step - begun < 8  # few steps pass before the removal counts
-
-
-@pytest.fixture
-def memory(tmp_path):
-    """A folder in memory where there is one: a disk's flushes take most of the time of many small runs."""
-    if not os.access("/dev/shm", os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        yield Path(folder)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ __all__ = [
     "exchange",
     "free_bytes",
     "read_bytes",
+    "reason_of",
     "storing",
     "sync_file",
     "sync_folder",
@@ -57,14 +58,18 @@ def free_bytes(path: str | os.PathLike[str]) -> int:
     return shutil.disk_usage(place).free
 
 
+def reason_of(error: OSError) -> str:
+    """Why something could not be stored, in words."""
+    return _REASONS.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
+
+
 @contextmanager
 def storing(what: str) -> Iterator[None]:
     """Turn an OSError into a FastimgError that says what was not stored and why."""
     try:
         yield
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
-        raise FastimgError(f"{what}: {reason}; nothing of it was kept") from error
+        raise FastimgError(f"{what}: {reason_of(error)}; nothing of it was kept") from error
 
 
 def write_new(path: Path, *parts: Any, mode: int = 0o666) -> None:
@@ -194,7 +199,7 @@ class Slot:
         self._left = False
         while True:
             token = uuid.uuid4().hex
-            self.note, self.folder = tmp / f"{token}.note", tmp / token
+            self.note, self.folder, self.previous = (tmp / f"{token}{end}" for end in (".note", "", ".previous"))
             self._fd = os.open(self.note, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             with suppress(OSError):  # a file system without locks: the note alone marks the place, gc leaves it
                 fcntl.flock(self._fd, fcntl.LOCK_EX)
@@ -213,7 +218,7 @@ class Slot:
     def close(self) -> None:
         """Remove folder and note."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        shutil.rmtree(self.note.with_suffix(".previous"), ignore_errors=True)
+        shutil.rmtree(self.previous, ignore_errors=True)
         with suppress(FileNotFoundError):
             self.note.unlink()
         if self._fd >= 0:

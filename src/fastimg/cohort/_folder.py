@@ -15,7 +15,17 @@ from ..errors import ArgumentError, FastimgError, FormatError, IntegrityError, R
 from ..findings import Finding
 from . import _features, _remove, _verify
 from ._case import MANIFEST, Case, read_manifest
-from ._files import Slot, exchange, orphan, read_bytes, storing, sync_folder, write_atomic, write_new
+from ._files import (
+    Slot,
+    exchange,
+    orphan,
+    read_bytes,
+    reason_of,
+    storing,
+    sync_folder,
+    write_atomic,
+    write_new,
+)
 from ._group import GroupWriter
 from ._index import Index
 from ._manifest import CASE, COHORT, check_case_id, pack
@@ -197,21 +207,20 @@ class Folder:
             write_new(slot.folder / MANIFEST, data)
             sync_folder(slot.folder)
             _remove.refuse(self, body)  # again, as late as can be
-            while True:
-                if final.exists():
-                    if not replace:
-                        return self.case(case_id).same_as(body)
-                    if exchange(slot.folder, final):
-                        break
-                    # absent for a moment; a kill here is mended by whoever opens the cohort next
-                    os.rename(final, slot.note.with_suffix(".previous"))
-                try:
-                    os.rename(slot.folder, final)
-                    break
-                except OSError:
-                    if not final.exists():
-                        raise
-            sync_folder(self.cases)
+            try:
+                there = self._placed(slot, final, replace=replace)
+            except BaseException:
+                _give_back(slot, final)
+                raise
+            if not there:
+                return self.case(case_id).same_as(body)
+            try:
+                sync_folder(self.cases)
+            except OSError as error:
+                slot.leave()  # its row is made by whoever reads next
+                raise FastimgError(
+                    f"case {case_id}: it is in its place, but {reason_of(error)}: it may be lost if the power fails"
+                ) from error
             try:
                 self.index.put([body])
             except (sqlite3.Error, OSError, FastimgError):
@@ -223,6 +232,24 @@ class Folder:
             self.purge(case_id)
             raise
         return Case(LocalRoot(final), body)
+
+    @staticmethod
+    def _placed(slot: Slot, final: Path, *, replace: bool) -> bool:
+        """Put the folder of a slot in its place; False where a case is there that is not to be replaced."""
+        while True:
+            if final.exists():
+                if not replace:
+                    return False
+                if exchange(slot.folder, final):
+                    return True
+                # absent for a moment; a kill here is mended by whoever opens the cohort next
+                os.rename(final, slot.previous)
+            try:
+                os.rename(slot.folder, final)
+                return True
+            except OSError:
+                if not final.exists():
+                    raise
 
     def purge(self, case_id: str) -> None:
         """Remove a case's folder with everything in it, and its index row."""
@@ -306,3 +333,12 @@ class Folder:
                 except (IntegrityError, FormatError):
                     continue  # verify tells
         return stale, gone, dead
+
+
+def _give_back(slot: Slot, final: Path) -> None:
+    """The case that was to be replaced takes its place again, now or when the cohort is next opened for writing."""
+    if slot.previous.exists() and not final.exists():
+        with suppress(OSError):
+            os.rename(slot.previous, final)
+        if slot.previous.exists():
+            slot.leave()
