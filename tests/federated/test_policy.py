@@ -210,6 +210,8 @@ def test_provenance_names_everything(make):
     p = r.provenance
     assert (p["computation"], p["computation_version"], p["secure"], p["rounds"]) == ("count", 1, True, 2)
     assert p["parameters"]["by"] == ["sex"]
+    assert (p["fastimg"], p["requester"], p["attempts"]) == (fi.__version__, "local", 1)
+    assert p["survivors"] == ["hospital-0", "hospital-1", "hospital-2"]
     assert p["nodes"]["hospital-1"]["policy"].startswith("sha256:")
     json.dumps(p)
 

@@ -101,6 +101,14 @@ def test_cox_maximises_the_pooled_partial_likelihood(ask, clinic):
     np.testing.assert_allclose(value["standard_errors"], peer.bse, rtol=1e-4)
 
 
+def test_a_cox_model_of_too_many_parameters_is_refused(ask):
+    """40 patients a node: a third is 13, a twentieth 2."""
+    question = {**TIMES, "features": ["x0", "x1"], "covariates": ["age"]}
+    with pytest.raises(RefusedError, match="rule max_parameters_per_case"):
+        ask("cox", question, max_parameters_per_case=0.05)
+    assert ask("cox", question).value["n"] == 120
+
+
 def test_the_nodes_minimum_holds_at_every_time(ask):
     coarse = ask("survival", TIMES, min_cases=6).value
     fine = ask("survival", TIMES).value
