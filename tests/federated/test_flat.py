@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import fastimg as fi
 from fastimg.errors import IntegrityError
-from fastimg.federated import Federation, Node, Policy, _rows, verify_log
+from fastimg.federated import Federation, Node, Policy, _rows, _tools, tool, verify_log
 from fastimg.federated._rows import Distinct
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
@@ -53,7 +53,7 @@ class Endless:
 
 
 def peak(tmp_path, count, shape, name, **parameters):
-    policy = Policy(min_cases=10, computations=(name,))
+    policy = Policy(min_cases=10, computations=(name,), tools=("ten",))
     warm = Node(Endless(40, (1, 2, 2)), policy, log=tmp_path / f"{name}-{count}-warm")
     Federation.local([warm]).run(name, secure=False, **parameters)  # imports and caches
     fed = Federation.local([Node(Endless(count, shape), policy, log=tmp_path / f"{name}-{count}")])
@@ -79,6 +79,14 @@ def test_voxels_are_held_for_one_case(tmp_path, name, parameters):
 def test_bins_do_not_hold_a_byte_a_patient(tmp_path):
     few, many = (peak(tmp_path, n, (1, 2, 2), "histogram", bins=16384, range=(-1024, 1024)) for n in (100, 4000))
     assert many - few < 8 * MIB  # a mask of patients and bins would be 64
+
+
+def test_a_tools_bins_do_not_hold_a_byte_a_patient(tmp_path, monkeypatch):
+    monkeypatch.setattr(_tools, "_TOOLS", {})
+    names = [f"x{k}" for k in range(10)]
+    tool(name="ten", outputs=dict.fromkeys(names, (0, 1)))(lambda case, options: dict.fromkeys(names, 0.5))
+    few, many = (peak(tmp_path, n, (1, 2, 2), "tool", tool="ten", bins=1024) for n in (100, 2100))
+    assert many - few < 4 * MIB  # a byte a patient, bin and output would be 20
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, FastimgError, IntegrityError, MissingError, RefusedError
-from ._disclosure import suppress
+from ._disclosure import Cells
 from ._registry import Done, Parameter, computation
 from ._rows import Rows
 
@@ -249,8 +249,8 @@ def run_tool(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> 
     options = _options(found, parameters["options"])
     names = sorted(found.outputs)
     bins = parameters["bins"]
-    counts = np.zeros((len(names), bins), np.int64)
-    holds = np.zeros((len(names), rows.n_patients, bins), bool)
+    cells = [Cells(bins, rows.minimum, rows.n_patients) for _ in names]
+    one = np.zeros(bins, np.int64)
     n, sums = np.zeros(len(names), np.int64), np.zeros((len(names), 2))
     cases = failed = 0
     seen: set[int] = set()
@@ -268,15 +268,20 @@ def run_tool(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> 
             value = min(max(values[name], low), high)
             unit = (value - low) / (high - low)
             place = min(int(unit * bins), bins - 1)
-            counts[k, place] += 1
-            holds[k, patient, place] = True
+            one[place] = 1
+            cells[k].add(patient, one)
+            one[place] = 0
             n[k] += 1
             sums[k] += [2 * unit - 1, (2 * unit - 1) ** 2]
     rows.contribute([f"tool {found.name}@{found.version}"], np.isin(rows.patients, sorted(seen)))
-    shown, overflow = counts.copy(), np.zeros(len(names), np.int64)
-    for k in range(len(names)):
-        shown[k], _, overflow[k], _ = suppress(counts[k], np.nonzero(holds[k]), rows.minimum)
-    return {"cases": np.array([cases, failed], np.int64), "n": n, "sums": sums, "counts": shown, "overflow": overflow}
+    shown, overflow = zip(*(filled.suppressed() for filled in cells), strict=True)
+    return {
+        "cases": np.array([cases, failed], np.int64),
+        "n": n,
+        "sums": sums,
+        "counts": np.array(shown),
+        "overflow": np.array(overflow),
+    }
 
 
 def _options(found: Tool, given: Any) -> dict[str, float]:
