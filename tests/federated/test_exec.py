@@ -172,10 +172,9 @@ def test_secure_rounds_by_files_between_processes(hospitals, tmp_path):
         command += ["--sandbox", str(box), "--policy", str(policy), "--key", str(box / "key"), "--timeout", "60"]
         command += ["--roster", str(tmp_path / "roster"), "--authority", authority.public]
         processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"FASTIMG_THREADS": "1"}))
-    transport = FileTransport(boxes, timeout=60)
     question = {"features": [f"f{i}" for i in range(8)], "batch": "scanner", "covariates": ["age"]}
-    result = Federation(transport, requester=requester).run("combat", **question)
-    transport.close()
+    with Federation.local(boxes, requester=requester) as federation:
+        result = federation.run("combat", **question)
     for process in processes:
         assert b"messages answered" in process.communicate(timeout=60)[0]
         assert process.returncode == 0

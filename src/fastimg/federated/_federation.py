@@ -50,15 +50,27 @@ class Federation:
         self._requester = requester.name if isinstance(requester, Identity) else requester
 
     @classmethod
-    def local(cls, nodes: Sequence[Node], *, requester: str | Identity | None = "local") -> Federation:
-        """Nodes inside this process, by the same messages as anywhere.
+    def local(
+        cls,
+        nodes: Sequence[Node] | Mapping[str, str | os.PathLike[str]],
+        *,
+        requester: str | Identity | None = "local",
+    ) -> Federation:
+        """Nodes inside this process, or in processes of this machine, by the same messages as anywhere.
+
+        `nodes` is a list of Node; or, for nodes that `serve_files` or `fastimg node exec --rounds` serves in processes of
+        their own, {node: its sandbox folder}, which `close` tells to end.
 
         Two nodes of one name are told apart by a number: "site", "site-2". `requester`: a name, an Identity that signs
         the requests, which nodes with a roster insist on, or None for a hub that only carries signed ones (`carry`).
         """
+        if isinstance(nodes, Mapping):
+            from ._files import FileTransport
+
+            return cls(FileTransport(nodes), requester=requester)
         found = list(nodes)
         if not found or not all(isinstance(node, Node) for node in found):
-            raise ArgumentError("nodes: a list of Node")
+            raise ArgumentError("nodes: a list of Node, or a mapping of names to sandbox folders")
         if len({id(node) for node in found}) != len(found):
             raise ArgumentError("nodes: a node stands twice")
         seen: set[str] = set()
