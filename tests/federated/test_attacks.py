@@ -15,10 +15,11 @@ import pytest
 
 import fastimg as fi
 from fastimg.errors import FastimgError, IntegrityError, RefusedError
-from fastimg.federated import Federation, Identity, Node, Policy, Roster, computation, registered, verify_log
+from fastimg.federated import Federation, Identity, Node, Policy, Roster, _exact, computation, registered, verify_log
 from fastimg.federated import _messages as wire
 from fastimg.federated import _registry as registry
 from fastimg.federated._query import Query, Request
+from fastimg.federated._reply import Answer
 
 ATTACKS = [
     "unknown_computation_version_or_parameter",
@@ -30,6 +31,7 @@ ATTACKS = [
     "hub_drops_nodes_to_force_a_plain_sum",
     "hub_drops_nodes_to_force_a_small_sum",
     "hub_says_that_more_nodes_hold_a_batch",
+    "hub_makes_up_a_level_of_one_patient",
     "differencing_by_two_overlapping_queries",
     "differencing_by_a_missing_value",
     "differencing_by_a_rerun",
@@ -318,6 +320,31 @@ def test_attack_hub_says_that_more_nodes_hold_a_batch(signed):
     fed = Federation.local(build(disclose_batches=False, min_cases=4), requester=requester)
     value = fed.run("combat", features=["a"], batch="scanner", eb=False).value  # all three hold both, and say so
     assert value.statistics.subjects == {"X": 18, "Y": 18}
+
+
+ALONE = {"almost": ["True", "False"]}  # one of the twelve patients of a node is not among the "almost"
+
+
+def test_attack_hub_makes_up_a_level_of_one_patient(nodes):
+    """The column of such a level would sum one patient's outcome or feature: his rows are left out."""
+
+    def sums(node, name, parameters, shared, **changes):
+        query = ask(name, parameters=parameters, shared=shared, secure=False, **changes)
+        answer = Answer.from_bytes(wire.result(node.handle(wire.ask(query.to_bytes()))))
+        return _exact.decode(answer.words, answer.layout)
+
+    models = {"linear": {"outcome": "age"}, "logistic": {"outcome": "first"}}
+    models["fedavg"] = {"model": "logistic", "outcome": "first", "weights": {"coefficients": [0.0], "intercept": [0.0]}}
+    for k, (name, parameters) in enumerate(models.items()):
+        node = nodes(min_cases=2, computations=(*OPEN, *models))[0]
+        seen = sums(node, name, parameters | {"covariates": ["almost"]}, {"levels": ALONE}, nonce=f"{k:032}")
+        assert seen["n"].tolist() == [11], name
+        if "sum" in seen:
+            assert seen["sum"].tolist() == [0], name
+    design = fi.harmonize.Design(["a", "b"], ["X", "Y"], {"almost": [True, False]}).to_dict()
+    question = {"features": ["a", "b"], "batch": "scanner", "covariates": ["almost"]}
+    seen = sums(nodes(min_cases=4)[1], "combat", question, {"design": design, "holders": [3, 3]})
+    assert (seen["rows"].tolist(), seen["left_out"].tolist()) == ([6, 4], [2])  # of Y: 7 lacks b, 11 is not "almost"
 
 
 def test_attack_differencing_by_two_overlapping_queries(nodes):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ..errors import ArgumentError, RefusedError
 from ..harmonize import ComBat, Design, Spline, Statistics
+from ._disclosure import enough
 from ._registry import Labels, Parameter
 from ._rows import Rows
 
@@ -173,10 +174,8 @@ def take(rows: Rows, design: Design, parameters: Mapping[str, Any]) -> Batches:
     batch = values[name]
     keep &= np.array([v is not None and v == v and (local or v in design.batches) for v in batch], bool)
     owners = rows.patients[places]
-    for label in set(batch[keep]):  # a batch of few patients here is not summed, though others may hold it
-        own = keep & (batch == label)
-        if len(np.unique(owners[own])) < rows.minimum:
-            keep &= ~own
+    categories = [values[column] for column, levels in design.covariates.items() if levels is not None]
+    keep = enough(keep, [batch, *categories], owners, rows.minimum)
     used = [f"feature {n}" for n in features] + [f"column {n}" for n in parameters["covariates"]]
     rows.contribute(used, keep, mask=mask)
     covariates = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,29 @@ from ..errors import RefusedError
 if TYPE_CHECKING:
     from ._policy import Policy
 
-__all__ = ["Cells", "blur", "suppress"]
+__all__ = ["Cells", "blur", "enough", "suppress"]
+
+
+def enough(
+    keep: Any, columns: Iterable[Iterable[Any]], owners: npt.NDArray[np.int64], minimum: int
+) -> npt.NDArray[np.bool_]:
+    """`keep` without rows that carry, in one of the columns, a label of fewer than `minimum` patients of this node.
+
+    A column of 0 and 1 for such a label would sum the values of these few. Other nodes, or a hub that makes labels up, may
+    name it; and rows that are left out may make other labels rare.
+    """
+    keep, width = np.array(keep, bool), int(owners.max(initial=0)) + 1
+    coded = []
+    for labels in columns:
+        known: dict[Any, int] = {}
+        coded.append(np.array([known.setdefault(label, len(known)) for label in labels], np.int64))
+    before = -1
+    while before != (before := int(keep.sum())):
+        for codes in coded:
+            pairs = np.unique(codes[keep] * width + owners[keep])
+            patients = np.bincount(pairs // width, minlength=int(codes.max(initial=0)) + 1)
+            keep &= patients[codes] >= minimum
+    return keep
 
 
 def suppress(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import RefusedError
+from ._disclosure import enough
 from ._registry import Labels, Parameter
 from ._rows import Rows
 
@@ -86,11 +87,17 @@ def agree(answers: Sequence[Mapping[str, Sequence[str]]]) -> dict[str, list[str]
 
 
 def frame(
-    rows: Rows, parameters: Mapping[str, Any], levels: Mapping[str, list[str]], outcomes: Mapping[str, Any]
+    rows: Rows,
+    parameters: Mapping[str, Any],
+    levels: Mapping[str, list[str]],
+    outcomes: Mapping[str, Any],
+    *,
+    summed: bool = True,
 ) -> Frame:
     """Complete rows of `parameters`' features and covariates and of the outcomes (an array over the cases each).
 
-    A categorical covariate gives a 0/1 column for each level but the first. With features a case has a row a mask.
+    A categorical covariate gives a 0/1 column for each level but the first. With features a case has a row a mask. `summed`:
+    sums of the columns leave the node, so that rows of a level of few patients here are left out (False: scores alone do).
     """
     features = list(parameters["features"])
     width = len(features) + sum(max(len(levels[n]) - 1, 0) if n in levels else 1 for n in parameters["covariates"])
@@ -100,7 +107,7 @@ def frame(
         values, places = rows.features(features, parameters["mask"])
     else:
         values, places = np.empty((len(rows), 0)), np.arange(len(rows))
-    parts, columns = [values], list(features)
+    parts, columns, categories = [values], list(features), []
     keep = np.isfinite(values).all(axis=1)
     for name in parameters["covariates"]:
         if name not in levels:
@@ -111,6 +118,7 @@ def frame(
             continue
         labels = np.array(rows.labels(name), str)[places]
         keep &= np.isin(labels, levels[name])
+        categories.append(labels.tolist())
         for level in levels[name][1:]:
             parts.append((labels == level).astype(np.float64)[:, None])
             columns.append(f"{name}={level}")
@@ -118,6 +126,8 @@ def frame(
     for column in picked.values():
         if column.dtype.kind == "f":
             keep &= np.isfinite(column)
+    if summed:
+        keep = enough(keep, categories, rows.patients[places], rows.minimum)
     used = [f"feature {name}" for name in features] + [f"column {name}" for name in parameters["covariates"]]
     used += [f"column {parameters[key]}" for key in ("outcome", "time", "event") if key in parameters]
     if features:

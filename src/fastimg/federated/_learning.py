@@ -126,8 +126,15 @@ _MODEL = {
 }
 
 
-def _data(rows: Rows, parameters: dict[str, Any], levels: dict[str, list[str]], outcomes: dict[str, Any]) -> Frame:
-    data = frame(rows, parameters, levels, outcomes)
+def _data(
+    rows: Rows,
+    parameters: dict[str, Any],
+    levels: dict[str, list[str]],
+    outcomes: dict[str, Any],
+    *,
+    summed: bool = True,
+) -> Frame:
+    data = frame(rows, parameters, levels, outcomes, summed=summed)
     center = parameters["center"]
     if center is None:
         return data
@@ -279,7 +286,7 @@ def evaluate(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> 
     code = {label: g for g, label in enumerate(groups)}
     group = np.array([float(code[m]) if m in code else np.nan for m in member])
     outcome = positives(rows, parameters["outcome"], parameters["positive"])
-    data = _data(rows, parameters, shared.get("levels", {}), {"y": outcome, "group": group})
+    data = _data(rows, parameters, shared.get("levels", {}), {"y": outcome, "group": group}, summed=False)
     score = _scores(model, data.x, {k: np.asarray(v) for k, v in parameters["weights"].items()})
     if not ((score >= 0) & (score <= 1)).all():
         raise RefusedError("rule range: a score lies outside 0 to 1")
