@@ -18,9 +18,9 @@ from pathlib import Path
 from table import COLUMNS, groups_of, limits_of, rows, seconds_of, share_of
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #14202b; --pale: #5b6773; --line: #d8dee4; --us: #0b7285; --them: #868e96; --bad: #b02a37 }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --pale: #9aa7b3; --line: #30363d; --us: #3bc9db; --them: #868e96; --bad: #ff8787 } }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: var(--ink) }
+:root { color-scheme: light dark; --ink: #14202b; --pale: #5b6773; --line: #d8dee4; --us: #0b7285; --them: #868e96; --bad: #b02a37; --page: #ffffff }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --pale: #9aa7b3; --line: #30363d; --us: #3bc9db; --them: #868e96; --bad: #ff8787; --page: #121417 } }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: var(--ink); background: var(--page) }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem } p { color: var(--pale) }
 table { border-collapse: collapse; width: 100%; font-size: 13px; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top }

@@ -64,5 +64,12 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def load_ipython_extension(ipython: Any) -> None:
+    """``%load_ext fastimg``: pyarrow's tables (a cohort's index, queries, features) show themselves as tables."""
+    from ._notebook import load_ipython_extension
+
+    load_ipython_extension(ipython)
+
+
 def __dir__() -> list[str]:
     return sorted(__all__)

@@ -233,6 +233,11 @@ class Image:
         unit = f", {self.unit}" if self.unit else ""
         return f"<Image {'x'.join(map(str, self.shape))} {self.dtype}{unit}, spacing ({spacing}) mm, {self.device}>"
 
+    def _repr_html_(self) -> str:
+        from ._notebook import image
+
+        return image(self)
+
 
 def affine_from(
     spacing: Sequence[float], origin: Sequence[float] = (0, 0, 0), direction: npt.ArrayLike | None = None

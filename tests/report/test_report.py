@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastimg as fi
+from fastimg._png import GREYS, OUTLINES, outline, thumbnail
 from fastimg.findings import CODES, Finding
 from fastimg.report import _svg
 from fastimg.report._curves import panels
 from fastimg.report._data import CaseView, ReportData
 from fastimg.report._disclosure import suppress
 from fastimg.report._html import page
-from fastimg.report._png import GREYS, OUTLINES, outline, thumbnail
 
 EVIL = '<script>alert(\'&"1")</script>'
 VOID = {"meta", "img", "input", "br", "link", "line", "rect", "circle", "polyline", "polygon"}
@@ -113,6 +113,7 @@ def sample(cases=24, *, evil=""):
         steps=[f"step{evil}"],
         seconds={f"read{evil}": 2.0},
         rates={f"rate{evil}": "1"},
+        throughput={f"DICOM{evil}": f"5 MB/s{evil}"},
         provenance={f"recipe{evil}": f"x{evil}", "last run": "17 cases made"},
     )
 
@@ -142,6 +143,9 @@ def test_internal_and_shareable_say_what_they_are():
     assert "ct-00" not in shared
     assert "cut" not in checked(shared).text
     assert "17 cases made" not in shared
+    assert "Timing and throughput" in shared
+    assert "5 MB/s" in internal
+    assert "5 MB/s" not in shared
 
 
 def test_what_was_done_about_identity_is_shown():
@@ -166,6 +170,8 @@ def test_shareable_shows_no_small_cell():
     assert panels(few, minimum=10) == []
     assert "Site effect" not in page(few, shareable=True)
     assert re.search(r"<b>9</b>", page(few, shareable=True)) is None
+    assert "rate</span>" not in page(few, shareable=True)
+    assert "rate</span>" in page(sample(45), shareable=True)
     assert re.search(r"<b>9</b>", page(few, shareable=False)) is not None
 
 

@@ -450,6 +450,11 @@ class Cohort:
     def __repr__(self) -> str:
         return f"<Cohort {self.path}, {len(self)} cases, {'r+' if self.writable else 'r'}>"
 
+    def _repr_html_(self) -> str:
+        from .._notebook import cohort
+
+        return cohort(self)
+
 
 def _opened(path: Any, writable: bool, options: dict[str, Any]) -> Cohort:
     return Cohort(path, writable=writable, options=options)

@@ -98,6 +98,11 @@ class Series:
         found = ", ".join(sorted({f.code for f in self.findings}))
         return f"<Series {self.kind} {self.modality}, {len(self.paths)} files{f', {found}' if found else ''}>"
 
+    def _repr_html_(self) -> str:
+        from .._notebook import series
+
+        return series(self)
+
 
 def series(root_or_table: Any, *, threads: int | None = None) -> list[Series]:
     """Group scanned files into volumes and order their slices.

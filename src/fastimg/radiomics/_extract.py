@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from .._arrays import choice, thread_count
+from .._notebook import Features
 from ..errors import ArgumentError, DeviceError
 from ..image import Image
 from . import _firstorder, _shape, _spatial, _texture
@@ -42,7 +43,7 @@ def extract(
     Returns
     -------
     dict
-        Name to value, morphology first, then image by image in the order of the families. A feature that is undefined
+        Shown as a table in notebooks. Name to value, morphology first, then image by image in the order of the families. A feature that is undefined
         for the region is NaN (docs/design/radiomics.md tells which, and the values that constant regions have), and so
         are the features of an image too small for its filter.
 
@@ -96,7 +97,7 @@ def extract(
                 seen = region if kind == "Original" else region.on(response, cut)
                 found = _families(seen, own, wanted - {"morphology"}, count)
             result.update(_named(found, own, names, prefix))
-    return result
+    return Features(result)
 
 
 def _outline(region: Region, settings: Settings) -> dict[str, float]:

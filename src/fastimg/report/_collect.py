@@ -8,18 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from .._notebook import window
+from .._png import thumbnail
 from ..errors import FastimgError
 from ..findings import Finding
 from ..pipeline import Summary
 from ..pipeline._compliance import load as compliance
 from ._data import CaseView, ReportData
 from ._html import MOST_PICTURES
-from ._png import thumbnail
 
 __all__ = ["collect"]
 
-WINDOWS = {"HU": (-160.0, 240.0), "SUV": (0.0, 10.0)}  # soft tissue; what readers of PET use
 STEPS = {
+    "headers": "read the headers",
+    "deidentify": "de-identify the headers",
     "capture": "capture and collect identifiers",
     "read": "read and decode",
     "quality": "look at the voxels",
@@ -81,9 +83,7 @@ def _picture(case: Any) -> bytes:
     plane = np.array(image.array, np.float32).reshape(image.array.shape[-2:])
     if image.padding is not None:
         plane[np.asarray(image.padding)[0]] = np.nan  # drawn dark, and no part of the grey scale
-    low, high = WINDOWS.get(image.unit or "", (None, None))
-    if low is not None and high is not None and not (np.nanmax(plane) > low and np.nanmin(plane) < high):
-        low = high = None
+    low, high = window(plane, image.unit)
     stretch = image.spacing[1] / image.spacing[2]
     drawn = [mask[at] for mask in masks.values()]
     if abs(stretch - 1) > 0.02:
@@ -114,12 +114,20 @@ def _from_summary(data: ReportData, summary: Summary) -> None:
     data.seconds = {STEPS.get(name, name): spent for name, spent in summary.steps.items()}
     if summary.done and summary.seconds:
         data.rates = {"cases a minute": f"{60 * summary.done / summary.seconds:.0f}"}
+        data.throughput = {
+            "DICOM read": f"{summary.bytes_in / 1e6 / summary.seconds:.3g} MB/s",
+            "voxels stored": f"{summary.voxels / 1e6 / summary.seconds:.3g} million/s",
+        }
     versions = summary.versions
     data.provenance = {
         "recipe": f"{summary.recipe}, digest {summary.recipe_digest}",
         "last run": f"{summary.started}, {summary.seconds:.1f} s, {summary.done} cases made, {summary.skipped} done before",
-        "machine": f"{summary.workers} processes of {summary.threads} threads, {versions.get('isa', '')}, {versions.get('system', '')}",
+        "machine": f"{_some(summary.workers, 'process', 'es')} of {_some(summary.threads, 'thread', 's')}, {versions.get('isa', '')}, {versions.get('system', '')}",
         "fastimg": str(versions.get("fastimg", "")),
         "Python": str(versions.get("python", "")),
         "packages": ", ".join(f"{name} {found}" for name, found in versions.get("packages", {}).items()),
     }
+
+
+def _some(count: int, name: str, plural: str) -> str:
+    return f"{count} {name}{'' if count == 1 else plural}"

@@ -58,6 +58,7 @@ class ReportData:
     steps: list[str] = field(default_factory=list)  # what the recipe did, a line a step
     seconds: dict[str, float] = field(default_factory=dict)  # of work, by step
     rates: dict[str, str] = field(default_factory=dict)
+    throughput: dict[str, str] = field(default_factory=dict)  # over the wall time of the run
     provenance: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -9,12 +9,12 @@ from importlib.resources import files
 from typing import Any
 
 from .. import __version__
+from .._png import OUTLINES
 from ..findings import CODES
 from . import _svg
 from ._curves import panels
 from ._data import STATES, CaseView, ReportData
 from ._disclosure import MINIMUM, guarded, suppress
-from ._png import OUTLINES
 
 __all__ = ["page"]
 
@@ -109,7 +109,8 @@ def _summary(data: ReportData, shareable: bool) -> str:
         tiles += [("", told(count), escape(name)) for name, count in data.counts.items()]
     if data.identifiers_left is not None:
         tiles.append(("bad" if data.identifiers_left else "good", told(data.identifiers_left), "identifiers left"))
-    tiles += [("", escape(rate), escape(name)) for name, rate in data.rates.items()]
+    if total is not None:  # a rate and the steps' seconds tell about how many
+        tiles += [("", escape(rate), escape(name)) for name, rate in data.rates.items()]
     shown = "".join(f'<li class="tile {kind}"><b>{value}</b><span>{name}</span></li>' for kind, value, name in tiles)
     bar = ""
     if not shareable:
@@ -349,6 +350,13 @@ def _run(data: ReportData, shareable: bool) -> str:
     if data.steps:
         steps = "".join(f"<li>{escape(step)}</li>" for step in data.steps)
         parts.append(f'<div class="panel"><h3>What the recipe did</h3><ol class="steps">{steps}</ol></div>')
+    throughput = (
+        ""
+        if shareable
+        else "".join(f"<dt>{escape(name)}</dt><dd>{escape(rate)}</dd>" for name, rate in data.throughput.items())
+    )
+    if throughput:
+        throughput = f'<dl class="facts">{throughput}</dl>'
     if data.seconds:
         most = max(data.seconds.values()) or 1.0
         rows = [
@@ -359,7 +367,8 @@ def _run(data: ReportData, shareable: bool) -> str:
             ]
             for name, spent in data.seconds.items()
         ]
-        parts.append(f'<div class="panel">{_table(["Step", "Seconds of work", ""], rows, numbers=(1,))}</div>')
+        table = _table(["Step", "Seconds of work", ""], rows, numbers=(1,))
+        parts.append(f'<div class="panel"><h3>Timing and throughput</h3>{throughput}{table}</div>')
     if data.provenance:
         facts = "".join(
             f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>"
