@@ -17,6 +17,23 @@ FRAME = "1.2.826.0.1.3680043.8.498.2"
 
 DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
 
+# Specific Character Set, a text and its bytes by Python's codecs; escapes as in PS3.3 C.12.1.1.2.
+_SETS = {
+    "ISO_IR 100": ("Müller José", "latin-1"), "ISO_IR 101": ("Čapek Łukasz", "iso8859-2"),
+    "ISO_IR 109": ("Ħal Ġorġ", "iso8859-3"), "ISO_IR 110": ("Ģirts Ķ", "iso8859-4"),
+    "ISO_IR 144": ("Люксембург", "iso8859-5"), "ISO_IR 127": ("قباني لنزار", "iso8859-6"),
+    "ISO_IR 126": ("Διονύσιος", "iso8859-7"), "ISO_IR 138": ("שרון דבורה", "iso8859-8"),
+    "ISO_IR 148": ("Çavuşoğlu İ", "iso8859-9"), "ISO_IR 166": ("นามสกุล", "tis-620"),
+    "ISO_IR 13": ("ﾔﾏﾀﾞ ﾀﾛｳ", "shift_jis"), "ISO_IR 192": ("Wang 小東 é", "utf-8"), "GB18030": ("王 小东 ©", "gb18030"),
+    "GBK": ("王 小东", "gbk"), "\\ISO 2022 IR 87": ("Yamada 山田", "iso2022_jp"), "\\ISO 2022 IR 159": ("Kō 丂丄", "iso2022_jp_1"),
+    "\\ISO 2022 IR 149": ("Hong 김희중", b"Hong \x1b$)C" + "김희중".encode("euc_kr")),
+    "\\ISO 2022 IR 58": ("Zhang 张从前", b"Zhang \x1b$)A" + "张从前".encode("gb2312")),
+    "ISO 2022 IR 100\\ISO 2022 IR 126": ("Müller Διονύσιος", "Müller ".encode("latin-1") + b"\x1b-F" + "Διονύσιος".encode("iso8859-7")),
+}  # fmt: skip
+CHARACTER_SETS = {
+    name: (text, codec if isinstance(codec, bytes) else text.encode(codec)) for name, (text, codec) in _SETS.items()
+}
+
 
 def image(pixels, *, z=0.0, number=1, series=SERIES, **elements):
     """A CT slice whose stored values are `pixels` (rows, columns[, samples]); `elements` replace or (None) remove."""

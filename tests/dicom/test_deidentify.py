@@ -10,6 +10,7 @@ import warnings
 
 import pydicom
 import pytest
+from dicom_maker import CHARACTER_SETS, element, part10
 from hypothesis import given
 from hypothesis import strategies as st
 from identity_maker import KEY, PLAIN, SECRET, full, ordinary
@@ -98,21 +99,21 @@ def test_every_action_does_what_it_says():
     result = deidentify(dataset, Profile(key=KEY, dates="remove"))
     own = {"PatientID", "PatientName", "PatientIdentityRemoved", "DeidentificationMethod"}
     seen = set()
-    for element in dataset:
-        action = actions.get(int(element.tag))
-        if action is None or element.keyword in own:
+    for found in dataset:
+        action = actions.get(int(found.tag))
+        if action is None or found.keyword in own:
             continue
         seen.add(action)
-        if action == "remove" or (element.VR == "UN" or (action == "dummy" and element.VR not in {*DUMMY, "SQ"})):
-            assert element.tag not in result, element.tag
-        elif action == "empty" or (action == "dummy" and element.VR == "SQ"):
-            assert not result[element.tag].value, element.tag
+        if action == "remove" or (found.VR == "UN" or (action == "dummy" and found.VR not in {*DUMMY, "SQ"})):
+            assert found.tag not in result, found.tag
+        elif action == "empty" or (action == "dummy" and found.VR == "SQ"):
+            assert not result[found.tag].value, found.tag
         elif action == "dummy":
-            assert result[element.tag].value == DUMMY[element.VR] or element.VR in ("DS", "IS"), element.tag
+            assert result[found.tag].value == DUMMY[found.VR] or found.VR in ("DS", "IS"), found.tag
         elif action == "uid":
-            assert str(result[element.tag].value).startswith("2.25."), element.tag
+            assert str(result[found.tag].value).startswith("2.25."), found.tag
         elif action == "recurse":
-            assert "SeriesDescription" not in result[element.tag].value[0], element.tag
+            assert "SeriesDescription" not in result[found.tag].value[0], found.tag
     assert seen == {"remove", "empty", "dummy", "uid", "recurse"}
 
 
@@ -161,6 +162,54 @@ def test_names_in_escape_sequences_are_found(tmp_path):
     deidentify(read, PLAIN).save_as(out)
     assert residual(out.getvalue(), who) == []
     assert residual(pydicom.dcmread(io.BytesIO(out.getvalue())), who) == []
+
+
+@pytest.mark.parametrize("character_set", CHARACTER_SETS)
+@pytest.mark.parametrize("way", ["dataset", "bytes"])
+def test_names_in_every_character_set_are_found(way, character_set):
+    """The patient's name in a text that would stay; with and without escape sequences."""
+    name, raw = CHARACTER_SETS[character_set]
+    even = lambda value: value + b" " * (len(value) % 2)  # noqa: E731
+    body = element(8, 5, "CS", even(character_set.encode())) + element(8, 0x16, "UI", b"1.2.840.10008.5.1.4.1.1.2\0")
+    body += element(8, 0x18, "UI", b"1.2.3.4.5.6\0") + element(0x10, 0x10, "PN", even(raw))
+    body += element(0x10, 0x20, "LO", b"C-774411") + element(0x18, 0x22, "CS", b"3D")
+    source = part10(body + element(0x18, 0x24, "SH", even(b"x " + raw)))
+    read = pydicom.dcmread(io.BytesIO(source))
+    who = identifiers_of(read)
+    for text in (name, f"seen {name.upper()} 1", raw):
+        assert [f.code for f in residual(text, who)] == ["identifier-left"], text
+    if way == "bytes":
+        result = pydicom.dcmread(io.BytesIO(fi.dicom.deidentify_bytes(source, PLAIN)))
+    else:
+        result = deidentify(read, PLAIN)
+    assert "SequenceName" in result
+    assert not result.SequenceName
+    assert result.ScanOptions == "3D"
+    assert residual(result, who) == []
+
+
+@pytest.mark.parametrize("way", ["dataset", "bytes"])
+def test_an_escape_that_pydicom_leaves_does_not_hide_a_name(way):
+    """GB 2312 (ISO IR 58): in the name the escape stands before each component, in other texts where the ideographs begin."""
+    escape, name = b"\x1b$)A", [part.encode("gb2312") for part in ("张", "从前")]
+    body = element(8, 5, "CS", b"\\ISO 2022 IR 58 ") + element(8, 0x16, "UI", b"1.2.840.10008.5.1.4.1.1.2\0")
+    body += element(8, 0x18, "UI", b"1.2.3.4.5.6\0")
+    body += element(0x10, 0x10, "PN", b"Zhang^Congqian=" + escape + name[0] + b"^" + escape + name[1] + b" ")
+    body += element(0x10, 0x20, "LO", b"C-774411")
+    body += element(0x18, 0x24, "SH", escape + "头部 从前".encode("gb2312") + b" ")
+    source = part10(body)
+    read = pydicom.dcmread(io.BytesIO(source))
+    who = identifiers_of(read)
+    assert {"从前", "张从前", "Zhang"} <= who
+    for text in ("头部 从前", "张从前", "\x1b$)A头部 张^\x1b$)A从前"):
+        assert [f.code for f in residual(text, who)] == ["identifier-left"]
+    if way == "bytes":
+        result = pydicom.dcmread(io.BytesIO(fi.dicom.deidentify_bytes(source, PLAIN)))
+    else:
+        result = deidentify(read, PLAIN)
+    assert "SequenceName" in result
+    assert not result.SequenceName
+    assert residual(result, who) == []
 
 
 def test_private_elements_go_unless_listed():

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_maker import element, enhanced, header, image, part10, save, stack_of
+from dicom_maker import CHARACTER_SETS, element, enhanced, header, image, part10, save, stack_of
 from pydicom.data import get_charset_files
 
 import fastimg as fi
@@ -98,6 +98,26 @@ def test_every_character_set_reads_as_pydicom_reads_it(shipped):
     assert seen >= 12
 
 
+@pytest.mark.parametrize("character_set", CHARACTER_SETS)
+def test_texts_of_every_vr_follow_the_character_set(tmp_path, character_set):
+    """LO, SH and PN, one value and several, in every character set of the standard."""
+    text, raw = CHARACTER_SETS[character_set]
+    even = lambda value: value + b" " * (len(value) % 2)  # noqa: E731
+    body = b"".join(
+        element(group, number, vr, even(value))
+        for group, number, vr, value in (
+            (8, 5, "CS", character_set.encode()), (8, 0x80, "LO", raw), (8, 0x1010, "SH", raw), (8, 0x103E, "LO", raw + b" 1"),
+            (0x10, 0x10, "PN", raw), (0x10, 0x20, "LO", b"7 " + raw), (0x18, 0x1210, "SH", b"B30f\\" + raw),
+        )
+    )  # fmt: skip
+    (tmp_path / "x").write_bytes(part10(body))
+    (row,) = fi.dicom.scan(tmp_path).to_pylist()
+    seen = [
+        row[name] for name in ("institution", "station", "series_description", "patient_name", "patient_id", "kernel")
+    ]
+    assert seen == [text, text, text + " 1", text, "7 " + text, "B30f\\" + text]
+
+
 @pytest.mark.parametrize(
     ("name", "status", "finding"),
     [
@@ -166,6 +186,24 @@ def test_unreadable_files_and_folders_are_rows(tmp_path):
 def test_same_table_on_any_number_of_threads(shipped):
     for threads in (1, 2, 5):
         assert fi.dicom.scan(PYDICOM, threads=threads).equals(shipped)
+
+
+def test_one_bounded_read_a_file(tmp_path):
+    """By the kernel's own count of this process's reads."""
+
+    def counted():
+        lines = Path("/proc/self/io").read_text().split()
+        return int(lines[lines.index("syscr:") + 1]), int(lines[lines.index("rchar:") + 1])
+
+    for k in range(100):
+        save(image(np.zeros((256, 256), np.uint16), number=k), tmp_path / f"{k}.dcm")
+    for threads in (1, 2):
+        fi.dicom.scan(tmp_path, threads=threads)
+        before = counted()
+        assert fi.dicom.scan(tmp_path, threads=threads).num_rows == 100
+        reads, size = (after - start for after, start in zip(counted(), before, strict=True))
+        assert 100 <= reads <= 105
+        assert size <= 101 * 8192
 
 
 def test_header_longer_than_the_first_read(tmp_path):

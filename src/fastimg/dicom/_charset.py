@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
-__all__ = ["decode"]
+__all__ = ["decode", "without_escapes"]
+
+_ESCAPE = re.compile("\x1b(?:[-$()]+[A-Za-z@])?")
+
+
+def without_escapes(text: str) -> str:
+    """A text without escape sequences of ISO 2022: pydicom's decoder leaves those of GB 2312 (ISO IR 58) in its text."""
+    return _ESCAPE.sub("", text) if "\x1b" in text else text
 
 
 def decode(value: bytes, character_set: str, *, name: bool = False) -> str:
@@ -29,4 +37,4 @@ def decode(value: bytes, character_set: str, *, name: bool = False) -> str:
             text = charset.decode_bytes(value, encodings, delimiters)
         except (LookupError, UnicodeError, ValueError):
             text = value.decode("latin-1")
-    return text.encode("utf-8", "replace").decode()
+    return without_escapes(text).encode("utf-8", "replace").decode()

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from fastimg.errors import ArgumentError, FormatError, RefusedError
 
+from ._charset import without_escapes
+
 __all__ = ["check_key", "code_of", "day_shift", "load_key", "pseudonym", "replacement_uid"]
 
 HEADER = "fastimg-key 1"
@@ -105,14 +107,15 @@ def check_key(key: bytes, name: str) -> bytes:
 
 
 def _digest(kind: str, value: str, key: bytes) -> bytes:
-    text = unicodedata.normalize("NFC", value).strip(" \0")
+    text = unicodedata.normalize("NFC", without_escapes(value)).strip(" \0")
     return hmac.new(key, f"fastimg {kind} 1\0{text}".encode(), hashlib.sha256).digest()
 
 
 def pseudonym(value: str, *, key: bytes) -> str:
     """A keyed code for a subject, a file or a source: 32 hexadecimal digits (128 bits).
 
-    Blanks around the value, which DICOM adds to even lengths, do not count; nor does the way accents are composed.
+    Blanks around the value, which DICOM adds to even lengths, do not count; nor do the way accents are composed and
+    escape sequences of character sets.
     """
     return _digest("pseudonym", str(value), check_key(key, "pseudonym"))[:16].hex()
 

@@ -23,6 +23,7 @@ from pydicom.valuerep import PersonName
 from fastimg.errors import ArgumentError
 from fastimg.findings import Finding
 
+from ._charset import without_escapes
 from ._greek import latin
 from ._matcher import Matcher, normal
 from ._quiet import CORRUPT, quiet, value_of
@@ -90,14 +91,12 @@ COMMON = frozenset(
 STANDARD = "1.2.840.10008."  # UIDs that DICOM itself defines
 # A digest of 64 bits or more in hexadecimal digits, or a UUID; a letter must be among them: numbers alone are no hash.
 HASHED = re.compile(r"(?i)(?=.*[a-f])(?:[0-9a-f]{16,128}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
-ESCAPES = re.compile(rb"\x1b\$?[()]?[A-Z@]")  # of ISO 2022: where they stand depends on the neighbours
+ESCAPES = re.compile(rb"\x1b[-$()]*[A-Z@]")  # of ISO 2022: where they stand depends on the neighbours
 ENCODINGS = (
-    "iso2022_jp",
+    "iso2022_jp_2",
     "utf-8",
     "latin-1",
-    "iso8859-2",
-    "iso8859-5",
-    "iso8859-7",
+    *(f"iso8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 9, 11, 15)),
     "shift_jis",
     "euc_kr",
     "gb18030",
@@ -112,6 +111,7 @@ _UMLAUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa"})
 
 def fold(text: str) -> str:
     """Lower case without accents: what two spellings of one name have in common."""
+    text = without_escapes(text)
     if text.isascii():
         return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
@@ -194,7 +194,7 @@ def _collect(dataset: Dataset, found: set[str], skip: frozenset[str]) -> None:
         elif element.VR == "UI":
             found.update(uid for uid in map(str, _several(value)) if not uid.startswith(STANDARD))
         elif element.keyword in IDENTIFYING and element.keyword not in skip:
-            found.update(str(v).strip() for v in _several(value))
+            found.update(without_escapes(str(v)).strip() for v in _several(value))
 
 
 def _several(value: Any) -> Iterable[Any]:
@@ -207,7 +207,7 @@ def _components(name: PersonName | str) -> Iterator[str]:
     Names that are too short to be looked for alone are looked for together: family and given name in both orders, side by
     side in scripts that write them so.
     """
-    for group in str(name).split("="):
+    for group in without_escapes(str(name)).split("="):
         parts = [component.strip() for component in group.split("^")]
         family, given = (*parts, "")[:2]
         named = all(part.isalpha() and fold(part) not in COMMON for part in (family, given))
@@ -301,8 +301,11 @@ def _hits(data: bytes, wanted: frozenset[str]) -> int:
     hits = pattern.count(ready(data.decode("utf-8", "ignore")))
     if hits or (data.isascii() and b"\x1b" not in data):
         return hits
-    latin = data.decode("latin-1")
-    return pattern.count(ready(latin)) or _encoded(wanted).count(latin)
+    latin, needles = data.decode("latin-1"), _encoded(wanted)
+    hits = pattern.count(ready(latin)) or needles.count(latin)
+    if not hits and b"\x1b" in data:
+        hits = needles.count(ESCAPES.sub(b"", data).decode("latin-1"))
+    return hits
 
 
 @lru_cache(maxsize=64)

@@ -22,8 +22,8 @@ _KINDS = {"text": "text", "real": "float64", "whole": "int64"}
 def scan(root: Any, *, threads: int | None = None) -> Any:
     """List all files below a folder with what their headers say.
 
-    One read of 8 KB a file (more only where the header is longer), tags walked natively, links not followed, nothing
-    raised for a bad file: it is a row with a finding.
+    One bounded read a file (as long as the header of the file before, 4 to 16 KB; more only where a header is longer),
+    tags walked natively, links not followed, nothing raised for a bad file: it is a row with a finding.
 
     Parameters
     ----------
