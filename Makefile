@@ -21,7 +21,7 @@ test: $(VENV)/test
 peers: $(VENV)/test
 	$(BIN)/python -m pip install -q setuptools wheel versioneer numpy Cython PyWavelets pykwalify docopt six scikit-image trimesh \
 	    statsmodels onnx onnxruntime obstore 'moto[server]' neuroglancer rocrate nvidia-nvimgcodec-cu12 tensorstore zarrs \
-	    selenium axe-core-python npe2 intensity-normalization
+	    selenium axe-core-python npe2 intensity-normalization pylibjpeg pylibjpeg-openjpeg
 	$(BIN)/python -m pip install -q --no-build-isolation pyradiomics==3.0.1
 	$(BIN)/python -m pip install -q flash-radiomics==1.0.0 h5py
 	$(BIN)/python -m pip install -q atheris $$($(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', \

@@ -46,13 +46,13 @@ TARGETS = {
 }
 
 
-def seeds(*folders: Path) -> dict[str, list[bytes]]:
-    """For each target its inputs."""
+def seeds(*folders: Path, largest: int = LARGEST) -> dict[str, list[bytes]]:
+    """For each target its inputs, of files up to so many bytes."""
     found = {name: [path.read_bytes() for path in sorted((FOUND / name).glob("*"))] for name in TARGETS}
     for folder in folders:
         for row in fi.dicom.scan(folder).to_pylist():
             path = folder / row["path"]
-            if path.suffix in (".py", ".pyc") or not 0 < row["size"] < LARGEST:
+            if path.suffix in (".py", ".pyc") or not 0 < row["size"] < largest:
                 continue
             data = path.read_bytes()
             found["walk"].append(data)

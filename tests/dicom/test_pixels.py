@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import warnings
 import zlib
@@ -15,6 +16,7 @@ from dicom_maker import compressed, element, header, image, part10, save
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from pydicom.pixels import get_decoder
 
 import fastimg as fi
 from fastimg.dicom import _native
@@ -44,7 +46,16 @@ def lossy(path):
         return pydicom.dcmread(path, force=True).file_meta.TransferSyntaxUID in (JPEG, "1.2.840.10008.1.2.4.51")
 
 
+def plugins_of(ds):
+    """pydicom's decoders of a file that are installed."""
+    try:
+        return get_decoder(ds.file_meta.TransferSyntaxUID).available_plugins
+    except (AttributeError, NotImplementedError):
+        return ()
+
+
 def test_equals_pydicom_on_every_file_that_it_ships_and_decodes(accuracy):
+    """By the decoder that pydicom chooses; where nothing is lost, by each that is installed."""
     compared = 0
     for path in FILES:
         wanted = pydicoms(path)
@@ -54,12 +65,80 @@ def test_equals_pydicom_on_every_file_that_it_ships_and_decodes(accuracy):
         assert (seen.shape, seen.dtype) == (wanted.shape, wanted.dtype), path.name
         kind = "baseline and extended JPEG" if lossy(path) else "every lossless and native encoding"
         accuracy(f"DICOM pixels, {kind}", "pydicom", seen, wanted, of="grey level", scale=1.0)
+        compared += 1
         if lossy(path):
             assert np.abs(seen.astype(int) - wanted).max() <= 1, path.name
-        else:
-            np.testing.assert_array_equal(seen, wanted, path.name)
-        compared += 1
+            continue
+        np.testing.assert_array_equal(seen, wanted, path.name)
+        ds = pydicom.dcmread(path, force=True)
+        for plugin in plugins_of(ds):
+            with contextlib.suppress(RuntimeError, ValueError):  # this one cannot
+                wanted = get_decoder(ds.file_meta.TransferSyntaxUID).as_array(ds, decoding_plugin=plugin)[0]
+            np.testing.assert_array_equal(seen, wanted, f"{path.name}, {plugin}")
     assert compared >= 70
+
+
+def encoders():
+    """For each transfer syntax that pydicom 3 decodes, what writes a frame of it; None: pydicom writes it itself."""
+    jpeg, ls, j2k = imagecodecs.jpeg8_encode, imagecodecs.jpegls_encode, imagecodecs.jpeg2k_encode
+    return {
+        **dict.fromkeys(("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99")),
+        RLE: twin.rle_frame,
+        JPEG: lambda a: jpeg(a.astype(np.uint8), level=95),
+        "1.2.840.10008.1.2.4.51": lambda a: jpeg(a, level=95, bitspersample=12),
+        "1.2.840.10008.1.2.4.57": lambda a: jpeg(a, lossless=True, predictor=4, bitspersample=16),
+        SV1: lambda a: jpeg(a, lossless=True, bitspersample=16),
+        JLS: ls,
+        "1.2.840.10008.1.2.4.81": lambda a: ls(a, level=2),
+        J2K: lambda a: j2k(a, reversible=True, level=0, codecformat="j2k"),
+        "1.2.840.10008.1.2.4.91": lambda a: j2k(a, level=90, codecformat="j2k"),
+        **dict.fromkeys((f"1.2.840.10008.1.2.4.{n}" for n in (201, 202)), imagecodecs.htj2k_encode),
+        "1.2.840.10008.1.2.4.203": lambda a: imagecodecs.htj2k_encode(a, level=1e-4),
+    }
+
+
+def test_every_syntax_of_pydicom_is_in_the_table():
+    known = {
+        str(one.UID)
+        for name, one in vars(pydicom.pixels.decoders).items()
+        if name.endswith("Decoder") and name != "Decoder"
+    }
+    assert known == set(encoders())
+
+
+# What the encoder was allowed to lose; the others nothing.
+ALLOWED = {
+    JPEG: 8, "1.2.840.10008.1.2.4.51": 40, "1.2.840.10008.1.2.4.81": 2, "1.2.840.10008.1.2.4.91": 16,
+    "1.2.840.10008.1.2.4.203": 16,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("syntax", encoders())
+def test_every_syntax_that_pydicom_decodes(tmp_path, syntax):
+    """Against the array that was encoded, and each of pydicom's decoders that is installed."""
+    y, x = np.mgrid[:48, :56]
+    top = 255 if syntax == JPEG else 4095
+    pixels = np.clip(top / 2 * (1 + np.sin(x / 9) * np.cos(y / 7)), 0, top).astype(
+        np.uint8 if syntax == JPEG else np.uint16
+    )
+    bits = 8 if syntax == JPEG else 12 if syntax in ALLOWED else 16
+    ds = image(pixels, BitsStored=bits, HighBit=bits - 1)
+    encode = encoders()[syntax]
+    if syntax == "1.2.840.10008.1.2.2":
+        ds.PixelData = pixels.astype(">u2").tobytes()  # pydicom writes bytes as they are
+    path = tmp_path / "x.dcm"
+    if encode is None:
+        save(ds, path, syntax)
+    else:
+        compressed(ds, [encode(pixels)], syntax, path)
+    seen = fi.dicom.pixels(path)
+    assert (seen.shape, seen.dtype.newbyteorder("=")) == (pixels.shape, pixels.dtype)
+    assert np.abs(seen.astype(int) - pixels).max() <= ALLOWED.get(syntax, 0)
+    read = pydicom.dcmread(path)
+    for plugin in plugins_of(read):
+        with contextlib.suppress(RuntimeError, ValueError):  # this one cannot
+            wanted = get_decoder(syntax).as_array(read, decoding_plugin=plugin)[0]
+            assert np.abs(seen.astype(int) - wanted).max() <= (1 if syntax in ALLOWED else 0), plugin
 
 
 # Files in pairs: the second is the first one, compressed without loss (pydicom's README and SOP instances say so).

@@ -14,6 +14,7 @@ import pytest
 from fuzz_corpus import SHIPPED, TARGETS, seeds
 
 ROOT = Path(__file__).resolve().parents[2]
+WHOLE = 1 << 30  # files of any size
 FLAGS = ["-std=c++17", "-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize=shift-base"]
 FLAGS += ["-fno-sanitize-recover=undefined"]  # shift-base: a left shift of negative numbers, defined since C++20
 
@@ -60,7 +61,7 @@ def drivers():
 def inputs(tmp_path_factory):
     """A folder of seeds for each target."""
     folder = tmp_path_factory.mktemp("seeds")
-    for target, found in seeds(SHIPPED).items():
+    for target, found in seeds(SHIPPED, largest=WHOLE).items():
         (folder / target).mkdir()
         for number, data in enumerate(found):
             (folder / target / str(number)).write_bytes(data)
@@ -78,6 +79,21 @@ def test_real_files_and_a_few_mutants(drivers, inputs, target):
     files = sorted((inputs / target).iterdir())
     assert len(files) >= 3
     replay(drivers / target, files, 10 if target in ("walk", "rewrite", "series") else 60)
+
+
+@pytest.fixture(scope="module")
+def scanned(data, reference):
+    """Inputs of each target from real scanners' files, all of them."""
+    return seeds(data / "dicom", reference / "ibsi1" / "ct_phantom", largest=WHOLE)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_files_of_real_scanners(drivers, scanned, target, tmp_path):
+    for number, content in enumerate(scanned[target]):
+        (tmp_path / str(number)).write_bytes(content)
+    files = sorted(tmp_path.iterdir())
+    assert len(files) > (250 if target in ("walk", "rewrite") else 0)
+    replay(drivers / target, files, 0)
 
 
 @pytest.mark.soak
