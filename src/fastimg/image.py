@@ -245,7 +245,7 @@ def affine_from(
     """The affine of a rectangular grid: `spacing` (z, y, x) mm, `origin` (x, y, z) mm, `direction` columns x, y, z."""
     steps = np.asarray(spacing, np.float64)
     if steps.shape != (3,) or not np.isfinite(steps).all() or (steps <= 0).any():
-        raise GeometryError(f"spacing must be 3 positive values in mm (z, y, x), got {tuple(spacing)}")
+        raise GeometryError(f"spacing must be 3 positive values in mm (z, y, x), got {spacing!r}")
     axes = np.eye(3) if direction is None else np.asarray(direction, np.float64).reshape(3, 3)
     affine = np.eye(4)
     affine[:3, :3] = axes[:, ::-1] * steps

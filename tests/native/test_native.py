@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = [
-    ROOT / "tests/native/native_test.cpp",
-    *ROOT.glob("csrc/cpu/*.cpp"),
-    *ROOT.glob("csrc/harmonize/window*.cpp"),
-]
+POOL = [*ROOT.glob("csrc/cpu/*.cpp")]
+SOURCES = [ROOT / "tests/native/native_test.cpp", *POOL, *ROOT.glob("csrc/harmonize/window*.cpp")]
+TURNED = [ROOT / "tests/native/resampling_test.cpp", *POOL]
+TURNED += [*ROOT.glob("csrc/resampling/oblique*.cpp"), *ROOT.glob("csrc/resampling/separable*.cpp")]
 FLAGS = [
     "-std=c++17",
     "-ffp-contract=off",
@@ -29,9 +28,9 @@ INCLUDE = ["-I", str(ROOT / "csrc"), "-I", str(ROOT / "kernels")]
 AARCH64, QEMU = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64")
 
 
-def build(compiler: str, folder: Path, *flags: str) -> Path:
+def build(compiler: str, folder: Path, *flags: str, sources: list[Path] = SOURCES) -> Path:
     program = folder / "native_test"
-    subprocess.run([compiler, *FLAGS, *flags, *INCLUDE, *map(str, SOURCES), "-o", str(program)], check=True)
+    subprocess.run([compiler, *FLAGS, *flags, *INCLUDE, *map(str, sources), "-o", str(program)], check=True)
     return program
 
 
@@ -43,6 +42,15 @@ def test_on_this_machine(flags, tmp_path):
     if "unexpected memory mapping" in done.stderr:
         pytest.skip("ThreadSanitizer does not start on this kernel's address layout")
     assert done.returncode == 0, done.stderr[:4000]
+    assert done.stdout.strip() == "native tests passed"
+
+
+@pytest.mark.soak  # a minute to build
+def test_turned_grids_read_nothing_outside_and_have_the_same_bits_at_every_level(tmp_path):
+    program = build("g++", tmp_path, "-O1", "-g", "-fsanitize=address,undefined", sources=TURNED)
+    done = subprocess.run([str(program)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[:4000]
+    assert done.stderr == ""  # UBSan goes on after a finding
     assert done.stdout.strip() == "native tests passed"
 
 

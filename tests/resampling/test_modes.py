@@ -310,6 +310,8 @@ def test_refusals():
         fi.Image(np.zeros((2, 2, 2)), spacing=(0, 1, 1))
     with pytest.raises(fi.errors.GeometryError, match="spacing"):
         fi.Image(np.zeros((2, 2, 2)), spacing=(1, float("nan"), 1))
+    with pytest.raises(fi.errors.GeometryError, match="spacing must be 3 positive values"):
+        fi.Image(np.zeros((2, 2, 2)), spacing=2.0)
     plan = Plan(image, spacing=2)
     with pytest.raises(refused, match="source: expected the plan's shape"):
         plan.stream(np.zeros((5, 4, 6), np.int16), np.zeros(plan.shape, np.int16))

@@ -17,6 +17,7 @@ __all__ = ["Grid", "Mapping", "mapping", "target_grid"]
 
 _SNAP = 1e-9  # voxels: positions this near to a multiple of a half are that multiple
 _ALIGNED = 1e-5  # voxels: a grid whose axes stray less than this from the source's axes counts as aligned
+_FARTHEST = 1e6  # voxels: a turned grid's samples lie no further apart; 16 steps must be known to a voxel in float32
 
 
 @dataclass(frozen=True)
@@ -132,17 +133,29 @@ def mapping(source: npt.NDArray[np.float64], target: Grid) -> Mapping:
     """How the target's indices map to the source's."""
     if max(target.shape) >= 2**31:
         raise GeometryError(f"resample: an axis of {max(target.shape)} voxels is too long")
-    matrix = np.asarray(np.linalg.solve(source, target.affine), np.float64)
+    matrix = np.asarray(np.linalg.solve(source, target.affine), np.float64) + 0.0  # no -0: its sign would reach results
     matrix[3] = 0, 0, 0, 1
     linear = matrix[:3, :3]
+    if not np.isfinite(matrix).all():
+        raise GeometryError("resample: the two grids lie further apart than float64 holds")
     main = np.abs(linear).argmax(axis=1)  # for each source axis, the target axis that moves along it
     if sorted(main) != [0, 1, 2]:
-        return Mapping(matrix, None)
+        return _turned(matrix, target)
     stray = np.abs(linear) * (np.array(target.shape) - 1)
     stray[np.arange(3), main] = 0
     if stray.sum(axis=1).max() > _ALIGNED:
-        return Mapping(matrix, None)
+        return _turned(matrix, target)
     a, b, c = (int(axis) for axis in np.argsort(main))
     starts = tuple(float(matrix[axis, 3]) for axis in (a, b, c))
     steps = tuple(float(linear[axis, n]) for n, axis in enumerate((a, b, c)))
     return Mapping(matrix, (a, b, c), starts, steps)
+
+
+def _turned(matrix: npt.NDArray[np.float64], target: Grid) -> Mapping:
+    farthest = (np.abs(matrix[:3, :3]) * (np.array(target.shape) > 1)).max()
+    if farthest > _FARTHEST:
+        raise GeometryError(
+            f"resample: neighbours of the target lie {farthest:.3g} voxels of the image apart; at most {_FARTHEST:g}: "
+            "are both affines in mm?"
+        )
+    return Mapping(matrix, None)

@@ -82,7 +82,7 @@ def resample(
     ArgumentError
         No or more than one target grid, an unknown option, labels that would be averaged, a cval the dtype cannot hold.
     GeometryError
-        A singular affine, a volume without voxels.
+        A singular affine, a volume without voxels, a turned grid whose voxels lie more than 1e6 of the image's apart.
     FastimgError
         A result above `config.memory_limit()`.
 
