@@ -42,7 +42,8 @@ def killed_run(tmp_path, hospitals, target, moment):
         str(recipe),
         str(hospitals.clinical),
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "FASTIMG_TEST_TARGET": str(target)}  # its workers inherit it: so they can be found
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     lines = []
     try:
         for line in process.stdout:
@@ -58,30 +59,27 @@ def killed_run(tmp_path, hospitals, target, moment):
     return lines
 
 
-def nobody_writes(target):
-    """Workers of a killed run end by themselves."""
-    for _ in range(100):
-        busy = [
-            pid
-            for pid in os.listdir("/proc")
-            if pid.isdigit() and str(target).encode() in _read(f"/proc/{pid}/environ") + _open_files(pid)
-        ]
-        if not busy:
-            return True
+def workers_of(target):
+    """Processes of a run that was started by `killed_run`, whatever they do just now."""
+    mark = f"FASTIMG_TEST_TARGET={target}".encode()
+    return [
+        pid for pid in os.listdir("/proc") if pid.isdigit() and mark in _read(f"/proc/{pid}/environ").split(b"\0")
+    ]
+
+
+def nobody_is_left(target):
+    """Workers of a killed run end by themselves, those too that have no file open at the moment."""
+    until = time.monotonic() + 60
+    while workers_of(target):
+        if time.monotonic() > until:
+            return False
         time.sleep(0.05)
-    return False
+    return True
 
 
 def _read(path):
     try:
         return Path(path).read_bytes()
-    except OSError:
-        return b""
-
-
-def _open_files(pid):
-    try:
-        return b" ".join(os.readlink(f"/proc/{pid}/fd/{fd}").encode() for fd in os.listdir(f"/proc/{pid}/fd"))
     except OSError:
         return b""
 
@@ -96,9 +94,16 @@ def _open_files(pid):
 )
 def test_after_a_kill_the_next_run_ends_with_the_same_voxels(hospitals, recipe, done, tmp_path, moment):
     target = tmp_path / "cohort"
-    lines = killed_run(tmp_path, hospitals, target, moment)
+    found = []
+
+    def seen(line):
+        found.extend(workers_of(target))
+        return moment(line)
+
+    lines = killed_run(tmp_path, hospitals, target, seen)
+    assert len(set(found)) > 2  # the run and its two workers
     assert not any(line.startswith("done") for line in lines)
-    assert nobody_writes(target)
+    assert nobody_is_left(target)
     summary = run(recipe, hospitals.folder, target, key=KEY, clinical=hospitals.clinical, executor=InProcess())
     assert digests(target) == digests(done[0])
     assert summary.states == done[1].states
@@ -119,6 +124,7 @@ def test_a_storm_of_kills(hospitals, recipe, done, tmp_path, soak_minutes):
             count, delay = chance.randint(0, 40), chance.random() * 0.2
             seen = iter(range(10**6))
             killed_run(tmp_path, hospitals, target, lambda line, s=seen, c=count, d=delay: d if next(s) >= c else None)
+        assert nobody_is_left(target)
         run(recipe, hospitals.folder, target, key=KEY, clinical=hospitals.clinical, executor=InProcess())
         assert digests(target) == digests(done[0])
         rounds += 1
