@@ -179,6 +179,19 @@ def test_verify_of_a_damaged_cohort_is_1(made, tmp_path):
     assert "damaged" in call("verify", tmp_path / "c", "--full", expect=1).stdout
 
 
+def test_verify_rebuilds_the_index_where_that_is_asked_for(tmp_path):
+    cohort = fi.Cohort.create(tmp_path / "c")
+    for name in "ab":
+        cohort.add(name, fi.Image(np.ones((2, 3, 4), np.int16)), None, {"site": name})
+    index, expected = tmp_path / "c" / "index" / "cases.sqlite", cohort.index
+    index.write_bytes(b"no database")
+    assert "--rebuild" in call("verify", tmp_path / "c").stdout  # and the exit status is 0: the cases are sound
+    assert index.read_bytes() == b"no database"
+    assert "index-stale" in call("verify", tmp_path / "c", "--rebuild").stdout
+    assert call("verify", tmp_path / "c").stdout == call("verify", tmp_path / "c", "--rebuild").stdout == "sound\n"
+    assert fi.Cohort.open(tmp_path / "c").index.equals(expected)
+
+
 def test_radiomics_of_a_pair(tmp_path):
     rng = np.random.default_rng(0)
     image = fi.Image(rng.normal(0, 90, (10, 12, 14)).astype(np.float32))

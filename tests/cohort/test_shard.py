@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -225,3 +229,42 @@ def test_chunks_are_near_32():
     assert _shard.chunk_shape((100, 512, 512)) == (34, 32, 32)
     assert _shard.chunk_shape((7, 30, 110, 33)) == (1, 30, 37, 33)
     assert _shard.chunk_shape((1, 1, 5000)) == (1, 1, 33)
+
+
+@pytest.mark.parametrize("work", ["read", "write"])
+def test_other_threads_of_python_run_meanwhile(tmp_path, work):
+    """With hours between the interpreter's switches, another thread runs within a call only if the call lets go."""
+    array = np.random.default_rng(0).normal(0, 40, (100, 256, 256)).astype(np.int16)
+    codec, chunks = _shard.PROFILES["default"], list(_shard.chunk_shape(array.shape))
+    size, _, check = _shard.write(tmp_path / "s", array, chunks, codec)
+    entry = {"shape": array.shape, "chunks": chunks, "dtype": "int16", "codec": codec, "size": size}
+    shard = _shard.open_shard(tmp_path / "s", entry | {"index_crc32c": check})
+    out, fd = np.empty_like(array), os.open(tmp_path / "t", os.O_WRONLY | os.O_CREAT)
+    calls = {
+        "read": lambda: shard.read([0, 0, 0], list(array.shape), out, 1),
+        "write": lambda: _native.write(fd, array, chunks, "blosc-zstd", 1, True, 1),
+    }
+    state, seen, ended = ["before"], set(), []
+
+    def watch():
+        while not ended:
+            seen.add(state[0])
+            time.sleep(0.0005)  # lets go, and waits for its turn
+
+    other, interval = threading.Thread(target=watch), sys.getswitchinterval()
+    sys.setswitchinterval(3600)
+    try:
+        other.start()
+        for _ in range(50):
+            state[0] = "within"
+            calls[work]()
+            state[0] = "after"
+            if "within" in seen:
+                break
+            time.sleep(0.001)
+    finally:
+        sys.setswitchinterval(interval)
+        ended.append(1)
+        other.join()
+        os.close(fd)
+    assert "within" in seen

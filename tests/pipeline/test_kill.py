@@ -62,9 +62,7 @@ def killed_run(tmp_path, hospitals, target, moment):
 def workers_of(target):
     """Processes of a run that was started by `killed_run`, whatever they do just now."""
     mark = f"FASTIMG_TEST_TARGET={target}".encode()
-    return [
-        pid for pid in os.listdir("/proc") if pid.isdigit() and mark in _read(f"/proc/{pid}/environ").split(b"\0")
-    ]
+    return [pid for pid in os.listdir("/proc") if pid.isdigit() and mark in _read(f"/proc/{pid}/environ").split(b"\0")]
 
 
 def nobody_is_left(target):

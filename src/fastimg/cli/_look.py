@@ -1,4 +1,5 @@
-"""scan, verify, report, query, doctor: they look, and change nothing (but for the report that they write)."""
+"""scan, verify, report, query, doctor: they look, and change nothing (but for the report that they write and an
+index that is to be rebuilt)."""
 
 from __future__ import annotations
 
@@ -76,13 +77,14 @@ def _write(table: Any, path: Path) -> None:
 @main.command()
 @click.argument("cohort", type=CohortAt())
 @click.option("--full", is_flag=True, help="Decode every voxel and compare its digest; default: sizes and checksums.")
+@click.option("--rebuild", is_flag=True, help="Make the index anew from the manifests where it differs.")
 @as_json
 @exit_with
-def verify(cohort: Path | str, full: bool, json_: bool) -> int:
+def verify(cohort: Path | str, full: bool, rebuild: bool, json_: bool) -> int:
     """Compare COHORT, a folder or s3://bucket/prefix, with its manifests. Exit status 1 if something differs."""
     from ..cohort import Cohort
 
-    seen = Cohort.open(cohort).verify(full=full)
+    seen = Cohort.open(cohort, mode="r+" if rebuild else "r").verify(full=full)
     if json_:
         emit({"ok": seen.ok, "findings": [found.to_dict() for found in seen.findings]})
     else:

@@ -16,6 +16,7 @@ from . import _shard
 from ._features import read_features
 from ._manifest import CASE, unpack
 from ._root import Root
+from ._schema import check_manifest
 from ._stream import blocks
 
 __all__ = ["Case", "read_manifest"]
@@ -26,6 +27,10 @@ MANIFEST = "manifest.json"
 def read_manifest(case_id: str, data: bytes) -> dict[str, Any]:
     """The checked body of a case's manifest."""
     manifest = unpack(CASE, data, f"case {case_id}")
+    try:
+        check_manifest(manifest)
+    except IntegrityError as error:
+        raise IntegrityError(f"case {case_id}: {error}") from None
     if manifest["case_id"] != case_id:
         raise IntegrityError(f"case {case_id}: its manifest is that of another case")
     return manifest

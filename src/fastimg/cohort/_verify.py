@@ -177,7 +177,9 @@ def index(place: Folder, folders: set[str]) -> list[Finding]:
         if place.index.rebuild() or not sound:
             found.append(Finding("index-stale", "", "index"))
     elif listed != folders or not sound:
-        found.append(Finding("index-stale", "Open the cohort with mode='r+' and verify again to rebuild it.", "index"))
+        found.append(
+            Finding("index-stale", "`fastimg verify --rebuild`, or verify with mode='r+', rebuilds it.", "index")
+        )
     return found
 
 
