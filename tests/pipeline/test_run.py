@@ -332,6 +332,21 @@ def test_headers_are_deidentified_before_voxels_are_decoded_and_reported(hospita
         assert list(case.provenance["seconds"]).index("deidentify") < list(case.provenance["seconds"]).index("read")
 
 
+def test_a_case_tells_what_it_was_made_from_by_what(done, recipe):
+    cases = list(fi.Cohort.open(done[0]).cases())
+    for case in cases:
+        told = case.provenance
+        assert (told["recipe"], told["voxels"], told["features"]) == (
+            "small",
+            recipe.voxel_digest,
+            recipe.feature_digest,
+        )
+        assert told["versions"]["fastimg"] == fi.__version__
+        assert told["versions"]["isa"] == fi.config.isa()
+        assert int(case.source, 16) >= 0
+    assert len({case.source for case in cases}) == len(cases)
+
+
 def test_a_header_that_cannot_be_cleaned_sets_the_case_aside(hospitals, tmp_path, monkeypatch):
     """Fail closed: whatever the search of the header finds, the case's voxels are not even decoded."""
     found = [fi.findings.Finding("birth-date-left")]
