@@ -39,6 +39,7 @@ CODES: dict[str, Code] = {
     "damaged-file": Code("error", "The file is cut short or its elements cannot be walked."),
     "unreadable": Code("error", "The operating system refused to read the file."),
     # series and volumes
+    "no-series": Code("warning", "An image or mask without a Series Instance UID: it belongs to no series."),
     "duplicate-instance": Code("warning", "Two files carry the same SOP instance."),
     "duplicate-position": Code("warning", "Two slices of one volume lie at the same position."),
     "missing-slice": Code("quarantine", "A gap between slices is a whole multiple of the usual spacing."),

@@ -61,6 +61,22 @@ def test_sources(tmp_path):
         fi.dicom.read(tmp_path)
 
 
+def test_images_without_a_series_are_told_and_can_be_read_by_name(tmp_path):
+    root = tmp_path / "in"
+    root.mkdir()
+    volume = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
+    for k in range(2):
+        save(image(volume[k], z=2.0 * k, SeriesInstanceUID=None), root / f"{k}")
+    assert fi.dicom.scan(root)["finding"].to_pylist() == ["no-series"] * 2
+    assert fi.dicom.series(root) == []
+    read = fi.dicom.read(sorted(root.iterdir()))
+    np.testing.assert_array_equal(read.array, volume - 1024.0)
+    assert read.spacing[0] == 2
+    np.testing.assert_array_equal(fi.dicom.read(root / "1").array[0], volume[1] - 1024.0)
+    batch = fi.dicom.deidentify_folder(root, tmp_path / "out", fi.dicom.Profile(key=b"k" * 32))
+    assert (batch.files, batch.left_out, dict(batch.findings)) == (0, 2, {"no-series": 2})
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     lines=st.lists(

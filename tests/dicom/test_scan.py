@@ -137,6 +137,8 @@ def test_texts_of_every_vr_follow_the_character_set(tmp_path, character_set):
         ("rtdose.dcm", "image", None),
         ("UN_sequence.dcm", "other", "not-image"),
         ("nested_priv_SQ.dcm", "other", "not-image"),
+        ("JPEGLSNearLossless_08.dcm", "image", "no-series"),
+        ("liver_expb_1frame.dcm", "mask", None),
     ],
 )
 def test_status_of_shipped_files(shipped, name, status, finding):

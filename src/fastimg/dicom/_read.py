@@ -144,6 +144,15 @@ def read(
     return image if device == "cpu" else image.to_device(device)
 
 
+def _named(paths: Sequence[Any], threads: int | None) -> list[Series]:
+    """Volumes of files named one by one: those without a Series Instance UID are one series."""
+    table = describe([_existing(path) for path in paths], threads=threads)
+    uids = table["series_uid"]
+    if uids.null_count:
+        table = table.set_column(table.column_names.index("series_uid"), "series_uid", uids.fill_null(""))
+    return group_rows(table, Path())
+
+
 def _one_series(source: Any, *, threads: int | None) -> Series:
     if isinstance(source, Series):
         found = [source]
@@ -154,9 +163,9 @@ def _one_series(source: Any, *, threads: int | None) -> Series:
 
                 found = series(source, threads=threads)
             else:
-                found = group_rows(describe([_existing(source)], threads=threads), Path())
+                found = _named([source], threads)
         elif isinstance(source, Sequence) and len(source):
-            found = group_rows(describe([_existing(path) for path in source], threads=threads), Path())
+            found = _named(source, threads)
         else:
             raise ArgumentError(f"read: expected a Series, a folder, a file or files, got {type(source).__name__}")
         found = [one for one in found if one.kind == "image"]

@@ -118,7 +118,20 @@ def _table(found: dict[str, Any], root: bytes) -> Any:
         columns[name] = pa.array(found[name].astype(bool))
     if unnameable:
         _mark_unnameable(columns, unnameable)
+    if columns["series_uid"].null_count:
+        _mark_alone(columns)
     return pa.table(columns).replace_schema_metadata({b"root": root, b"fastimg.scan": b"1"})
+
+
+def _mark_alone(columns: dict[str, Any]) -> None:
+    """Images and masks that name no series are told: no series would hold them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    told = pc.is_in(columns["status"], value_set=pa.array(["image", "mask"]))
+    alone = pc.and_(pc.and_(told, pc.is_null(columns["series_uid"])), pc.is_null(columns["finding"]))
+    columns["finding"] = pc.if_else(alone, "no-series", columns["finding"])
+    columns["detail"] = pc.if_else(alone, "no Series Instance UID", columns["detail"])
 
 
 def _decoded(column: Any, rows: Any, character_sets: Any, *, name: bool) -> Any:

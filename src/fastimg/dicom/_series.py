@@ -111,7 +111,7 @@ def series(root_or_table: Any, *, threads: int | None = None) -> list[Series]:
     make leading axes (b-value, inversion time, echo, time) where elements tell the repetitions apart. A multi-frame file is a
     volume of its own, or several where it holds stacks of several orientations; so is each projection or ultrasound image.
     Parts of a concatenation are one volume, and so are enhanced files of the same places that elements tell apart (a file a
-    time point). Nothing is averaged: gaps, uneven distances, duplicates, tilt and mixed orientations become findings that
+    time point). A file without a Series Instance UID is in no series (`scan` says "no-series"). Nothing is averaged: gaps, uneven distances, duplicates, tilt and mixed orientations become findings that
     name the slice.
 
     Parameters
