@@ -156,6 +156,17 @@ def test_a_hub_without_a_key_carries_what_was_signed_elsewhere_to_the_nodes_that
     assert heard == [True, True, True, False]
 
 
+def test_nodes_are_chosen_by_name(hub, federation):
+    """The fourth answers, and is not asked."""
+    chosen = ["node-0", "node-1", "node-2"]
+    with hub.open(nodes=[*chosen, "nobody"]) as few:
+        assert few._transport.names() == chosen
+        result = few.run("histogram", bins=13, range=(-1024, 1024))
+    assert [node["name"] for node in result.nodes] == result.provenance["survivors"] == chosen
+    heard = [result.provenance["nonce"] in (hub.folder / f"{name}.jsonl").read_text() for name in hub.names]
+    assert heard == [True, True, True, False]
+
+
 def test_a_late_node_is_lost_for_its_round_and_there_again_for_the_next(hub, federation):
     hub.send("node-3", signal.SIGSTOP)
     try:
