@@ -108,6 +108,33 @@ def test_describe_is_a_json_schema_of_every_computation():
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
     for computation in seen["computations"]:
         jsonschema.Draft202012Validator.check_schema(computation["parameters"])
+        jsonschema.Draft202012Validator.check_schema(computation["result"])
+        if "." not in computation["name"]:  # those that are shipped say what they give
+            assert computation["result"]["required"], computation["name"]
+
+
+ANSWERED = {
+    "count": {"by": ["sex"]},
+    "histogram": {"range": [-900, 900], "bins": 4},
+    "moments": {"features": ["f0"]},
+    "combat": {"features": ["f0", "f1"], "batch": "scanner"},
+}
+
+
+@pytest.mark.parametrize("computation", ANSWERED)
+def test_results_have_the_described_schema(place, tmp_path, computation):
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    schema = next(c["result"] for c in describe()["computations"] if c["name"] == computation)
+    (tmp_path / "params").write_text(json.dumps(ANSWERED[computation]))
+    data, sandbox = place
+    arguments = ("--data", data, "--sandbox", sandbox, "--computation", computation, "--params", tmp_path / "params")
+    assert call("exec", *arguments).exit_code == 0
+    value = json.loads((sandbox / "result.json").read_text())["value"]
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate(value)
+    first = schema["required"][0]
+    for wrong in ({k: v for k, v in value.items() if k != first}, {**value, first: True}):
+        assert not validator.is_valid(wrong)
 
 
 def test_selfcheck(place, tmp_path):

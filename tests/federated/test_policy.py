@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastimg as fi
-from fastimg.errors import ArgumentError, FormatError, RefusedError
+from fastimg.errors import ArgumentError, FastimgError, FormatError, RefusedError
 from fastimg.federated import Done, Federation, Labels, Node, Parameter, Policy, computation, registered, verify_log
 from fastimg.federated import _registry as registry
 from fastimg.federated._query import Query
@@ -195,6 +195,43 @@ def test_a_site_registers_fifty_tools(make):
     finally:
         for name in names:
             registry._REGISTRY.pop(name, None)
+
+
+SHAPE = {"n": "integer", "mean": "number|array", "more": "object?"}
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        ({"n": 3, "mean": 1.5}, None),
+        ({"n": np.int64(3), "mean": np.zeros(2), "more": {}}, None),
+        ({"n": 3, "mean": float("nan"), "more": None}, None),
+        ({"n": 3.0, "mean": 1.5}, "'n'"),
+        ({"n": True, "mean": 1.5}, "'n'"),
+        ({"n": 3}, "'mean'"),
+        ({"n": 3, "mean": "1"}, "'mean'"),
+        ({"n": 3, "mean": 1, "more": []}, "'more'"),
+        ({"n": 3, "mean": 1, "patient": 1}, "'patient'"),
+        ([3], "mapping"),
+    ],
+)
+def test_a_value_is_what_its_computation_declares(make, value, word):
+    try:
+
+        @computation(name="site.shaped", result=SHAPE, combine=lambda total, parameters, shared: Done(value))
+        def shaped(rows, parameters, shared):
+            return {"n": np.array([rows.n_patients])}
+
+        fed = make(computations=("site.shaped",))
+        if word is None:
+            assert fed.run("site.shaped").value is value
+        else:
+            with pytest.raises(FastimgError, match=f"site.shaped: .*{word}.* declares"):
+                fed.run("site.shaped")
+    finally:
+        registry._REGISTRY.pop("site.shaped", None)
+    with pytest.raises(ArgumentError, match="result 'n' must be of"):
+        computation(name="x", result={"n": "int"})
 
 
 def test_names_of_computations_and_versions_are_checked():

@@ -101,6 +101,7 @@ def _finish(design: Design, total: Any, parameters: dict[str, Any], shared: dict
         "batch_parameters": Parameter("choice", "shared", choices=("shared", "local")),
     },
     combine=_combine,
+    result="fastimg-combat",
     discloses=(
         "for each batch (none with batch_parameters='local') the number of rows and the location and scale of each feature, "
         "the means of the covariates' columns (for categories: the share of each level), and slopes over all batches"

@@ -10,6 +10,7 @@ import numpy as np
 from .. import __version__
 from ._codec import digest, dumps
 from ._registry import Parameter, registered
+from ._results import schema as result_schema
 
 __all__ = ["describe", "jsonable", "prov", "schema_of"]
 
@@ -67,7 +68,7 @@ def schema_of(parameter: Parameter) -> dict[str, Any]:
 
 
 def describe() -> dict[str, Any]:
-    """All computations: name, version, what they disclose, documentation, and the schema of their parameters."""
+    """All computations: name, version, what they disclose, documentation, and the schemas of parameters and result."""
     found = []
     for name, what in sorted(registered().items()):
         needed = [key for key, parameter in what.parameters.items() if parameter.default is ...]
@@ -85,6 +86,7 @@ def describe() -> dict[str, Any]:
                 "discloses": what.discloses,
                 "description": what.doc,
                 "parameters": schema,
+                "result": result_schema(what.result),
             }
         )
     return {"format": "fastimg-computations", "version": 1, "fastimg": __version__, "computations": found}

@@ -47,6 +47,7 @@ def _combine(total: Any, parameters: dict[str, Any], shared: dict[str, Any]) -> 
         "nan": Parameter("choice", "raise", choices=("raise", "ignore")),
     },
     combine=_combine,
+    result="fastimg-nyul",
     discloses="the mean over all images of their percentiles, on a scale on which each image's outer ones are the same",
 )
 def nyul(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:

@@ -184,6 +184,7 @@ def _fedavg_combine(total: Any, parameters: dict[str, Any], shared: dict[str, An
         "seed": Parameter("int", 0, low=0),
     },
     combine=_fedavg_combine,
+    result={"weights": "object", "n": "integer", "losses": "array"},
     discloses="in each round the mean, weighted by rows, of the nodes' changes of the weights, and their mean loss",
 )
 def fedavg(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
@@ -266,6 +267,19 @@ def _metrics(cells: Any, score: Any, brier: float, kept: int) -> dict[str, Any]:
     version=1,
     parameters={**_MODEL, "bins": Parameter("int", 100, low=2, high=10_000), "by": Parameter("name", None)},
     combine=_evaluate_combine,
+    result={
+        "n": "integer",
+        "positive": "integer",
+        "auc": "number",
+        "accuracy": "number",
+        "sensitivity": "number",
+        "specificity": "number",
+        "brier": "number",
+        "calibration": "object",
+        "edges": "array",
+        "overflow": "integer",
+        "by": "object?",
+    },
     discloses="numbers of rows by outcome and bin of the score, the sum of the scores in each bin, and the sum of squared errors",
 )
 def evaluate(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:

@@ -92,6 +92,15 @@ def _linear_combine(total: Any, parameters: dict[str, Any], shared: dict[str, An
     version=1,
     parameters={**PREDICTORS, "outcome": Parameter("name"), "l2": Parameter("float", 0.0, low=0.0)},
     combine=_linear_combine,
+    result={
+        "columns": "array",
+        "n": "integer",
+        "intercept": "number",
+        "coefficients": "array",
+        "residual_variance": "number",
+        "r_squared": "number",
+        "standard_errors": "array?",
+    },
     discloses="means, and the sums of squares and products of predictors and outcome over all nodes",
 )
 def linear(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
@@ -166,6 +175,16 @@ def _logistic_value(total: Any, parameters: dict[str, Any], shared: dict[str, An
         "l2": Parameter("float", 0.0, low=0.0),
     },
     combine=_logistic_combine,
+    result={
+        "columns": "array",
+        "n": "integer",
+        "positive": "integer",
+        "intercept": "number",
+        "coefficients": "array",
+        "log_likelihood": "number",
+        "rounds": "integer",
+        "standard_errors": "array?",
+    },
     discloses="mean and variance of each predictor, and gradient and curvature of the likelihood at each step",
 )
 def logistic(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:

@@ -73,6 +73,14 @@ def _combine(total: Any, parameters: dict[str, Any], shared: dict[str, Any]) -> 
         "covariance": Parameter("bool", False),
     },
     combine=_combine,
+    result={
+        "features": "array",
+        "n": "array",
+        "mean": "array",
+        "variance": "array",
+        "covariance": "array?",
+        "pairs": "array?",
+    },
     discloses="number, mean and variance (on request covariance) of each feature over all nodes",
 )
 def moments(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:

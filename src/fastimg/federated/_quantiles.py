@@ -65,6 +65,7 @@ def _done(parameters: dict[str, Any], state: dict[str, Any]) -> Done:
         "mask": Parameter("name", None),
     },
     combine=_combine,
+    result={"features": "array", "probabilities": "array", "n": "array", "quantiles": "array", "resolution": "number"},
     discloses="for each feature the number of rows, and at each step of a bisection how many lie at or below one place of a public grid",
 )
 def quantiles(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, FastimgError, RefusedError
+from ._results import Shape, declared
 from ._rows import Rows
 
 __all__ = ["Computation", "Done", "Labels", "Parameter", "computation", "find", "registered"]
@@ -240,6 +241,7 @@ class Computation:
     doc: str = ""
     every_state: bool = False
     counts: tuple[str, ...] = ()
+    result: Shape | None = None
 
     def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters in plain form; unknown, missing and wrong ones are an ArgumentError."""
@@ -264,6 +266,7 @@ def computation(
     discloses: str = "the sums over all nodes",
     every_state: bool = False,
     counts: Sequence[str] = (),
+    result: Shape | None = None,
 ) -> Callable[[Local], Local]:
     """Register the decorated function as what a node computes in one round.
 
@@ -285,6 +288,10 @@ def computation(
     counts : sequence of str
         Which of the arrays are counts that a policy may round or blur. A computation without any is not blurred: a policy
         that blurs still decides by name whether it may be run.
+    result : mapping of name to kind, or str, optional
+        What `Done.value` holds: "integer", "number", "string", "array" or "object", several as in "integer|array", and "?" at
+        the end where it may be left out; or the format's name of a fitted model (its `to_dict()["format"]`). Another value is
+        an error at the hub; `describe` shows it as JSON Schema.
 
     Notes
     -----
@@ -296,6 +303,7 @@ def computation(
         raise ArgumentError("computation: name must match [a-z][a-z0-9_.-]{0,63}")
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise ArgumentError("computation: version must be a whole number from 1")
+    shape = declared(result)
     schema = {**(parameters or {}), "where": Parameter("where", None)}
 
     def register(local: Local) -> Local:
@@ -304,7 +312,7 @@ def computation(
             raise ArgumentError(f"computation: {name!r} is registered already by {before.local.__module__}")
         doc = (local.__doc__ or "").strip()
         _REGISTRY[name] = Computation(
-            name, version, schema, _guarded(local), combine, discloses, doc, every_state, tuple(counts)
+            name, version, schema, _guarded(local), combine, discloses, doc, every_state, tuple(counts), shape
         )
         return local
 

@@ -19,6 +19,7 @@ from ._node import WITNESSES, safe
 from ._query import Query, Request
 from ._registry import Computation, Done
 from ._reply import Answer
+from ._results import check
 
 __all__ = ["Result", "Rounds", "Transport"]
 
@@ -127,6 +128,7 @@ class Rounds:
                 return total
             outcome = self._what.combine(total, self._parameters, shared)
             if isinstance(outcome, Done):
+                check(self._what.name, self._what.result, outcome.value)
                 self._notes = list(outcome.notes)
                 return outcome.value
             shared = outcome

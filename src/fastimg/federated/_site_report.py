@@ -174,6 +174,19 @@ def _done(design: Design, state: dict[str, Any], parameters: dict[str, Any]) -> 
         "folds": Parameter("int", 3, low=2, high=10),
     },
     combine=_combine,
+    result={
+        "features": "array",
+        "batches": "object",
+        "subjects": "integer",
+        "variance_explained": "number",
+        "variance_chance": "number",
+        "ks_share": "number",
+        "by_feature": "object",
+        "rows_not_shown": "integer",
+        "auc_linear_binormal": "number?",
+        "auc_by_batch": "object?",
+        "rows_without_auc": "integer?",
+    },
     discloses=(
         "for each batch the number of rows, the location, scale and binned distribution of each feature and the means of the "
         "covariates' columns; with auc also the covariance of all features and means and variances of discriminant scores"

@@ -46,6 +46,15 @@ def _summary_combine(total: Any, parameters: dict[str, Any], shared: dict[str, A
     version=1,
     parameters={"features": Parameter("names1", high=20_000), "mask": Parameter("name", None)},
     combine=_summary_combine,
+    result={
+        "features": "array",
+        "n": "array",
+        "missing": "array",
+        "mean": "array",
+        "standard_deviation": "array",
+        "skewness": "array",
+        "kurtosis": "array",
+    },
     discloses="number, missing values, mean, standard deviation, skewness and kurtosis of each feature over all nodes",
 )
 def feature_summary(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
@@ -82,6 +91,7 @@ def _quality_combine(total: Any, parameters: dict[str, Any], shared: dict[str, A
     version=1,
     every_state=True,
     combine=_quality_combine,
+    result={"states": "object", "findings": "object", "overflow": "array"},
     discloses="numbers of cases by state and by code of finding, summed over all nodes",
     counts=("states", "findings", "overflow"),
 )

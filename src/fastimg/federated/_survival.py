@@ -143,6 +143,16 @@ def _log_rank(events: Any, risk: Any) -> dict[str, float]:
     version=1,
     parameters={**_TIMES, "by": Parameter("name", None)},
     combine=_survival_combine,
+    result={
+        "groups": "array?",
+        "times": "array",
+        "events": "array",
+        "at_risk": "array",
+        "survival": "array",
+        "standard_error": "array",
+        "left_out": "integer",
+        "log_rank": "object?",
+    },
     discloses="numbers of events and of rows at risk at the times of a public grid, by group",
 )
 def survival(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
@@ -226,6 +236,15 @@ def _cox_combine(total: Any, parameters: dict[str, Any], shared: dict[str, Any])
     version=1,
     parameters={**_TIMES, **PREDICTORS, "l2": Parameter("float", 0.0, low=0.0)},
     combine=_cox_combine,
+    result={
+        "columns": "array",
+        "n": "integer",
+        "events": "integer",
+        "coefficients": "array",
+        "log_likelihood": "number",
+        "rounds": "integer",
+        "standard_errors": "array?",
+    },
     discloses="at the times of a public grid and at each step: sums over the rows at risk of exp(x b), x exp(x b), x x' exp(x b)",
 )
 def cox(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:

@@ -233,6 +233,7 @@ def _find(parameters: Mapping[str, Any]) -> Tool:
         "bins": Parameter("int", 20, low=1, high=4096),
     },
     combine=_combine,
+    result={"tool": "string", "cases": "integer", "failed": "integer", "outputs": "object"},
     discloses="number, mean, standard deviation and histogram of each number that the tool gives, over all nodes",
     counts=("counts", "overflow"),
 )
