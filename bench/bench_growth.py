@@ -96,6 +96,87 @@ def texture(volume: np.ndarray) -> Callable[[], Any]:
     return lambda: fi.radiomics.extract(image, mask, settings)
 
 
+def robust_numpy(v: np.ndarray) -> Callable[[], Any]:
+    def work():
+        far = v - np.median(v)
+        return far / (np.float32(1.4826022185056018) * np.median(np.abs(far)))
+
+    return work
+
+
+def convolved(kernels: str) -> Callable[[np.ndarray], Callable[[], Any]]:
+    """Laws' kernels of unit length along x, y, z by SciPy."""
+    lines = [np.array(fi.filtering.LAWS[kernels[at : at + 2]], float) for at in (0, 2, 4)]
+    lines = [line / np.linalg.norm(line) for line in lines]
+
+    def make(v: np.ndarray) -> Callable[[], Any]:
+        def work(out: Any = v):
+            for axis, line in zip((2, 1, 0), lines, strict=True):
+                out = ndimage.convolve1d(out, line, axis, mode="reflect")
+            return out
+
+        return work
+
+    return make
+
+
+def separable_scipy(v: np.ndarray) -> Callable[[], Any]:
+    def work(out: Any = v):
+        for axis in range(3):
+            out = ndimage.correlate1d(out, np.hanning(7) / 3, axis, mode="nearest")
+        return out
+
+    return work
+
+
+def unsharp_scipy(v: np.ndarray) -> Callable[[], Any]:
+    return lambda: v + np.float32(0.5) * (v - ndimage.gaussian_filter(v, (0, 1, 1), mode="reflect"))
+
+
+def riesz_numpy(v: np.ndarray) -> Callable[[], Any]:
+    def work():
+        z, y, x = np.meshgrid(*(np.fft.fftfreq(n) for n in v.shape), indexing="ij", sparse=True)
+        length = np.sqrt(z * z + y * y + x * x)
+        length[0, 0, 0] = 1
+        return np.fft.ifftn(np.fft.fftn(v) * (-1j * x / length)).real
+
+    return work
+
+
+def ball_scipy(erode: bool) -> Callable[[np.ndarray], Callable[[], Any]]:
+    """The same rule, a distance of at most 3 voxels, by SciPy's distances."""
+
+    def make(v: np.ndarray) -> Callable[[], Any]:
+        m = mask_of(v) != 0
+        if erode:
+            return lambda: ndimage.distance_transform_edt(m) > 3
+        return lambda: ndimage.distance_transform_edt(~m) <= 3
+
+    return make
+
+
+def visits(volume: np.ndarray) -> dict[str, np.ndarray]:
+    """The table of `combat`, with two rows of each subject."""
+    table, batch = combat(volume)
+    return {"X": table, "batch": batch, "subject": np.arange(len(table)) // 2}
+
+
+def largest_scipy(v: np.ndarray) -> Callable[[], Any]:
+    m = mask_of(v)
+
+    def work():
+        found = ndimage.label(m, np.ones((3, 3, 3)))[0]
+        return found == np.bincount(found.ravel())[1:].argmax() + 1
+
+    return work
+
+
+def nested(volume: np.ndarray) -> Callable[[], Any]:
+    table, batch = combat(volume)
+    both = {"scanner": batch, "dose": np.arange(len(table)) // 4 % 2}
+    return lambda: fi.harmonize.NestedComBat().fit_transform(table, batch=both)
+
+
 def window_numpy(v: np.ndarray) -> Callable[[], Any]:
     return lambda: (np.clip(v, -1, 2) + np.float32(1)) / np.float32(3)
 
@@ -165,6 +246,76 @@ KERNELS = {
     ),
     "radiomics, all families": Kernel(texture, moved=3, shrink=SMALL),
     "secure aggregation, 4 masks": Kernel(masks),
+    "robust z-score": Kernel(
+        lambda v: lambda: fi.harmonize.robust_zscore(v), robust_numpy, "numpy", 16, shrink=2, error=range_error
+    ),
+    "minmax": Kernel(
+        lambda v: lambda: fi.harmonize.minmax(v),
+        lambda v: lambda: (v - v.min()) / (v.max() - v.min()),
+        "numpy",
+        12,
+        error=range_error,
+    ),
+    "white stripe, T1": Kernel(lambda v: lambda: fi.harmonize.WhiteStripe().fit_transform(v + 40), moved=16, shrink=2),
+    "kernel density scale": Kernel(lambda v: lambda: fi.harmonize.KDE().fit_transform(v + 40), moved=16, shrink=2),
+    "least-squares scale": Kernel(
+        lambda v: lambda: fi.harmonize.LSQ().fit([v + 40, 2 * v + 80]).transform(v + 40), moved=24, shrink=2
+    ),
+    "unsharp mask, in plane": Kernel(
+        lambda v: lambda: fi.harmonize.unsharp(fi.Image(v), sigma_mm=1, amount=0.5),
+        unsharp_scipy,
+        "scipy",
+        error=range_error,
+    ),
+    "reconstruction kernel matched": Kernel(
+        lambda v: lambda: fi.harmonize.KernelMatch().fit([fi.Image(v)]).transform(fi.Image(2 * v)), moved=24, shrink=2
+    ),
+    "Laws, L5E5S5": Kernel(
+        lambda v: lambda: fi.filtering.laws(v, kernels="L5E5S5"), convolved("L5E5S5"), "scipy", error=range_error
+    ),
+    "three separable kernels of 7": Kernel(
+        lambda v: lambda: fi.filtering.separable(v, [np.hanning(7) / 3] * 3, mode="nearest"),
+        separable_scipy,
+        "scipy",
+        error=range_error,
+    ),
+    "Riesz, first order": Kernel(
+        lambda v: lambda: fi.filtering.riesz(v, order=(1, 0, 0)), riesz_numpy, "numpy", shrink=2, error=range_error
+    ),
+    "Simoncelli": Kernel(lambda v: lambda: fi.filtering.simoncelli(v, level=1), shrink=2),
+    "dilated by 3 voxels": Kernel(
+        lambda v: (lambda m: lambda: fi.labels.dilate(m, 3))(mask_of(v)), ball_scipy(False), "scipy", 2, 2, range_error
+    ),
+    "eroded by 3 voxels": Kernel(
+        lambda v: (lambda m: lambda: fi.labels.erode(m, 3))(mask_of(v)), ball_scipy(True), "scipy", 2, 2, range_error
+    ),
+    "axes turned to RAS": Kernel(
+        lambda v: lambda: fi.dicom.reorient(image_of(v), "RAS"),
+        lambda v: lambda: np.ascontiguousarray(v[:, ::-1, ::-1]),
+        "numpy",
+        error=range_error,
+    ),
+    "CovBat": Kernel(
+        lambda v: (lambda r: lambda: fi.harmonize.CovBat().fit_transform(r["X"], batch=r["batch"]))(visits(v)),
+        moved=16,
+        shrink=SMALL,
+    ),
+    "nested ComBat, two batches": Kernel(nested, moved=16, shrink=SMALL),
+    "longitudinal ComBat": Kernel(
+        lambda v: (lambda r: lambda: fi.harmonize.LongitudinalComBat().fit_transform(**r))(visits(v)),
+        moved=16,
+        shrink=SMALL,
+    ),
+    "wavelet coif1, LLH": Kernel(lambda v: lambda: fi.filtering.wavelet(v, family="coif1", bands="LLH")),
+    "largest component": Kernel(
+        lambda v: (lambda m: lambda: fi.labels.largest(m))(mask_of(v)), largest_scipy, "scipy", 2, error=range_error
+    ),
+    "zones of 8 grey levels": Kernel(
+        lambda v: (lambda q: lambda: fi.radiomics.zones(q))(np.digitize(v, range(-3, 4)).astype(np.int32) + 1),
+        moved=4,
+        shrink=2,
+    ),
+    "noise level": Kernel(lambda v: lambda: fi.radiomics.noise_level(fi.Image(v)), moved=4, shrink=2),
 }
 
 
