@@ -68,7 +68,7 @@ def bench_combat(case, one_thread, table):
 
 @pytest.mark.benchmark(group=COMBAT)
 def bench_combat_neurocombat(case, table):
-    pandas = pytest.importorskip("pandas")
+    pandas = pytest.importorskip("pandas", reason="peer pandas is not installed")
     neuro = pytest.importorskip("neuroCombat", reason="peer neuroCombat is not installed")
     X, batch, covariates = table
     frame, turned = pandas.DataFrame({"batch": batch, **covariates}), np.ascontiguousarray(X.T)

@@ -160,7 +160,7 @@ def bench_fill_matplotlib(case, contours):
 @pytest.mark.benchmark(group=FILL)
 def bench_fill_pillow(case, contours):
     drawing = pytest.importorskip("PIL.ImageDraw", reason="peer Pillow is not installed")
-    picture = pytest.importorskip("PIL.Image")
+    picture = pytest.importorskip("PIL.Image", reason="peer Pillow is not installed")
 
     def work():
         out = np.zeros((100, 512, 512), np.uint8)

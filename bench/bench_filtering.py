@@ -35,3 +35,37 @@ def bench_gaussian_simpleitk(case, values):
     image = sitk.GetImageFromArray(values)
     work = lambda: sitk.DiscreteGaussian(image, 4.0)  # noqa: E731
     case(work, tool="SimpleITK DiscreteGaussian", items=values.size, unit="voxel", rounds=1)
+
+
+GPU_GAUSSIAN = "filtering: GPU Gaussian, sigma 2 voxels, float32"
+
+
+@pytest.fixture
+def on_gpu(gpu):
+    shape = (gpu.size(150, 12), gpu.size(512, 40), gpu.size(512, 48))
+    return gpu(np.random.default_rng(0).normal(0, 300, shape).astype(np.float32))
+
+
+@pytest.mark.gpu
+@pytest.mark.benchmark(group=GPU_GAUSSIAN)
+def bench_gpu_gaussian(gpu_case, on_gpu):
+    work = lambda: fi.filtering.gaussian(on_gpu, sigma=2)  # noqa: E731
+    gpu_case(work, nbytes=2 * on_gpu.nbytes, items=on_gpu.size, unit="voxel")
+
+
+@pytest.mark.gpu
+@pytest.mark.benchmark(group=GPU_GAUSSIAN)
+def bench_gpu_gaussian_cupyx(gpu_case, gpu, on_gpu):
+    if gpu.xp.__name__ != "cupy":
+        pytest.skip("cupyx needs a real device")
+    ndimage = pytest.importorskip("cupyx.scipy.ndimage", reason="peer cupyx is not installed")
+    work = lambda: ndimage.gaussian_filter(on_gpu, 2, mode="nearest")  # noqa: E731
+    gpu_case(work, tool="cupyx.scipy.ndimage", items=on_gpu.size, unit="voxel", batches=5)
+
+
+@pytest.mark.gpu
+@pytest.mark.benchmark(group=GPU_GAUSSIAN)
+def bench_gpu_gaussian_cucim(gpu_case, gpu, on_gpu):
+    filters = pytest.importorskip("cucim.skimage.filters", reason="peer cuCIM is not installed")
+    work = lambda: filters.gaussian(on_gpu, 2, mode="nearest", preserve_range=True)  # noqa: E731
+    gpu_case(work, tool="cuCIM", items=on_gpu.size, unit="voxel", batches=5)

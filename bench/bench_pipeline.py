@@ -38,7 +38,7 @@ def bench_run(hospitals, tmp_path, case, one_thread):
 @pytest.mark.benchmark(group="pipeline: DICOM to resampled volumes, stored")
 def bench_simpleitk(hospitals, tmp_path, case, one_thread):
     """Reads, resamples and writes NIfTI: no masks, no metadata, no check of anything."""
-    sitk = pytest.importorskip("SimpleITK")
+    sitk = pytest.importorskip("SimpleITK", reason="peer SimpleITK is not installed")
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     folders = [hospitals.folder / c.folder for c in hospitals.cases if c.hospital == "vienna"]
 
@@ -110,7 +110,7 @@ def bench_lung(benchmark, lung, tmp_path, case, one_thread, study):
 def bench_lung_pyradiomics(benchmark, lung, tmp_path, case, study):
     """SimpleITK reads the series, PyRadiomics measures it with our mask; nothing is stored."""
     pytest.importorskip("radiomics", reason="peer PyRadiomics is not installed")
-    sitk = pytest.importorskip("SimpleITK")
+    sitk = pytest.importorskip("SimpleITK", reason="peer SimpleITK is not installed")
     import logging
 
     import radiomics

@@ -302,7 +302,7 @@ def bench_gpu_cupyx(gpu_case, benchmark, gpu, name):
     benchmark.group = f"resampling: GPU {name} to 1 mm"
     if gpu.xp.__name__ != "cupy":
         pytest.skip("cupyx needs a real device")
-    ndimage = pytest.importorskip("cupyx.scipy.ndimage")
+    ndimage = pytest.importorskip("cupyx.scipy.ndimage", reason="peer cupyx is not installed")
     kind, options = GPU[name]
     image = gpu_image(gpu, kind)
     plan = gpu_plan(image, options)
@@ -319,3 +319,38 @@ def bench_gpu_cupyx(gpu_case, benchmark, gpu, name):
         )
 
     gpu_case(work, tool="cupyx.scipy.ndimage", items=int(np.prod(plan.shape)), unit="voxel", batches=5)
+
+
+GPU_DOUBLED = "resampling: GPU linear float32 to half the spacing, half-pixel grid"
+
+
+def doubled(gpu):
+    shape = (gpu.size(150, 6), gpu.size(256, 20), gpu.size(256, 24))
+    return fi.Image(gpu(np.random.default_rng(0).normal(0, 300, shape).astype(np.float32)))
+
+
+def doubled_by_torch(image):
+    torch = pytest.importorskip("torch", reason="peer torch is not installed")
+    tensor = torch.from_dlpack(image.array)[None, None]
+    return lambda: torch.nn.functional.interpolate(tensor, scale_factor=2, mode="trilinear", align_corners=False)
+
+
+@pytest.mark.gpu
+@pytest.mark.benchmark(group=GPU_DOUBLED)
+def bench_gpu_doubled(gpu_case, gpu):
+    image = doubled(gpu)
+    shape = tuple(2 * size for size in image.shape)
+    work = lambda: fi.resample(image, shape=shape, half_pixel=True, cval="edge")  # noqa: E731
+    try:
+        apart = work().to_device("cpu").array - doubled_by_torch(image)().cpu().numpy()[0, 0]
+        error = np.abs(apart).max() / 300
+    except pytest.skip.Exception:
+        error = None
+    gpu_case(work, nbytes=9 * image.array.nbytes, items=8 * image.array.size, unit="voxel", error=error)
+
+
+@pytest.mark.gpu
+@pytest.mark.benchmark(group=GPU_DOUBLED)
+def bench_gpu_doubled_torch(gpu_case, gpu):
+    image = doubled(gpu)
+    gpu_case(doubled_by_torch(image), tool="torch", items=8 * image.array.size, unit="voxel")

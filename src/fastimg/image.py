@@ -228,6 +228,13 @@ class Image:
 
         return nifti.from_nifti(source)
 
+    def __dlpack__(self, **options: Any) -> Any:
+        """The array for another library, as ``torch.from_dlpack(image)``: shared, without its geometry."""
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return tuple(self.array.__dlpack_device__())
+
     def __repr__(self) -> str:
         spacing = ", ".join(f"{s:.4g}" for s in self.spacing)
         unit = f", {self.unit}" if self.unit else ""

@@ -105,6 +105,14 @@ def test_exit_status(tool, program, capsys):
         compare.main([program(1.0), program(1.0), "--pairs", "6"])
 
 
+def test_exit_status_of_instruction_counts(tool, monkeypatch, capsys):
+    compare = tool("compare")
+    monkeypatch.setattr(compare, "instructions", lambda command, options: int(command))
+    assert compare.main(["1000000", "1000900", "--instructions", "--tolerance", "0.1"]) == 0
+    assert compare.main(["1000000", "1001100", "--instructions", "--tolerance", "0.1"]) == 1
+    assert "1.0011  FAILED" in capsys.readouterr().out
+
+
 @pytest.mark.soak
 @pytest.mark.skipif(not shutil.which("valgrind"), reason="needs Debian's valgrind")
 def test_instruction_counts_repeat(tool):

@@ -120,6 +120,19 @@ def test_dlpack_shares_memory():
         fi.interop.from_dlpack([1, 2], np.eye(4))
 
 
+def test_dlpack_gives_memory():
+    image = fi.Image(np.arange(24, dtype=np.float32).reshape(2, 3, 4), spacing=(3, 2, 1))
+    seen = np.from_dlpack(image)
+    assert np.shares_memory(seen, image.array)
+    np.testing.assert_array_equal(seen, image.array)
+    back = fi.interop.from_dlpack(image, image.affine)
+    assert np.shares_memory(back.array, image.array)
+    torch = pytest.importorskip("torch")
+    tensor = torch.from_dlpack(image)
+    tensor[1, 2, 3] = -7
+    assert image.array[1, 2, 3] == -7
+
+
 def test_torch_shares_memory():
     torch = pytest.importorskip("torch")
     image = fi.Image(np.zeros((2, 3, 4), np.float32))
