@@ -102,6 +102,17 @@ def test_padding_of_an_image_does_not_count(scale):
 
 
 @EVERY
+def test_what_lies_outside_a_mask_does_not_count(scale):
+    array = brain()
+    mask = np.ones(array.shape, np.uint8)
+    mask[:, :2] = 0
+    one, two = (np.where(mask == 0, other, array) for other in (array * np.int16(9), array // 3 + 1))
+    seen, other = (scale(dirty, mask)[:, 2:] for dirty in (one, two))
+    np.testing.assert_array_equal(seen, other)
+    assert not np.array_equal(scale(one)[:, 2:], seen)
+
+
+@EVERY
 def test_one_slice(scale):
     image = brain()[:1].repeat(12, axis=1)
     if scale is SCALES["n4"]:

@@ -46,6 +46,24 @@ def test_equals_simpleitk(iterations, threshold, masked, accuracy):
     np.testing.assert_allclose(corrected[mask], sitk.GetArrayFromImage(theirs)[mask], rtol=1e-4)
 
 
+@pytest.mark.parametrize("iterations", [(50,), (50, 50)])
+def test_the_default_threshold_ends_a_level_at_itks_iteration(iterations):
+    sitk = pytest.importorskip("SimpleITK")
+    image, mask = phantom()
+    n4 = sitk.N4BiasFieldCorrectionImageFilter()
+    pair = sitk.GetImageFromArray(image), sitk.GetImageFromArray(mask.astype(np.uint8))
+    n4.SetMaximumNumberOfIterations([3])
+    n4.Execute(*pair)
+    assert n4.GetElapsedIterations() == 3 + 1  # it counts the turn that is refused
+    n4.SetMaximumNumberOfIterations(list(iterations))
+    n4.Execute(*pair)
+    assert n4.GetConvergenceThreshold() == 0.001
+    expected, done = twin.log_field(image, mask, iterations, 0.001)
+    assert done[-1] + 1 == n4.GetElapsedIterations() <= 50
+    _, field = fi.harmonize.n4(image, mask, shrink=1, iterations=iterations)
+    assert np.abs(np.log(field) - expected)[mask].max() < 2e-6
+
+
 def test_shrinking_is_simpleitks():
     sitk = pytest.importorskip("SimpleITK")
     image, mask = phantom((37, 40, 43))

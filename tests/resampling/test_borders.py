@@ -1,6 +1,8 @@
-"""Turned grids at and beyond the volume's borders, far steps, and volumes above 2^31 bytes or voxels."""
+"""Turned grids at and beyond the volume's borders, far steps, volumes above 2^31 bytes or voxels, and memory."""
 
 from __future__ import annotations
+
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -94,3 +96,71 @@ def test_volumes_above_two_gibibytes_or_gibivoxels(dtype, shape, tilt, order):
         np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-4 if np.dtype(dtype).kind == "f" else 0)
     else:
         np.testing.assert_array_equal(seen, expected)
+
+
+@pytest.mark.parametrize("order", ["nearest", "linear"])
+@pytest.mark.parametrize("tilt", [0, 10])
+def test_a_stream_through_zarr_keeps_to_its_memory(order, tilt, tmp_path):
+    zarr = pytest.importorskip("zarr")
+    values = np.random.default_rng(0).integers(-1000, 1000, (64, 192, 192)).astype(np.int16)
+    chunks = (16, 32, 32)
+    source = zarr.create_array(tmp_path / "in.zarr", shape=values.shape, chunks=chunks, dtype=values.dtype)
+    source[...] = values
+    like = fi.Image(np.broadcast_to(np.uint8(0), (96, 130, 130)), direction=turned(tilt))
+    plan = Plan(fi.Image(values, spacing=(1.5, 0.7, 0.7)), like=like, order=order)
+    out = zarr.create_array(tmp_path / "out.zarr", shape=plan.shape, chunks=chunks, dtype=values.dtype)
+    tracemalloc.start()
+    try:
+        plan.stream(source, out, memory=1 << 19, threads=1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < (1 << 19) + 20 * 32768 + (1 << 18)  # Zarr holds some chunks at a time; the source takes 4.5 MiB
+    np.testing.assert_array_equal(out[...], plan(fi.Image(values, spacing=(1.5, 0.7, 0.7))).array)
+
+
+@pytest.mark.parametrize("tilt", [0, 10])
+def test_a_fused_plan_makes_no_volume_in_between(tilt):
+    image = fi.Image(np.random.default_rng(0).integers(-1000, 1000, (40, 90, 90)).astype(np.int16), spacing=(1.5, 1, 1))
+    like = fi.Image(np.broadcast_to(np.uint8(0), (60, 90, 90)), direction=turned(tilt))
+    steps = {"rescale": (1, -24), "clip": (-160, 240), "normalise": (-160, 1 / 400)}
+    for dtype in (None, "float32"):
+        plan = Plan(image, like=like, dtype=dtype, **steps)
+        out = np.empty(plan.shape, dtype or np.int16)
+        plan(image, out=out)
+        tracemalloc.start()
+        try:
+            plan(image, out=out)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 1 << 16  # the image takes 633 KiB
+
+
+@pytest.mark.parametrize("order", ["nearest", "label", "linear", "cubic"])
+def test_strides_byte_order_and_read_only_change_nothing_on_turned_grids(order):
+    base = np.random.default_rng(0).integers(-99, 99, (8, 10, 12)).astype(np.int16)
+    like = fi.Image(np.zeros((5, 6, 20), np.uint8), spacing=(0.9, 0.8, 0.4), direction=turned(10))
+    for array in (base[::2, ::-1, 1::3], base.astype(">i2"), base.T):
+        view = array.view()
+        view.flags.writeable = False
+        plain = fi.Image(np.ascontiguousarray(array.astype(np.int16)))
+        expected = fi.resample(plain, like=like, order=order).array
+        np.testing.assert_array_equal(fi.resample(fi.Image(view), like=like, order=order).array, expected)
+        assert expected.any()
+
+
+@pytest.mark.parametrize("order", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("tilt", [0, 10])
+def test_nan_that_is_padding_does_not_spread(order, tilt):
+    values = np.random.default_rng(0).normal(0, 100, (6, 20, 24)).astype(np.float32)
+    holes = np.zeros(values.shape, bool)
+    holes[2:4, 5:8, 9:12] = True
+    values[holes] = np.nan
+    like = fi.Image(np.zeros((9, 30, 30), np.uint8), spacing=(0.6, 0.6, 0.7), direction=turned(tilt))
+    seen = fi.resample(fi.Image(values, padding=holes), like=like, order=order)
+    kept = ~np.asarray(seen.padding)
+    assert 0.3 < kept.mean() < 1
+    assert np.isfinite(seen.array[kept]).all()
+    spread = fi.resample(fi.Image(values), like=like, order=order)
+    assert np.isnan(spread.array).any()

@@ -92,6 +92,9 @@ def resample(
 
     Notes
     -----
+    NaN is a value like others: a result is NaN where a NaN sample has a share, so B-splines, whose coefficients take the
+    whole volume, spread it. Give such voxels as the image's `padding` to leave them out.
+
     Arithmetic is float32 for voxels of 8 or 16 bits and float32, float64 for others and for rounding="truncate"; sums
     run along y, then x, then z (turned grids: z, y, x). The bits are the same on any number of threads, at any instruction-set level and on the
     GPU.
