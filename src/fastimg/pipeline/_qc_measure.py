@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..histogram import Histogram
 from ..image import Image
 
 __all__ = [
@@ -175,7 +176,9 @@ def otsu(values: npt.NDArray[Any]) -> float:
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     if not finite.size or finite.min() == finite.max():
         return float("inf")
-    counts, edges = np.histogram(finite, 256)
+    span = float(finite.min()), float(finite.max())
+    counts = Histogram.of(finite, bins=256, range=span).counts
+    edges = np.linspace(*span, 257)
     middles = (edges[1:] + edges[:-1]) / 2
     below = np.cumsum(counts)[:-1].astype(np.float64)
     above = finite.size - below

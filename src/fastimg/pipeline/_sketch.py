@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..histogram import Histogram
+
 __all__ = ["density", "foreground", "sketch"]
 
 BINS = 128
@@ -40,8 +42,11 @@ def sketch(values: npt.NDArray[Any]) -> dict[str, Any] | None:
     low, high = (float(end) for end in np.percentile(values, (0.1, 99.9)))
     if high <= low:
         high = low + max(abs(low), 1.0) * 1e-3
-    counts, _ = np.histogram(values.clip(low, high), bins=BINS, range=(low, high))
-    return {"low": low, "high": high, "counts": counts.tolist()}
+    seen = Histogram.of(values, bins=BINS, range=(low, high))
+    counts = seen.counts.tolist()
+    counts[0] += seen.below
+    counts[-1] += seen.above
+    return {"low": low, "high": high, "counts": counts}
 
 
 def density(sketches: Sequence[Mapping[str, Any]], edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
