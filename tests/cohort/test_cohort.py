@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import sqlite3
 import tempfile
 
 import numpy as np
@@ -163,6 +165,21 @@ def test_index_query_and_sources(cohort):
         cohort["c7"]
     with pytest.raises(ArgumentError, match="has no voxels"):
         cohort["bad"].image()
+
+
+@pytest.mark.parametrize("mode", ["r", "r+"])
+def test_opening_looks_at_no_case_and_no_index(cohort, monkeypatch, mode):
+    """So it takes as long for 100,000 cases as for one."""
+    cohort.add("a", ct((1, 2, 2)))
+    with monkeypatch.context() as closed:
+        looked, scandir, listdir = [], os.scandir, os.listdir
+        closed.setattr(os, "scandir", lambda path=".": looked.append(str(path)) or scandir(path))
+        closed.setattr(os, "listdir", lambda path=".": looked.append(str(path)) or listdir(path))
+        closed.setattr(sqlite3, "connect", lambda *a, **k: pytest.fail("the index was opened"))
+        opened = fi.Cohort.open(cohort.path, mode=mode)
+        assert opened["a"].shape == (1, 2, 2)
+    assert not [path for path in looked if path.endswith(("cases", "index"))]
+    assert list(opened) == ["a"]
 
 
 @pytest.mark.parametrize(
