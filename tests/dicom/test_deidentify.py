@@ -261,6 +261,20 @@ def test_ages_above_89_are_capped_and_characteristics_follow_the_option():
     assert deidentify(young, Profile(key=KEY, retain_patient_characteristics=True)).PatientAge == "089Y"
 
 
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [("95Y ", "090Y"), ("095 Y ", "090Y"), ("095y", "090Y"), ("95", ""), ("1140M ", ""), ("4800W ", ""), ("95 years", ""),
+     ("095Y\\095Y ", ""), ("64Y ", "64Y"), ("018M", "018M"), ("", "")],
+)  # fmt: skip
+def test_ages_as_writers_write_them(raw, told):
+    """An age that cannot be read may be above 89."""
+    body = element(8, 0x16, "UI", b"1.2.840.10008.5.1.4.1.1.2\0") + element(8, 0x18, "UI", b"1.2.3.5.6\0")
+    source = part10(body + element(0x10, 0x20, "LO", b"P12345") + element(0x10, 0x1010, "AS", raw.encode()))
+    profile = Profile(key=KEY, retain_patient_characteristics=True)
+    ways = deidentify(pydicom.dcmread(io.BytesIO(source)), profile), fi.dicom.deidentify_bytes(source, profile)
+    assert [(d.PatientAge or "").strip() for d in (ways[0], pydicom.dcmread(io.BytesIO(ways[1])))] == [told] * 2
+
+
 def test_devices_follow_the_option():
     kept = deidentify(ordinary(), Profile(key=KEY, retain_device_identity=True))
     assert (kept.StationName, kept.DeviceSerialNumber) == ("CT-7-OST", "SN8815521")
@@ -271,6 +285,11 @@ def test_descriptions_are_reduced_to_harmless_words():
     kept = deidentify(ordinary(), Profile(key=KEY, clean_descriptors=True))
     assert kept.SeriesDescription == "CT Thorax 5mm arterial phase"
     assert "SeriesDescription" not in deidentify(ordinary(), PLAIN)
+    for date in ("04.07.1930", "1930-07-04", "4/7/30", "04_07_1930", "1930 7 4"):
+        dated = ordinary()
+        dated.SeriesDescription = f"CT thorax {date} 5mm 3.0 x 1.5"
+        kept = deidentify(dated, Profile(key=KEY, clean_descriptors=True))
+        assert kept.SeriesDescription == "CT thorax 5mm 3 0 1 5"
 
 
 @given(st.text(min_size=1, max_size=20))

@@ -47,6 +47,10 @@ DUMMY: dict[str, Any] = {
 }
 PATIENT_NAME, PATIENT_ID, PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
 OLDEST = 89
+# Day and month without the year would pass as short numbers.
+DATE = re.compile(
+    r"(?<!\d)(\d{4}([-./_ ])\d{1,2}\2\d{1,2}|\d{1,2}([-./_ ])\d{1,2}\3\d{4}|\d{1,2}([-./])\d{1,2}\4\d{2})(?!\d)"
+)
 ESCAPE = b"\x1b"  # begins another character set in ISO 2022: such bytes look like ASCII and are not
 UID = re.compile(r"\d+(?:\.\d+){3,}")
 
@@ -340,9 +344,11 @@ def _kept(element: DataElement, tag: int, job: Job, result: Dataset) -> None:
 
 
 def _capped(age: str) -> str:
-    """An age above 89 years is told as 90."""
-    match = re.fullmatch(r"\s*(\d{1,3})Y\s*", age)
-    return f"{OLDEST + 1:03d}Y" if match and int(match[1]) > OLDEST else age
+    """An age above 89 years is told as 90; what is no age is emptied, since nobody can tell that it is below."""
+    match = re.fullmatch(r"\s*(\d{1,3})\s*([DWMY])\s*", age.upper())
+    if match is None:
+        return ""
+    return f"{OLDEST + 1:03d}Y" if match[2] == "Y" and int(match[1]) > OLDEST else age
 
 
 def _shifted(element: DataElement, vr: str, job: Job, result: Dataset) -> None:
@@ -378,7 +384,7 @@ def shift_date(text: str, days: dt.timedelta) -> str:
 def _cleaned(text: str, job: Job) -> str:
     """Only words of the vocabulary and numbers of up to three digits, and none that is the patient's."""
     kept = []
-    for word in re.findall(r"[^\W_]+", text):
+    for word in re.findall(r"[^\W_]+", DATE.sub(" ", text)):
         folded = fold(word)
         known = folded in WORDS or re.fullmatch(r"\d{1,3}(mm|cm|s|d|kv|min|hu|x\d{1,3})?|[a-z]\d{1,3}[a-z]?", folded)
         if known and not job.identifies(word):
