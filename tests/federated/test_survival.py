@@ -139,6 +139,9 @@ def test_coarsening_never_shows_few_patients(rows, minimum):
         assert not at.any() or len(np.unique(owners[at])) >= minimum
         risk = seen >= k
         assert not risk.any() or len(np.unique(owners[risk])) >= minimum
+    for k in range(-1, 8):  # who is in one risk set and not in the next, or in none
+        leaving = seen == k
+        assert not leaving.any() or len(np.unique(owners[leaving])) >= minimum
     if minimum == 1:
         np.testing.assert_array_equal(seen, place)
         np.testing.assert_array_equal(happened, event)

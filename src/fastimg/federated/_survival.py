@@ -1,8 +1,9 @@
 """survival: Kaplan-Meier and log-rank on a public grid of times. cox: proportional hazards by Newton's rounds on it.
 
 Times never leave a node. Each node first coarsens its own rows: events move on to a later time of the grid until every
-time that has events has those of `min_cases` patients, and follow-up ends (rows are censored) at the last time at which
-`min_cases` patients are at risk. With a minimum of 1 the rows are only put on the grid.
+time that has events has those of `min_cases` patients, follow-up ends (rows are censored) at the last time at which
+`min_cases` patients are at risk, and censorings move on until those of `min_cases` patients leave the risk set together: two
+sums over risk sets that differ by fewer would show what these few hold. With a minimum of 1 the rows are only put on the grid.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def on_grid(time: Any, event: Any, grid: Any) -> tuple[Index, npt.NDArray[np.boo
 
 
 def coarsen(place: Index, event: Any, owners: Index, cells: int, minimum: int) -> tuple[Index, npt.NDArray[np.bool_]]:
-    """Move events later and end the follow-up until no cell of events and no risk set has fewer than `minimum` patients.
+    """Move events and censorings later and end the follow-up until no cell of events, no risk set and no difference of two
+    risk sets has fewer than `minimum` patients.
 
     Raises
     ------
@@ -70,6 +72,12 @@ def coarsen(place: Index, event: Any, owners: Index, cells: int, minimum: int) -
             raise RefusedError(f"rule min_cases: events of fewer than {minimum} patients")
         place[held] = full  # earlier than they were: fewer are at risk afterwards
         place = np.minimum(place, _last_full(place, owners, cells, minimum))
+    leaving: list[int] = []  # at the last time enough leave: all that are at risk then
+    for k in range(-1, int(place.max()) + 1):
+        leaving += np.flatnonzero(place == k).tolist()
+        if len(np.unique(owners[leaving])) >= minimum:
+            place[leaving] = k
+            leaving = []
     return place, event
 
 
@@ -116,8 +124,8 @@ def _survival_combine(total: Any, parameters: dict[str, Any], shared: dict[str, 
     if len(groups) > 1:
         value["log_rank"] = _log_rank(events, risk)
     note = (
-        "Events of fewer patients than a node's minimum were moved to a later time of the grid, and the follow-up of a node "
-        "ends where fewer are at risk."
+        "Events and censorings of fewer patients than a node's minimum were moved to a later time of the grid, and the "
+        "follow-up of a node ends where fewer are at risk."
     )
     return Done(value, [note])
 
