@@ -1,4 +1,4 @@
-"""Prints pytest-benchmark's JSON as a table: ours, best peer, ratio, share of the machine's limit, error.
+"""Prints pytest-benchmark's JSON as a table: ours, best peer, ratio, fewest bytes moved, share of the machine's limit, error.
 
 python bench/table.py results.json
 """
@@ -10,7 +10,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-COLUMNS = ("work", "fastimg", "best peer", "ratio", "of the limit", "peak memory", "error", "clock")
+COLUMNS = ("work", "fastimg", "best peer", "ratio", "moved", "of the limit", "peak memory", "error", "clock")
 
 
 def rows(report: dict) -> list[tuple[str, ...]]:
@@ -20,7 +20,7 @@ def rows(report: dict) -> list[tuple[str, ...]]:
     table = []
     for name, found in groups.items():
         if name.startswith("machine:"):
-            table.append((name, _speed(found[0]), "", "", "", "", "", ""))
+            table.append((name, _speed(found[0]), *[""] * (len(COLUMNS) - 2)))
             continue
         ours = min((b for b in found if b["extra_info"].get("tool") == "fastimg"), key=seconds_of, default=None)
         peer = min((b for b in found if b["extra_info"].get("tool") != "fastimg"), key=seconds_of, default=None)
@@ -29,13 +29,14 @@ def rows(report: dict) -> list[tuple[str, ...]]:
         info = ours["extra_info"]
         part = share_of(ours, limits)
         share = "" if part is None else f"{part:.0%} of {_limit_of(info).removeprefix('machine: ').split(',')[0]}"
+        moved = _memory(info["nbytes"]) if info.get("nbytes") else ""
         memory = "" if info.get("peak_bytes") is None else _memory(info["peak_bytes"])
         if memory and peer and peer["extra_info"].get("peak_bytes") is not None:
             memory += f" (peer: {_memory(peer['extra_info']['peak_bytes'])})"
         error = "" if info.get("error") is None else f"{info['error']:.1e}"
         beside = f"{peer['extra_info']['tool']}: {_speed(peer)}" if peer else "(no peer here)"
         ratio = f"{seconds_of(peer) / seconds_of(ours):.1f}x" if peer else ""
-        table.append((name, _speed(ours), beside, ratio, share, memory, error, _clock(found)))
+        table.append((name, _speed(ours), beside, ratio, moved, share, memory, error, _clock(found)))
     return table
 
 

@@ -33,3 +33,13 @@ def test_every_kernel_is_a_case(name):
     assert kernels
     assert [public for public in kernels if not re.search(rf"\.{public}\b", text)] == []
     assert all(callable(getattr(module, public)) or inspect.isclass(getattr(module, public)) for public in kernels)
+
+
+def test_who_is_absent_is_told():
+    calls = [
+        call
+        for path in (ROOT / "bench").glob("bench_*.py")
+        for call in re.findall(r"importorskip\((?:[^()]|\([^()]*\))*\)", path.read_text())
+    ]
+    assert len(calls) > 20
+    assert [call for call in calls if "reason=" not in call] == []

@@ -160,6 +160,7 @@ def test_the_page(tool, tmp_path):
     assert page.roofline(report(1)) == pytest.approx(
         dict.fromkeys(page.ratios(report(1)), 8e9 / (8 * (1 << 26) / 0.01))
     )
+    assert {"0.008 MB", "0.08 MB", "0.8 MB"} <= set(seen.words)  # moved: 8 B an item
     assert seen.words.count("45% of copy") == 3  # 8 B over 1e-9 / 3 s, of 8 * 2**26 B over 0.01 s
     assert seen.addresses == []
     assert "http" not in text.replace("http-equiv", "")
