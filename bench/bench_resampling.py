@@ -20,7 +20,6 @@ CUBIC = "resampling: cubic B-spline float32 to 1 mm"
 LABELS = "resampling: label votes uint8 to 1 mm"
 WARP = "resampling: linear int16 through a dense displacement field, to 1 mm"
 FUSED = "resampling: int16 to normalised float32 at 1 mm (rescale, clip, resample, scale)"
-THREADS = "resampling: linear int16 to 1 mm, threads"
 ALIAS = "resampling: antialiased linear float32 to 2 mm"
 
 
@@ -42,6 +41,13 @@ def turned_grid(image, axis):
     affine[:3, :3] = turned(axis, 10)[:, ::-1]
     affine[:3, 3] = middle - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
     return fi.Image(np.broadcast_to(np.uint8(0), shape), affine)
+
+
+def plan_of(image, options):
+    options = dict(options)
+    axis = options.pop("turned", None)
+    grid = {"spacing": 1} if axis is None else {"like": turned_grid(image, axis)}
+    return fi.resampling.Plan(image, **grid, **options)
 
 
 @pytest.fixture(scope="module")
@@ -239,17 +245,30 @@ def bench_displacement_simpleitk(case, images, warp):
     )
 
 
-@pytest.mark.benchmark(group=THREADS)
+THREADS = {
+    "linear int16": ("int16", {}),
+    "nearest uint8": ("uint8", {"order": "nearest"}),
+    "cubic float32": ("float32", {"order": "cubic"}),
+    "linear int16, turned about (1, 1, 1)": ("int16", {"turned": (1, 1, 1)}),
+    "antialiased linear float32": ("float32", {"antialias": True}),
+}
+
+
 @pytest.mark.parametrize("threads", [1, 2])
-def bench_threads(case, images, threads):
-    image = images["int16"]
-    plan = fi.resampling.Plan(image, spacing=1)
+@pytest.mark.parametrize("name", THREADS)
+def bench_threads(benchmark, case, images, name, threads):
+    """Each group holds one and two threads of fastimg: run on two cores."""
+    benchmark.group = f"resampling, threads: {name} to 1 mm"
+    kind, options = THREADS[name]
+    image = images[kind]
+    plan = plan_of(image, options)
+    voxels = int(np.prod(plan.shape))
     case(
         lambda: plan(image, threads=threads),
-        tool=f"fastimg, {threads} threads",
-        items=int(np.prod(plan.shape)),
+        tool="fastimg" if threads == 2 else "fastimg, 1 thread",
+        nbytes=image.array.nbytes + voxels * image.dtype.itemsize,
+        items=voxels,
         unit="voxel",
-        rounds=5,
     )
 
 
@@ -277,20 +296,13 @@ def gpu_image(gpu, kind):
     return fi.Image(gpu(values), spacing=(1.5, 0.7, 0.7))
 
 
-def gpu_plan(image, options):
-    options = dict(options)
-    axis = options.pop("turned", None)
-    grid = {"spacing": 1} if axis is None else {"like": turned_grid(image, axis)}
-    return fi.resampling.Plan(image, **grid, **options)
-
-
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", list(GPU))
 def bench_gpu(gpu_case, benchmark, gpu, name):
     benchmark.group = f"resampling: GPU {name} to 1 mm"
     kind, options = GPU[name]
     image = gpu_image(gpu, kind)
-    plan = gpu_plan(image, options)
+    plan = plan_of(image, options)
     out = plan(image).array
     voxels, moved = int(np.prod(plan.shape)), image.array.nbytes + out.nbytes
     gpu_case(lambda: plan(image, out=out), nbytes=moved, items=voxels, unit="voxel")
@@ -305,7 +317,7 @@ def bench_gpu_cupyx(gpu_case, benchmark, gpu, name):
     ndimage = pytest.importorskip("cupyx.scipy.ndimage", reason="peer cupyx is not installed")
     kind, options = GPU[name]
     image = gpu_image(gpu, kind)
-    plan = gpu_plan(image, options)
+    plan = plan_of(image, options)
     matrix = gpu.xp.asarray(plan._mapping.matrix)
     out = gpu.xp.empty(plan.shape, image.dtype)
     order = {"nearest": 0, "cubic": 3}.get(options.get("order"), 1)
