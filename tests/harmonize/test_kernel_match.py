@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import fastimg as fi
 from fastimg.harmonize import KernelMatch
@@ -93,6 +94,16 @@ def test_unsharp_has_its_documented_gain(put, get):
         np.testing.assert_allclose(seen[0, n // 2, 20:44], gain * wave[20:44], atol=2e-3)
 
 
+@pytest.mark.parametrize("in_plane", [True, False])
+def test_unsharp_is_scipys_border_included(put, get, in_plane):
+    array = np.random.default_rng(0).normal(0, 100, (3, 20, 24)).astype(np.float32)
+    sigmas = (0.0 if in_plane else 0.9 / SPACING[0], 0.9 / SPACING[1], 0.9 / SPACING[2])
+    smooth = ndimage.gaussian_filter(array.astype(np.float64), sigmas, mode="reflect", truncate=4.0)
+    image = fi.Image(put(array), spacing=SPACING)
+    seen = get(fi.harmonize.unsharp(image, sigma_mm=0.9, amount=0.8, in_plane=in_plane).array)
+    np.testing.assert_allclose(seen, array + 0.8 * (array - smooth), rtol=0, atol=1e-6 * np.ptp(array))
+
+
 FLAT = fi.Image(np.full((2, 16, 16), 7, np.float32), spacing=SPACING, unit="HU")
 HOLES = fi.Image(np.full((2, 16, 16), np.nan, np.float32), spacing=SPACING, unit="HU")
 GOOD = scan(0, 0.4, 16)
@@ -113,6 +124,7 @@ GOOD = scan(0, 0.4, 16)
         (lambda: KernelMatch().fit([GOOD]).transform(FLAT), "one value"),
         (lambda: fi.harmonize.unsharp(np.ones((2, 3, 4)), sigma_mm=1, amount=1), "Image"),
         (lambda: fi.harmonize.unsharp(GOOD, sigma_mm=0, amount=1), "positive"),
+        (lambda: fi.harmonize.unsharp(HOLES, sigma_mm=1, amount=1), "NaN"),
     ],
 )
 def test_refusals(call, words):

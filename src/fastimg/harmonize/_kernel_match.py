@@ -46,6 +46,16 @@ def unsharp(
     Returns
     -------
     Image, float32
+
+    Raises
+    ------
+    ArgumentError
+        A bare array, NaN or infinite voxels, a sigma that is not positive.
+
+    Notes
+    -----
+    The Gaussian is cut at 4 sigma and sees the image reflected at its border: scipy.ndimage.gaussian_filter with
+    mode="reflect".
     """
     if not isinstance(image, Image):
         raise ArgumentError("unsharp: sigma_mm needs the spacing of an Image")
