@@ -7,11 +7,13 @@ it needs (`Hub.alive`), so any order will do, and asks a question of its own.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,6 +156,29 @@ def test_a_hub_without_a_key_carries_what_was_signed_elsewhere_to_the_nodes_that
     assert sum(result["value"]["cases"]) > 0
     heard = [result["provenance"]["nonce"] in (hub.folder / f"{name}.jsonl").read_text() for name in hub.names]
     assert heard == [True, True, True, False]
+
+
+def ports(pid):
+    """TCP ports on which this process and its children listen."""
+    tables = [
+        line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
+    ]
+    listening = {f"socket:[{row[9]}]": int(row[1].rpartition(":")[2], 16) for row in tables if row[3] == "0A"}
+    held, waiting = set(), [str(pid)]
+    while waiting:
+        folder = Path("/proc") / waiting.pop()
+        for task in (folder / "task").iterdir():
+            waiting += (task / "children").read_text().split()
+        for file in (folder / "fd").iterdir():
+            with suppress(FileNotFoundError):
+                held.add(os.readlink(file))
+    return sorted(listening[name] for name in held & listening.keys())
+
+
+def test_nothing_listens_at_a_node(hub, federation):
+    assert hub.port in ports(hub.processes["superlink"].pid)
+    for name in hub.names:
+        assert ports(hub.processes[name].pid) == []
 
 
 def test_nodes_are_chosen_by_name(hub, federation):
