@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 import fastimg as fi
+from fastimg import _gpu
 from fastimg.cli import main
 from fastimg.cli._demo_federation import federation
 from fastimg.cli._progress import _bar, _Lines
@@ -25,6 +26,14 @@ RECIPE = (
     '[resample]\nspacing = "6 mm"\n[radiomics]\nbin_count = 8\nclasses = ["firstorder"]\n'
     '[input]\nrename = { "*" = "lesion" }\n[harmonize]\nmethod = "percentile"\n[run]\nreserve = "1 MB"\n'
 )
+
+
+@pytest.fixture(autouse=True)
+def own_device():
+    """The device of this machine, if any, not the one that other files' tests of the worker play."""
+    before = _gpu.use_backend(None)
+    yield
+    _gpu.use_backend(before)
 
 
 def call(*arguments, expect=0):
@@ -215,8 +224,6 @@ def test_doctor_and_bench():
 
 
 def test_doctor_names_a_clash_of_cupy_builds(monkeypatch):
-    from fastimg import _gpu
-
     monkeypatch.setattr(_gpu, "conflicting_cupy", lambda: ("cupy-cuda12x", "cupy-cuda13x", "pip uninstall -y both"))
     result = call("doctor", expect=1)
     assert "cupy-cuda12x and cupy-cuda13x" in result.stdout

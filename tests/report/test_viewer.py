@@ -106,7 +106,7 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path):
         assert address.startswith("http://127.0.0.1:")
         assert fetch(address)[0] == 200
         running.send_signal(signal.SIGINT)
-        assert running.wait(30) == 0
+        assert running.wait(120) == 0
     finally:
         running.kill()
         running.wait()

@@ -128,12 +128,11 @@ def view(cohort: Path, case: str | None, low: float | None, high: float | None, 
     names = opened.index.column("case_id").to_pylist()
     if not names:
         raise ArgumentError("COHORT: it has no case")
-    with show(opened[case or names[0]], low=low, high=high) as shown:
+    with suppress(KeyboardInterrupt), show(opened[case or names[0]], low=low, high=high) as shown:
         click.echo(shown.url)
         if browser:
             webbrowser.open(shown.url)
-        with suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        threading.Event().wait()
     return 0
 
 
