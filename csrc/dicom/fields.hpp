@@ -106,6 +106,7 @@ constexpr Field kFields[] = {
     {"rescale_type", 0, tag(0x0028, 0x1054), vr('L', 'O'), FieldKind::text},
     {"lossy", 0, tag(0x0028, 0x2110), vr('C', 'S'), FieldKind::text},
     {"pet_units", 0, tag(0x0054, 0x1001), vr('C', 'S'), FieldKind::text},
+    {"suv_type", 0, tag(0x0054, 0x1006), vr('C', 'S'), FieldKind::text},
     {"decay_correction", 0, tag(0x0054, 0x1102), vr('C', 'S'), FieldKind::text},
     {"frame_reference_time", 0, tag(0x0054, 0x1300), vr('D', 'S'), FieldKind::real},
     {"decay_factor", 0, tag(0x0054, 0x1321), vr('D', 'S'), FieldKind::real},

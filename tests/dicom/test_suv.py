@@ -127,6 +127,28 @@ def test_other_units(tmp_path):
     assert suv_inputs(d)[0].factor == 0.00038
 
 
+@pytest.mark.parametrize(
+    ("kind", "unit"),
+    [("BW", "SUV"), (None, "SUV"), ("LBM", "SUVlbm"), ("LBMJAMES128", "SUVlbm(James128)"), ("LBMJANMA", "SUVlbm(Janma)"),
+     ("BSA", "SUVbsa"), ("IBW", "SUVibw"), ("NEW", "arbitrary")],
+)  # fmt: skip
+def test_only_body_weight_is_called_suv(tmp_path, kind, unit):
+    written, _ = fi.synth.pet_series(tmp_path, slices=3, size=8)
+    for file in written.files:
+        d = pydicom.dcmread(file)
+        d.Units = "GML"
+        if kind:
+            d.SUVType = kind
+        d.save_as(file)
+    plain = fi.dicom.read(tmp_path)
+    assert plain.unit == unit
+    if unit == "SUV":
+        np.testing.assert_array_equal(fi.dicom.read(tmp_path, suv=True).array, plain.array)
+    else:
+        with pytest.raises(fi.errors.FormatError, match=r"suv-missing: .*SUVType"):
+            fi.dicom.read(tmp_path, suv=True)
+
+
 @pytest.mark.parametrize("options", CASES)
 def test_read_gives_the_same_from_the_columns_of_a_scan(tmp_path, options):
     written, suv = fi.synth.pet_series(tmp_path, slices=4, size=24, **options)
@@ -147,7 +169,7 @@ def test_philips_counts_through_activity(tmp_path):
 @pytest.mark.parametrize(
     ("change_of", "expected"),
     [("GE scan time", "same"), ("Philips factor", 0.00038), ("Philips activity", "same"), ("GML of lean body mass", "SUVType"),
-     ("two drugs", "one radiopharmaceutical"), ("weights differ", "one patient weight"),
+     ("two drugs", "one radiopharmaceutical"), ("weights differ", "one patient weight"), ("types differ", "one suv type"),
      ("creator of another maker", "SUV and activity factors"), ("bed two first", "same")],
 )  # fmt: skip
 def test_read_knows_private_elements_and_what_differs_between_slices(tmp_path, change_of, expected):
@@ -173,6 +195,8 @@ def test_read_knows_private_elements_and_what_differs_between_slices(tmp_path, c
             d.Units, d.SUVType = "GML", "LBM"
         elif change_of == "two drugs":
             d[DRUG].value.append(copy.deepcopy(d[DRUG][0]))
+        elif change_of == "types differ":
+            d.Units, d.SUVType = "GML", ("BW", "LBM", "BW")[k]
         elif k == 1:
             d.PatientWeight = "71"
         d.save_as(file)

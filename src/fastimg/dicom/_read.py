@@ -100,7 +100,8 @@ def read(
     -------
     Image
         (z, y, x), slices along +normal; leading axes "t", "echo", "b" or "channel" where there are several. Unit "HU"
-        for CT, "Bq/mL" or "SUV" for PET, "Gy" for dose, else "arbitrary". Value = slope * stored + intercept in
+        for CT, "Bq/mL" or "SUV" (by body weight; "SUVlbm", "SUVbsa" ... where the file says so) for PET, "Gy" for dose,
+        else "arbitrary". Value = slope * stored + intercept in
         float64, rounded once; a modality LUT is applied. `padding` is True where the stored value is the header's
         padding value. Projections have `metadata["presentation_intent"]` and `metadata["spacing_source"]`: "detector" where
         millimetres are those of ImagerPixelSpacing; ultrasound has `metadata["regions"]` and spacing "regions" where it is

@@ -71,7 +71,7 @@ def suv_factor(row: Mapping[str, Any]) -> tuple[float, None] | tuple[None, Findi
 
 # What is one of the series: slices that differ in it have no common factor.
 COMMON = (
-    *("pet_units", "decay_correction", "patient_weight", "injected_dose", "half_life", "injection_time"),
+    *("pet_units", "suv_type", "decay_correction", "patient_weight", "injected_dose", "half_life", "injection_time"),
     *("injection_datetime", "series_date", "series_time", "philips_suv_factor", "philips_activity_factor"),
 )
 

@@ -16,6 +16,14 @@ from ._layout import Layout
 __all__ = ["ValueMap", "exact_dtype", "narrowed", "unit_of", "value_map", "value_maps"]
 
 _MODALITY_LUT, _LUT_DESCRIPTOR, _LUT_DATA = 0x00283000, 0x00283002, 0x00283006
+# SUV Type (PS3.3 C.8.9.1) where it is not body weight, as the modifiers of UCUM's units name it (PS3.16 CID 85).
+_SUV_TYPES = {
+    "LBM": "SUVlbm",
+    "LBMJAMES128": "SUVlbm(James128)",
+    "LBMJANMA": "SUVlbm(Janma)",
+    "BSA": "SUVbsa",
+    "IBW": "SUVibw",
+}
 _CANDIDATES = (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32)
 
 
@@ -102,13 +110,16 @@ def _modality_lut(row: dict[str, Any], path: str) -> ValueMap | None:
 
 
 def unit_of(row: dict[str, Any], *, suv: bool) -> str:
-    """What a voxel's value means."""
+    """What a voxel's value means; "SUV" is by body weight and no other (PS3.3 C.8.9.1: so is a file without SUV Type)."""
     modality = row["modality"]
     if modality == "CT":
         return "HU" if row["rescale_type"] in (None, "HU", "US") else str(row["rescale_type"])
     if modality == "PT":
-        if suv or row["pet_units"] == "GML":
+        if suv:
             return "SUV"
+        if row["pet_units"] == "GML":
+            kind = row["suv_type"] or "BW"
+            return "SUV" if kind == "BW" else _SUV_TYPES.get(kind, "arbitrary")
         return "Bq/mL" if row["pet_units"] == "BQML" else "arbitrary"
     if modality == "RTDOSE":
         return "Gy" if row["dose_units"] == "GY" else "arbitrary"
