@@ -41,7 +41,18 @@ def threads() -> int:
 
 
 def set_threads(count: int | None) -> None:
-    """Set the number of threads; None means the cores this process may run on."""
+    """Set the number of threads; None means the cores this process may run on.
+
+    Parameters
+    ----------
+    count : int or None
+        Threads of every native loop of this process, from 1.
+
+    Raises
+    ------
+    ArgumentError
+        Below 1.
+    """
     if count is not None and count < 1:
         raise ArgumentError(f"config: threads must be a positive number or None, got {count!r}")
     _core.set_threads(count or 0)
@@ -58,7 +69,18 @@ def supported_isa() -> tuple[str, ...]:
 
 
 def set_isa(level: str | None) -> None:
-    """Set the level; None means the best of the processor."""
+    """Set the level; None means the best of the processor.
+
+    Parameters
+    ----------
+    level : {"baseline", "avx2", "avx512"} or None
+        See `LEVELS` and `supported_isa`.
+
+    Raises
+    ------
+    ArgumentError
+        An unknown level, or one that this processor does not run.
+    """
     if level is None:
         level = supported_isa()[-1]
     if level not in LEVELS:
@@ -76,7 +98,18 @@ def memory_limit() -> int:
 
 
 def set_memory_limit(limit: int | None) -> None:
-    """Set the limit in bytes; None means half of the machine's memory."""
+    """Set the limit in bytes; None means half of the machine's memory.
+
+    Parameters
+    ----------
+    limit : int or None
+        Bytes, from 1, that the result of one operation may take.
+
+    Raises
+    ------
+    ArgumentError
+        Below 1.
+    """
     global _memory_limit
     if limit is not None and limit < 1:
         raise ArgumentError(f"config: the memory limit must be a positive number of bytes or None, got {limit!r}")
@@ -85,7 +118,22 @@ def set_memory_limit(limit: int | None) -> None:
 
 @contextmanager
 def use(*, threads: int | None = None, isa: str | None = None, memory_limit: int | None = None) -> Iterator[None]:
-    """Set some of them for a block. The settings are the process's: they hold in all of its threads."""
+    """Set some of them for a block. The settings are the process's: they hold in all of its threads.
+
+    Parameters
+    ----------
+    threads : int, optional
+        As for `set_threads`. None, here and below, leaves the setting as it is.
+    isa : {"baseline", "avx2", "avx512"}, optional
+        As for `set_isa`.
+    memory_limit : int, bytes, optional
+        As for `set_memory_limit`.
+
+    Raises
+    ------
+    ArgumentError
+        A number below 1, an unknown level, or one that this processor does not run; nothing has changed then.
+    """
     before = _settings()
     try:
         if threads is not None:

@@ -15,7 +15,9 @@ from .errors import ArgumentError
 __all__ = ["CODES", "Code", "Finding", "Severity", "State", "worst"]
 
 Severity = Literal["info", "warning", "quarantine", "error"]
+"""How bad a finding is, in rising order."""
 State = Literal["ok", "warned", "quarantined", "failed"]
+"""What becomes of a case whose worst finding is of that severity, in the same order."""
 
 _STATE: dict[Severity, State] = {"info": "ok", "warning": "warned", "quarantine": "quarantined", "error": "failed"}
 _RANK: dict[State, int] = {"ok": 0, "warned": 1, "quarantined": 2, "failed": 3}
@@ -23,7 +25,15 @@ _RANK: dict[State, int] = {"ok": 0, "warned": 1, "quarantined": 2, "failed": 3}
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One kind of finding: how bad it is and what it means."""
+    """One kind of finding: how bad it is and what it means.
+
+    Attributes
+    ----------
+    severity : {"info", "warning", "quarantine", "error"}
+        The state of a case is set by its worst: "ok", "warned", "quarantined", "failed".
+    meaning : str
+        One sentence.
+    """
 
     severity: Severity
     meaning: str

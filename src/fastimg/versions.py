@@ -34,7 +34,18 @@ _CODECS = {  # what a transfer syntax needs of imagecodecs
 
 @dataclass(frozen=True)
 class Check:
-    """One line of `fastimg doctor`."""
+    """One line of `fastimg doctor`.
+
+    Attributes
+    ----------
+    name : str
+        What was looked at.
+    state : {"ok", "note", "bad"}
+    found : str
+        What is there.
+    mend : str
+        What would mend it; empty where nothing needs to be.
+    """
 
     name: str
     state: Literal["ok", "note", "bad"]

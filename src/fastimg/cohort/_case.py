@@ -50,6 +50,8 @@ class Case:
     metadata, provenance : dict
     root : object
         Where its files are.
+    manifest : dict
+        The body of its manifest, as it is on the disk.
     findings : list of Finding
     """
 

@@ -35,6 +35,15 @@ class Cohort:
     Several processes may write to one cohort at once. Every chunk of voxels carries a checksum; a missing or damaged
     one is an IntegrityError, never a wrong voxel.
 
+    Parameters
+    ----------
+    path : path or URL
+        As for `Cohort.create`. Make one with `Cohort.create` or `Cohort.open`.
+    writable : bool
+        Whether cases may be added and removed.
+    options : mapping, optional
+        As for `Cohort.create`.
+
     Examples
     --------
     >>> import numpy as np, fastimg as fi, tempfile

@@ -98,7 +98,19 @@ def write_atomic(path: Path, data: bytes, scratch: Path, *, mode: int = 0o666) -
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
-    """Replace a file as a whole and flush it: whoever opens it sees the old content or the new."""
+    """Replace a file as a whole and flush it: whoever opens it sees the old content or the new.
+
+    Parameters
+    ----------
+    path : path
+        In a folder that exists; the unfinished file lies there too.
+    data : bytes
+
+    Raises
+    ------
+    FastimgError
+        The operating system refused; the old content stays.
+    """
     target = Path(path)
     with storing(target.name):
         write_atomic(target, data, target.parent)

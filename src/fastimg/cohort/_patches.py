@@ -30,6 +30,17 @@ class Patch:
 
     With several names of masks `mask` is (mask, z, y, x). `level` counts halvings; `wider` are the patches of the same
     size and middle on coarser levels.
+
+    Attributes
+    ----------
+    array : array (..., z, y, x)
+        Of the image's dtype.
+    mask : array (z, y, x) or (mask, z, y, x), or None
+    case_id : str
+    start : (z, y, x)
+        Index of the patch's first voxel in the image of `level`.
+    level : int
+    wider : tuple of Patch
     """
 
     array: npt.NDArray[Any]
@@ -42,7 +53,14 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a patch lies: its case, and the first voxel on each level."""
+    """Where a patch lies: its case, and the first voxel on each level.
+
+    Attributes
+    ----------
+    case : Case
+    starts : dict of int to (z, y, x)
+        Index of the patch's first voxel, by level.
+    """
 
     case: Case
     starts: dict[int, tuple[int, int, int]] = field(default_factory=dict)
@@ -55,7 +73,20 @@ class Place:
 
 
 class Sampler:
-    """Draws the places of patches by number; see `draw_patches`."""
+    """Draws the places of patches by number; see `draw_patches`.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Open; its index is read once.
+    size, seed, masked, balance, levels, states
+        As for `draw_patches`.
+
+    Raises
+    ------
+    ArgumentError
+        Sizes that are not positive; a seed outside 0 to 2**64 - 1; a balance outside 0 to 1; levels that do not increase.
+    """
 
     def __init__(
         self,
@@ -184,6 +215,8 @@ def draw_patches(
 
     Parameters
     ----------
+    cohort : Cohort
+        Where patches are drawn from.
     size : (z, y, x)
         Voxels. A case that is smaller along an axis is an ArgumentError.
     n : int

@@ -37,7 +37,17 @@ class Progress:
 
 
 class Pace:
-    """Counts tasks as they come back from any worker; `cost` weighs them (bytes, voxels), for the time left."""
+    """Counts tasks as they come back from any worker; `cost` weighs them (bytes, voxels), for the time left.
+
+    Parameters
+    ----------
+    total : int
+        Tasks.
+    cost : float, optional
+        Of all tasks together, in the unit of `step`. Default: `total`.
+    clock : callable
+        Seconds from any beginning. Default: `time.monotonic`.
+    """
 
     def __init__(self, total: int, cost: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._total, self._cost, self._clock = total, cost, clock

@@ -40,6 +40,8 @@ def map_voxels(
 
     Parameters
     ----------
+    cohort : Cohort
+        Whose cases are read.
     function : callable
         Takes the image's voxel, then that of each of `masks`, and returns one scalar; written in the part of Python that
         Numba compiles, and importable by the workers.

@@ -51,6 +51,10 @@ class Batch:
         Series that an earlier run had finished.
     report : Deidentified
         Attributes and actions.
+    release : tuple of str
+        The rules that were released, in order.
+    export : bool
+        Whether the output may leave the site; False where it can be linked without the key.
     """
 
     series: Counter[str] = field(default_factory=Counter)

@@ -116,6 +116,23 @@ def pseudonym(value: str, *, key: bytes) -> str:
 
     Blanks around the value, which DICOM adds to even lengths, do not count; nor do the way accents are composed and
     escape sequences of character sets.
+
+    Parameters
+    ----------
+    value : str
+        What is replaced: a PatientID, a UID, a path.
+    key : bytes
+        The site's secret, 16 bytes or more, from `load_key`. The same value and key give the same code.
+
+    Returns
+    -------
+    str
+        The first 128 bits of an HMAC-SHA-256 (RFC 2104) of the value in Unicode NFC.
+
+    Raises
+    ------
+    ArgumentError
+        A key that is shorter, or not bytes.
     """
     return _digest("pseudonym", str(value), check_key(key, "pseudonym"))[:16].hex()
 

@@ -100,7 +100,17 @@ class Profile:
 
 @dataclass
 class Deidentified:
-    """What was done, counted by attribute and action; no value of a dataset is in it. Reports add up with `+=`."""
+    """What was done, counted by attribute and action; no value of a dataset is in it. Reports add up with `+=`.
+
+    Attributes
+    ----------
+    profile : Profile or None
+        What was asked for; of reports that add up, the first one's.
+    datasets : int
+        How many were de-identified.
+    actions : Counter of (str, str)
+        Elements by tag ("00100010"; "private" for all private ones) and action.
+    """
 
     profile: Profile | None = None
     datasets: int = 0

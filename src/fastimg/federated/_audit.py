@@ -42,6 +42,16 @@ def _line_hash(previous: str, record: dict[str, Any]) -> str:
 def verify(path: str | os.PathLike[str]) -> tuple[int, str]:
     """(lines, head) of a whole log.
 
+    Parameters
+    ----------
+    path : path
+        The log's file.
+
+    Returns
+    -------
+    lines, head : int, str
+        Number of lines, and the hash of the last one.
+
     Raises
     ------
     IntegrityError

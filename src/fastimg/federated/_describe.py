@@ -113,6 +113,16 @@ def prov(result: Any) -> dict[str, Any]:
     """A `Result`'s provenance as PROV-JSON (W3C member submission of 2013): the answer, the run, who took part.
 
     The entity holds the digest of the value, not the value.
+
+    Parameters
+    ----------
+    result : Result
+        What `Federation.run` gave.
+
+    Returns
+    -------
+    dict
+        Plain values for JSON.
     """
     p = result.provenance
     value = digest(jsonable(result.value))

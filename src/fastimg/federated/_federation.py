@@ -42,7 +42,15 @@ class _Local:
 
 
 class Federation:
-    """Nodes that answer together. Make one with `Federation.local` or `Federation.flower`."""
+    """Nodes that answer together. Make one with `Federation.local` or `Federation.flower`.
+
+    Parameters
+    ----------
+    transport : Transport
+        How messages reach the nodes.
+    requester : str or Identity, optional
+        Who asks: a name, or an Identity that signs the requests. Default: nobody; it only carries signed ones (`carry`).
+    """
 
     def __init__(self, transport: Transport, *, requester: str | Identity | None = None) -> None:
         self._transport = transport

@@ -43,7 +43,21 @@ def _take(path: Path) -> bytes:
 
 
 def serve_files(node: Node, sandbox: str | os.PathLike[str], *, timeout: float = 3600.0) -> int:
-    """Answer the files of the inbox until `stop` appears or none came for `timeout` seconds; how many were answered."""
+    """Answer the files of the inbox until `stop` appears or none came for `timeout` seconds; how many were answered.
+
+    Parameters
+    ----------
+    node : Node
+        Who answers.
+    sandbox : path
+        A folder that the hub's side can write to and read; `inbox` and `outbox` are made in it if absent.
+    timeout : float
+        Seconds without a message. Default: one hour.
+
+    Returns
+    -------
+    int
+    """
     inbox, outbox = (Path(sandbox) / name for name in ("inbox", "outbox"))
     for folder in (inbox, outbox):
         folder.mkdir(parents=True, exist_ok=True)

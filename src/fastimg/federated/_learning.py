@@ -35,6 +35,15 @@ class Family:
 
     train(x, y, weights, options, random) returns new weights of the same names and shapes; options holds epochs, rate,
     batch and mu.
+
+    Attributes
+    ----------
+    name : str
+    version : int
+    score : callable
+        score(x, weights): float64 (rows,), 0 to 1; weights are {name: float64 array}.
+    train : callable or None
+        As above.
     """
 
     name: str
@@ -47,7 +56,28 @@ _FAMILIES: dict[str, Family] = {}
 
 
 def family(name: str, score: Score, train: Train | None = None, *, version: int = 1) -> Family:
-    """Register a family of models under a name, at this node; packages do so in the module of their entry point."""
+    """Register a family of models under a name, at this node; packages do so in the module of their entry point.
+
+    Parameters
+    ----------
+    name : str
+        What a request calls it.
+    score : callable
+        score(x, weights) -> (rows,), 0 to 1: x is float64 (rows, columns), weights {name: float64 array}.
+    train : callable, optional
+        train(x, y, weights, options, random) -> new weights, see `Family`. Default: it cannot be trained.
+    version : int
+        Told with every answer. Default 1.
+
+    Returns
+    -------
+    Family
+
+    Raises
+    ------
+    ArgumentError
+        Another module has registered the name.
+    """
     before = _FAMILIES.get(name)
     if before is not None and before.score.__module__ != score.__module__:
         raise ArgumentError(f"family: {name!r} is registered already by {before.score.__module__}")

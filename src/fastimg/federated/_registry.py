@@ -34,7 +34,15 @@ _SHIPPED = (
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a `combine` returns when the computation is over; notes are sentences for `Result.privacy`."""
+    """What a `combine` returns when the computation is over; notes are sentences for `Result.privacy`.
+
+    Attributes
+    ----------
+    value : object
+        The answer, `Result.value`.
+    notes : sequence of str
+        What this answer discloses. Default: none.
+    """
 
     value: Any
     notes: Sequence[str] = ()
@@ -45,6 +53,11 @@ class Labels:
     """What a `local` returns to agree on categories: column -> its values, in the open.
 
     Leave out those that fewer patients than `rows.minimum` carry.
+
+    Attributes
+    ----------
+    of : dict of str to list
+        The values of each column.
     """
 
     of: dict[str, list[Any]]

@@ -27,6 +27,21 @@ Block = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
 class Rows:
     """The cases of one cohort that take part in a query.
 
+    Parameters
+    ----------
+    cohort : Cohort
+    policy : Policy
+        Which states take part, the patients' column, and how many patients an answer needs.
+    where : mapping, optional
+        Column of the index to the value, or a list of the values, of the cases that take part. Default: all.
+    every_state : bool
+        Take cases of all states, not only of `policy.states`.
+
+    Raises
+    ------
+    RefusedError
+        A column of `where` that is not in the index.
+
     Attributes
     ----------
     table : pyarrow.Table

@@ -33,7 +33,19 @@ Run = Callable[[Any, Mapping[str, float]], Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A registered tool: run(case, options) -> {output: number}; outputs {name: (low, high)}; options {name: default}."""
+    """A registered tool: run(case, options) -> {output: number}; outputs {name: (low, high)}; options {name: default}.
+
+    Attributes
+    ----------
+    name : str
+    version : int
+    outputs : mapping of str to (float, float)
+        The range of each output's histogram.
+    run : callable
+    options : mapping of str to float
+    digest : str
+        "sha256:..." of a model's file; empty for a function.
+    """
 
     name: str
     version: int
@@ -119,14 +131,32 @@ def onnx_tool(
     Parameters
     ----------
     path : path
+        The model's file.
+    name : str
+        As for `tool`.
     sha256 : str
         Of the file, 64 hexadecimal digits; another file is an IntegrityError, when registering and at each question.
+    outputs : {name: (low, high)}
+        As for `tool`.
     size : (z, y, x)
         The image is cropped or padded about its middle to these voxels.
     window : (low, high)
         Values are clipped to it and scaled to 0 to 1.
     spacing : (z, y, x), mm, optional
         Resample to it first.
+    version : int
+        Told with every answer. Default 1.
+
+    Returns
+    -------
+    Tool
+
+    Raises
+    ------
+    ArgumentError
+        A size, window, name or range that cannot be used; a name that is registered already.
+    IntegrityError
+        The file is not the one of this digest.
     """
     file = Path(path)
     shape = tuple(int(n) for n in size)

@@ -103,7 +103,7 @@ def robust_zscore(
 ) -> Any:
     """Subtract the median and divide by 1.4826 x the median absolute deviation (about the sd of normal data).
 
-    Parameters, result and errors as in `zscore`; exact median and deviation for whole numbers and for floats.
+    Parameters, result and errors as for `zscore`; exact median and deviation for whole numbers and for floats.
     """
     choice("nan", nan, NAN)
     array = array_of(image)
@@ -167,7 +167,7 @@ def percentile(
 def minmax(image: Any, mask: Any = None, *, nan: str = "raise", out: Any = None, threads: int | None = None) -> Any:
     """Scale the least value in the mask to 0 and the greatest to 1; what lies beyond them outside the mask is clipped.
 
-    Parameters, result and errors as in `zscore`.
+    Parameters, result and errors as for `zscore`.
     """
     choice("nan", nan, NAN)
     seen = _stats(image, mask, nan, threads)

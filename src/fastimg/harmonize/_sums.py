@@ -98,6 +98,22 @@ class Statistics:
     >>> whole = Statistics.from_arrays(design, total, center=[30, 40])
     >>> bool(np.allclose(whole.means(), [X[[0, 1, 5]].mean(0), X[2:5].mean(0)]))
     True
+
+    Parameters
+    ----------
+    design : Design
+        Features, batches and covariates; the same at every source.
+    sums : mapping of str to float64 array
+        The arrays that `arrays` gives. `Statistics.of` makes them from data, `Statistics.from_arrays` checks those of others.
+    center : float, (features,) or (batches, features)
+        What the values of features are taken about before they are summed, in the features' units.
+    covariate_center : float or (numeric covariates,)
+        Likewise for the numeric covariates. Default 0.
+
+    Raises
+    ------
+    ArgumentError
+        A centre or a sum of another shape, a centre that is not finite.
     """
 
     __slots__ = ("center", "covariate_center", "design", "missing", "sums")

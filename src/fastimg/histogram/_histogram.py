@@ -39,6 +39,33 @@ class Histogram:
 
     The error of a quantile is at most `error`: 0 for integers, else the width of a bin (for values inside the range).
 
+    Parameters
+    ----------
+    kind : {"integer", "fixed", "adaptive"}
+    counts : array_like of int, (bins,)
+        None negative; at most 2**24.
+    origin : int
+        "integer": value of the first bin. "adaptive": its number i.
+    exponent : int
+        "adaptive": the width of a bin is 2**exponent.
+    limit : int
+        "adaptive": the most bins.
+    low, high : float
+        "fixed": the range, in the image's unit.
+    below, above : int
+        "fixed": how many values lay outside of it.
+    skipped : int
+        NaN and infinite values that were left out.
+    min, max : float
+        Least and greatest value; NaN where they are not kept ("fixed") or nothing was counted.
+    unit : str, optional
+        Of the image.
+
+    Raises
+    ------
+    ArgumentError
+        Counts, range, limit, exponent or origin that cannot be.
+
     Examples
     --------
     >>> import numpy as np, fastimg as fi

@@ -18,7 +18,17 @@ __all__ = ["Moments", "moments", "quantile"]
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Count, mean, sum of squared deviations, least and greatest value."""
+    """Count, mean, sum of squared deviations, least and greatest value.
+
+    Attributes
+    ----------
+    count : int
+        Values counted.
+    mean : float
+    m2 : float
+        Sum of squared deviations from the mean.
+    min, max : float
+    """
 
     count: int
     mean: float

@@ -53,6 +53,20 @@ def to_torch(image: Image) -> Any:
     """A torch tensor that shares the image's memory (a copy where torch cannot hold it: read-only or flipped arrays).
 
     The tensor has the array's axes (..., z, y, x); geometry stays with the image.
+
+    Parameters
+    ----------
+    image : Image
+        On the CPU or a GPU.
+
+    Returns
+    -------
+    torch.Tensor
+
+    Raises
+    ------
+    MissingError
+        torch is not installed.
     """
     torch = package("torch", "torch")
     array = image.array
@@ -65,12 +79,42 @@ def to_torch(image: Image) -> Any:
 def from_torch(
     tensor: Any, affine: npt.ArrayLike, *, dims: Sequence[str] | None = None, unit: str | None = None
 ) -> Image:
-    """An Image that shares a torch tensor's memory; see `from_dlpack`. Gradients are left behind."""
+    """An Image that shares a torch tensor's memory; see `from_dlpack`. Gradients are left behind.
+
+    Parameters
+    ----------
+    tensor : torch.Tensor
+        (..., z, y, x), on the CPU or a CUDA device.
+    affine, dims, unit
+        As for `from_dlpack`.
+
+    Returns
+    -------
+    Image
+    """
     return from_dlpack(tensor.detach(), affine, dims=dims, unit=unit)
 
 
 def to_monai(image: Image) -> Any:
-    """A MONAI MetaTensor, channel first: (channel, x, y, z), with MONAI's RAS affine."""
+    """A MONAI MetaTensor, channel first: (channel, x, y, z), with MONAI's RAS affine.
+
+    Parameters
+    ----------
+    image : Image
+        (z, y, x), which gets one channel, or (channel, z, y, x).
+
+    Returns
+    -------
+    monai.data.MetaTensor
+        It shares the image's memory where `to_torch` does.
+
+    Raises
+    ------
+    ArgumentError
+        More leading axes.
+    MissingError
+        MONAI or torch is not installed.
+    """
     monai = package("monai.data", "monai")
     tensor = to_torch(image)
     if tensor.ndim == 3:

@@ -66,7 +66,13 @@ class Resample(_Kernel):
 
 
 class Window(_Kernel):
-    """`fi.harmonize.window`: clip to [low, high] and scale to [0, 1]."""
+    """`fi.harmonize.window`: clip to [low, high] and scale to [0, 1].
+
+    Parameters
+    ----------
+    low, high : float
+        In the image's unit; low is less than high.
+    """
 
     def __init__(self, low: float, high: float) -> None:
         self.low, self.high = low, high
@@ -101,18 +107,48 @@ class _Keys(MapTransform):
 
 
 class Resampled(_Keys):
-    """`Resample` for the keys of a dictionary."""
+    """`Resample` for the keys of a dictionary.
+
+    Parameters
+    ----------
+    keys : str or sequence of str
+        Whose entries are transformed; the others stay.
+    *arguments, **options
+        As for `Resample`.
+    allow_missing_keys : bool
+        Pass over keys that the dictionary lacks. Default: a KeyError.
+    """
 
     kernel = Resample
 
 
 class Windowd(_Keys):
-    """`Window` for the keys of a dictionary."""
+    """`Window` for the keys of a dictionary.
+
+    Parameters
+    ----------
+    keys : str or sequence of str
+        Whose entries are transformed; the others stay.
+    *arguments, **options
+        As for `Window`.
+    allow_missing_keys : bool
+        Pass over keys that the dictionary lacks. Default: a KeyError.
+    """
 
     kernel = Window
 
 
 class ZScored(_Keys):
-    """`ZScore` for the keys of a dictionary."""
+    """`ZScore` for the keys of a dictionary.
+
+    Parameters
+    ----------
+    keys : str or sequence of str
+        Whose entries are transformed; the others stay.
+    *arguments, **options
+        None: `ZScore` takes no parameters.
+    allow_missing_keys : bool
+        Pass over keys that the dictionary lacks. Default: a KeyError.
+    """
 
     kernel = ZScore

@@ -127,7 +127,23 @@ def _voxels(nibabel: Any, source: Any) -> npt.NDArray[Any]:
 
 
 def read_nifti(path: str | os.PathLike[str], *, unit: str | None = None) -> Image:
-    """An Image from a NIfTI file (.nii, .nii.gz): see `from_nifti`."""
+    """An Image from a NIfTI file (.nii, .nii.gz): see `from_nifti`.
+
+    Parameters
+    ----------
+    path : path
+    unit : str, optional
+        As for `from_nifti`.
+
+    Returns
+    -------
+    Image
+
+    Raises
+    ------
+    FormatError
+        No such file, and as for `from_nifti`.
+    """
     nibabel = package("nibabel")
     if not Path(path).is_file():
         raise FormatError("from_nifti: there is no such file")
@@ -139,5 +155,20 @@ def read_nifti(path: str | os.PathLike[str], *, unit: str | None = None) -> Imag
 
 
 def write_nifti(image: Image, path: str | os.PathLike[str]) -> None:
-    """Write an Image as NIfTI-1 (.nii, .nii.gz): see `to_nifti`."""
+    """Write an Image as NIfTI-1 (.nii, .nii.gz): see `to_nifti`.
+
+    Parameters
+    ----------
+    image : Image
+        As for `to_nifti`.
+    path : path
+        Must end in .nii or .nii.gz.
+
+    Raises
+    ------
+    ArgumentError
+        Another ending.
+    MissingError
+        nibabel is not installed.
+    """
     to_nifti(image, path)

@@ -145,6 +145,15 @@ def read_features_sr(path: str | os.PathLike[str]) -> dict[str, dict[str, float]
 
     IBSI codes become the tags of the reference tables, other codes stay by their meaning.
 
+    Parameters
+    ----------
+    path : path
+        A DICOM SR file.
+
+    Returns
+    -------
+    dict of str to dict of str to float
+
     Raises
     ------
     FormatError

@@ -89,6 +89,14 @@ class Description:
 class About:
     """The description of a dataset, its sections as attributes.
 
+    Attributes
+    ----------
+    dataset : Description
+    publisher, access_body, contact : Agent
+        Who publishes it, who grants access, and whom to ask.
+    custodian : Agent or None
+        Who holds the data, where it is told.
+
     Examples
     --------
     >>> import fastimg as fi

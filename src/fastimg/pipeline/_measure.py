@@ -27,7 +27,21 @@ _MASK = re.compile(r"(?i)^(?P<image>.*?)[-_. ]?(?:mask|seg|segmentation|label|la
 
 @dataclass
 class Measured:
-    """What `measure_features` did."""
+    """What `measure_features` did.
+
+    Attributes
+    ----------
+    path : str
+        The table.
+    rows : int
+        Rows of it, one a mask.
+    made, skipped : int
+        Cases measured now, and cases that an earlier run had measured.
+    features : int
+        Columns of features.
+    findings : dict of str to int
+        Rows by the code of their finding.
+    """
 
     path: str
     rows: int = 0

@@ -214,7 +214,20 @@ def identifying(*values: tuple[str, str]) -> set[str]:
 
 
 def names_of(table: Any, key: bytes) -> list[str]:
-    """For each file of a table of `dicom.scan` the name that findings and reports use for it."""
+    """For each file of a table of `dicom.scan` the name that findings and reports use for it.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        With the column path, and those of `dicom.scan` that name patients.
+    key : bytes
+        The site's key, 16 bytes or more.
+
+    Returns
+    -------
+    list of str
+        One a row: the path with each part that might name someone replaced by "~" and ten digits of its code.
+    """
     names = Names(key, identifiers_in(table))
     return [names.path(path) for path in table.column("path").to_pylist()]
 

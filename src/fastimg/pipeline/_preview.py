@@ -24,7 +24,33 @@ __all__ = ["Preview", "clinical_of", "free", "key_of", "places", "plan_of", "pre
 
 @dataclass
 class Preview:
-    """What a run would do; nothing was written."""
+    """What a run would do; nothing was written.
+
+    Attributes
+    ----------
+    recipe : str
+        Its name.
+    steps : list of str
+        What the recipe does, a sentence a step.
+    files, series, cases : int
+        Files found, series among them, cases that they would become.
+    bytes_in : int
+        Size of the files.
+    done, to_do : int
+        Cases that the cohort has already, and those to be made.
+    set_aside : int
+        Cases that findings quarantine or fail: their voxels are not kept.
+    left_out : dict of str to int
+        Series that the recipe does not ask for, by reason.
+    findings : dict of str to int
+        By code.
+    bytes_needed, bytes_free, reserve : int
+        Bytes of disk: the most that the cases to be made take, what is free, and what must stay so.
+    workers, threads : int
+        Processes, and threads of each.
+    memory : int
+        Bytes that all workers take at most, by estimate.
+    """
 
     recipe: str = ""
     steps: list[str] = field(default_factory=list)
@@ -59,7 +85,24 @@ def preview(
     clinical: str | Path | None = None,
     workers: int | None = None,
 ) -> Preview:
-    """A dry run: reads headers, writes nothing. Parameters as in `run`."""
+    """A dry run: reads headers, writes nothing.
+
+    Parameters
+    ----------
+    recipe, input, output, clinical, workers
+        As for `run`.
+    key : bytes, optional
+        The key of the cohort; without it no case counts as done, and names of files are coded by a key that is thrown away.
+
+    Returns
+    -------
+    Preview
+
+    Raises
+    ------
+    ArgumentError, FormatError
+        As for `run`.
+    """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     source, target = places(input, output)
     table = clinical_of(source, clinical, recipe, key)

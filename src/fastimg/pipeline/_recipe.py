@@ -192,6 +192,16 @@ SECTIONS: dict[str, type] = {
 class Recipe:
     """A checked recipe.
 
+    Attributes
+    ----------
+    name, description : str
+    input, deidentify, resample, harmonize, radiomics, combat, clinical, store, run : object
+        The sections of the file, one class each; their fields are the keys, with defaults.
+    by_modality : tuple of (str, Harmonize)
+        The sections [harmonize.CT] and the like, by modality.
+    settings_text : str
+        The text of the PyRadiomics parameter file; empty without one.
+
     Examples
     --------
     >>> import fastimg as fi

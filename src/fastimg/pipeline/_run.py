@@ -247,7 +247,25 @@ def _same_making(target: Path, recipe: Recipe, key: bytes) -> bool:
 
 
 def check_key(target: Path, key: bytes) -> dict[str, Any]:
-    """Refuse a key that is not the one which a run made this cohort with; returns what is noted of its making."""
+    """Refuse a key that is not the one which a run made this cohort with; returns what is noted of its making.
+
+    Parameters
+    ----------
+    target : Path
+        The cohort's folder.
+    key : bytes
+        The site's key.
+
+    Returns
+    -------
+    dict
+        Empty where no run has noted anything.
+
+    Raises
+    ------
+    RefusedError
+        Another key.
+    """
     try:
         made: dict[str, Any] = json.loads((target / FOLDER / MADE_WITH).read_bytes())
     except FileNotFoundError:

@@ -44,6 +44,32 @@ class Summary:
         Texts stopped before they were written, because they held one.
     site_effect : dict
         "before" and "after" ComBat: figures of `harmonize.site_effect`; empty where it could not be taken.
+    feature_effects : list of [str, float, float]
+        For each feature its name and the share of variance that batches explain, before and after ComBat.
+    feature_rows, features : int
+        Rows and feature columns of the table of features.
+    masks : list of str
+        Names of the masks in it.
+    recipe, description, recipe_digest : str
+        The recipe's name, description and digest.
+    recipe_steps : list of str
+        What the recipe does, a sentence a step.
+    started : str
+        UTC, ISO 8601, when the tables were summed up.
+    workers, threads : int
+        Processes, and threads of each.
+    files, bytes_in, series : int
+        Files of the input, their size in bytes, series among them.
+    voxels : int
+        Of all cases of the cohort.
+    clinical_left_out : list of str
+        Columns of the clinical table that were not taken.
+    versions : dict
+        Of fastimg and what it uses.
+    report : str
+        Path of the report; empty without one.
+    tables_of : str
+        Digest of what the tables were made of.
     """
 
     cohort: str = ""

@@ -78,12 +78,24 @@ def cooccurrences(
 def run_lengths(levels: Any, *, dimension: str = "3D", threads: int | None = None) -> Any:
     """Count runs of one grey level along each direction (GLRLM).
 
-    Parameters are those of `cooccurrences`.
+    Parameters
+    ----------
+    levels : array (z, y, x) of whole numbers
+        1 to n inside the region, 0 outside; at most 65535.
+    dimension : "3D" or "2D"
+        2D: directions within a slice only.
+    threads : int, optional
+        Default: `config.threads()`.
 
     Returns
     -------
     array (directions, n, longest), int64
         [k, i - 1, j - 1]: runs of level i and length j along direction k; directions in order of (z, y, x).
+
+    Raises
+    ------
+    ArgumentError
+        Levels that are no whole numbers from 0 to 65535, all 0, or of another number of axes; another dimension.
     """
     choice("dimension", dimension, ("2D", "3D"))
     box, count = _padded(levels, 1)
@@ -102,13 +114,30 @@ def dependences(
 ) -> Any:
     """Count what the neighbours of each voxel say (NGLDM and NGTDM).
 
-    Parameters are those of `cooccurrences`; `alpha` is the largest difference of level of a dependent neighbour.
+    Parameters
+    ----------
+    levels : array (z, y, x) of whole numbers
+        1 to n inside the region, 0 outside; at most 65535.
+    distances : sequence of int
+        Chebyshev distances in voxels, 1 to 64.
+    dimension : "3D" or "2D"
+        2D: offsets within a slice only.
+    alpha : int
+        The largest difference of level of a dependent neighbour (NGLDM), from 0.
+    threads : int, optional
+        Default: `config.threads()`.
 
     Returns
     -------
     array (3, n, neighbours + 1), int64
         [0, i - 1, k]: voxels of level i with k dependent neighbours. [1, i - 1, k]: voxels with k neighbours in the
         region. [2, i - 1, k]: over those, the sum of abs(k level - sum of the neighbours' levels).
+
+    Raises
+    ------
+    ArgumentError
+        Levels that are no whole numbers from 0 to 65535, all 0, or of another number of axes; an alpha, distance, dimension or threads
+        out of range.
     """
     choice("dimension", dimension, ("2D", "3D"))
     if isinstance(alpha, bool) or not isinstance(alpha, (int, np.integer)) or alpha < 0:
@@ -156,12 +185,28 @@ def zone_tallies(
 
     The matrices without their zeros: as arrays they would be as wide as the largest zone.
 
-    Parameters are those of `zones`.
+    Parameters
+    ----------
+    levels : array (z, y, x) of whole numbers
+        1 to n inside the region, 0 outside; at most 65535.
+    mask : array (z, y, x), optional
+        The region whose border distances are measured to; default: where `levels` is above 0.
+    distances : bool
+        Whether the distances are wanted (GLDZM); without them the second three arrays are empty.
+    dimension : "3D" or "2D"
+        3D: 26 neighbours and distances in space; 2D: 8 neighbours and distances within the slice.
+    threads : int, optional
+        Default: `config.threads()`.
 
     Returns
     -------
     (level, size, count), (level, distance, count) : arrays (entries,), int64, on the host
         How many zones have each level and size, in order of both; the same for distances, empty without them.
+
+    Raises
+    ------
+    ArgumentError
+        Levels that are no whole numbers from 0 to 65535, all 0, or of another number of axes; a mask of another shape; another dimension.
 
     Examples
     --------

@@ -47,7 +47,26 @@ def noise_level(image: Image) -> float:
 
 
 def add_noise(image: Image, *, level: float | None = None, seed: int) -> Image:
-    """Normal noise of a standard deviation, by default of the image's own `noise_level`; float64."""
+    """Normal noise of a standard deviation, by default of the image's own `noise_level`; float64.
+
+    Parameters
+    ----------
+    image : Image
+        Real numbers.
+    level : float, optional
+        The standard deviation in the image's unit, 0 or more. Default: `noise_level(image)`.
+    seed : int
+        Of NumPy's generator: the same seed, the same noise.
+
+    Returns
+    -------
+    Image, float64
+
+    Raises
+    ------
+    ArgumentError
+        A level that is negative or not finite.
+    """
     deviation = noise_level(image) if level is None else finite("level", level)
     if deviation < 0:
         raise ArgumentError(f"level: must be 0 or more, got {level!r}")
@@ -102,6 +121,29 @@ def grow(image: Image, mask: Any, *, fraction: float, label: int | None = None) 
     """A mask whose volume is larger (or, below 0, smaller) by a fraction, the nearest voxels to its border first.
 
     Distances in mm from the border; among voxels equally far the first in the array's order. uint8.
+
+    Parameters
+    ----------
+    image : Image (z, y, x)
+        Gives the grid and its spacing; its voxels are not looked at.
+    mask : Image or array (z, y, x)
+        On the image's grid.
+    fraction : float
+        Of the region's voxels that are added, or taken away; above -1. At least one voxel stays.
+    label : int, optional
+        The region's value. Default: the only one that is not 0.
+
+    Returns
+    -------
+    Image, uint8
+        1 in the region, else 0.
+
+    Raises
+    ------
+    ArgumentError
+        A fraction of -1 or less, or from 1024 on; no voxel of the label, or several labels and none chosen.
+    GeometryError
+        A mask on another grid.
     """
     from scipy.ndimage import distance_transform_edt
 
@@ -129,6 +171,33 @@ def randomise_contour(
     Supervoxels: simple linear iterative clustering (SLIC, Achanta et al. 2012) of intensity and place around the region,
     in three dimensions, about `size_mm` wide. One that lies at least 90 % inside is always taken, one at most 20 % never;
     the largest connected part is kept, and the region itself where nothing is. uint8.
+
+    Parameters
+    ----------
+    image : Image (z, y, x)
+        Real numbers.
+    mask : Image or array (z, y, x)
+        On the image's grid.
+    seed : int
+        Of NumPy's generator: the same seed, the same mask.
+    size_mm : float
+        Width of a supervoxel in mm, above 0.
+    label : int, optional
+        The region's value. Default: the only one that is not 0.
+    rounds : int
+        How often voxels are given to the nearest supervoxel and its centre is moved.
+
+    Returns
+    -------
+    Image, uint8
+        1 in the region, else 0.
+
+    Raises
+    ------
+    ArgumentError
+        A width that is not above 0; no voxel of the label, or several labels and none chosen.
+    GeometryError
+        A mask on another grid.
     """
     selected = _pair(image, mask, label)
     width = finite("size_mm", size_mm)

@@ -114,7 +114,14 @@ class FileServer:
 
 
 class View:
-    """A viewer that is open: `url` is for a browser on this machine."""
+    """A viewer that is open: `url` is for a browser on this machine.
+
+    Parameters
+    ----------
+    viewer : neuroglancer.Viewer
+    files : FileServer
+        Serves the case to it.
+    """
 
     def __init__(self, viewer: Any, files: FileServer) -> None:
         self.viewer, self.files, self.url = viewer, files, str(viewer)

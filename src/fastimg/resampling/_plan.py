@@ -44,8 +44,8 @@ class Plan:
         Fused: each result becomes (value - shift) * scale.
     dtype : "float32" | "float64", optional
         Of the result; default: that of the image. "float32" from images of 8 or 16 bits and float32.
-    **options
-        Those of `fastimg.resample`.
+    spacing, like, affine, shape, order, antialias, rounding, cval, half_pixel
+        As for `fastimg.resample`.
 
     With `rescale`, `clip`, `normalise` or `dtype` voxels are read once and results written once, without a volume in
     between (B-splines keep what stands between two axes, or their coefficients): the same values as the steps one after another in the arithmetic's type,

@@ -25,7 +25,36 @@ __all__ = ["HOSPITALS", "Hospital", "hospitals"]
 
 @dataclass(frozen=True)
 class Hospital:
-    """A site: what its scanner does and how its archive writes."""
+    """A site: what its scanner does and how its archive writes.
+
+    Attributes
+    ----------
+    folder : str
+        Name of its folder.
+    institution, address, manufacturer, model, station, kernel, physician : str
+        What headers say.
+    gain, offset : float
+        The scanner's HU are gain times the true ones, plus offset.
+    blur : float, pixels
+        Of the kernel.
+    noise : float, HU
+        Standard deviation.
+    spacing : (z, y, x), mm
+        At 96 rows and columns.
+    slices : int
+        Of a CT.
+    syntax : str
+        Transfer syntax, such as "explicit", "rle" or "jpeg-lossless".
+    masks : {"seg", "rtstruct"}
+    charset : str
+        SpecificCharacterSet, such as "ISO_IR 100".
+    ages : (low, high)
+        Years; high itself is not drawn.
+    prefix : str
+        PatientIDs begin with it.
+    names : tuple of (str, str)
+        Family and given names of its patients.
+    """
 
     folder: str
     institution: str

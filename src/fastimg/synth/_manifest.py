@@ -33,6 +33,9 @@ class Case:
         The segment's or region's name in it.
     shape : (z, y, x)
     affine : (4, 4)
+        (k, j, i, 1) to LPS mm.
+    packed : uint8
+        The bits of `mask`, as `numpy.packbits` makes them.
     identifiers : frozenset of str
         Values that must not be found anywhere afterwards: names, numbers, dates, UIDs, addresses.
     """
@@ -61,7 +64,17 @@ class Case:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that is not a plain case: what it is, where, and the code of the finding it should lead to."""
+    """Something that is not a plain case: what it is, where, and the code of the finding it should lead to.
+
+    Attributes
+    ----------
+    code : str
+        A key of `findings.CODES`.
+    path : Path
+        Relative to the cohort's folder.
+    series_uid : str or None
+        None where it is no series.
+    """
 
     code: str
     path: Path
@@ -70,7 +83,17 @@ class Fault:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that was written: cases, faults, tables, and every identifier."""
+    """All that was written: cases, faults, tables, and every identifier.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it was written.
+    cases : list of Case
+    faults : list of Fault
+    clinical : Path
+        The clinical table.
+    """
 
     folder: Path
     cases: list[Case]

@@ -47,11 +47,39 @@ def pet_series(
 
     Parameters
     ----------
+    folder : path
+        Where the files go.
+    slices, size : int
+        Slices; rows and columns of each.
+    spacing : (z, y, x), mm
     background, hot : float
         SUV of the body and of a sphere inside.
+    weight_kg : float
+        The patient's weight.
+    dose_bq : float
+        Injected activity in Bq.
     injected, started : str
         "YYYYMMDD HHMMSS". The date of injection is written only into RadiopharmaceuticalStartDateTime.
+    half_life : float, seconds
+        Default: that of fluorine-18.
     decay : {"START", "ADMIN"}
+        DecayCorrection.
+    syntax : str
+        Transfer syntax, such as "explicit", "implicit", "rle" or "jpeg-lossless".
+    attributes : dict, optional
+        Keyword to value: elements of every file that replace or join the others.
+    seed : int
+        Of the patient's number and the UIDs.
+
+    Returns
+    -------
+    written, suv : Written, float64 array (z, y, x)
+        What is on the disk, in Bq/mL; the SUV in g/mL before it was rounded.
+
+    Raises
+    ------
+    ArgumentError
+        Another decay or syntax.
     """
     if decay not in ("START", "ADMIN"):
         raise ArgumentError(f"pet_series: decay must be 'START' or 'ADMIN', got {decay!r}")

@@ -26,7 +26,10 @@ __all__ = ["HostArray", "build", "host_device", "kernel_signatures"]
 
 
 class HostArray(np.ndarray[Any, Any]):
-    """An array that lives on the played device: dispatch sends it to the `_cuda` modules."""
+    """An array that lives on the played device: dispatch sends it to the `_cuda` modules.
+
+    Parameters are those of `numpy.ndarray`; make one with `array.view(HostArray)`.
+    """
 
 
 class _HostModule:
