@@ -76,6 +76,7 @@ constexpr Field kFields[] = {
     {"imager_pixel_spacing", 0, tag(0x0018, 0x1164), vr('D', 'S'), FieldKind::reals},
     {"kernel", 0, tag(0x0018, 0x1210), vr('S', 'H'), FieldKind::text},
     {"b_value", 0, tag(0x0018, 0x9087), vr('F', 'D'), FieldKind::real},
+    {"multi_energy", 0, tag(0x0018, 0x9361), vr('C', 'S'), FieldKind::text},
     {"study_uid", 0, tag(0x0020, 0x000D), vr('U', 'I'), FieldKind::text},
     {"series_uid", 0, tag(0x0020, 0x000E), vr('U', 'I'), FieldKind::text},
     {"series_number", 0, tag(0x0020, 0x0011), vr('I', 'S'), FieldKind::whole},

@@ -123,6 +123,43 @@ def test_one_histogram_over_mixed_units_and_a_ct_window_on_anything_else_are_err
             fi.harmonize.window(fi.Image(values, unit=unit))
 
 
+# units of CT ------------------------------------------------------------------------------------------------------------
+
+AXIAL, DERIVED, SCOUT = (
+    ["ORIGINAL", "PRIMARY", "AXIAL"],
+    ["DERIVED", "SECONDARY", "AXIAL"],
+    ["ORIGINAL", "PRIMARY", "LOCALIZER"],
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "energies", "unit"),
+    [
+        ("HU", DERIVED, None, "HU"),
+        ("HU", SCOUT, None, "HU"),
+        (None, AXIAL, None, "HU"),
+        (None, DERIVED, "NO", "HU"),
+        (None, AXIAL, "YES", "arbitrary"),
+        ("US", AXIAL, None, "HU"),
+        ("US", AXIAL, "NO", "HU"),
+        ("US", AXIAL, "YES", "arbitrary"),
+        ("US", DERIVED, None, "arbitrary"),
+        ("US", SCOUT, None, "arbitrary"),
+        ("US", None, None, "arbitrary"),
+        ("OD", AXIAL, None, "OD"),
+        ("MGML", AXIAL, "YES", "MGML"),
+        ("HU_MOD", AXIAL, None, "HU_MOD"),
+    ],
+)
+def test_ct_is_in_hounsfield_units_where_the_standard_says_so(tmp_path, said, kind, energies, unit):
+    """PS3.3 C.8.2.1: type 1C of Rescale Type, and what it says of ORIGINAL images; C.11.1.1.2: US is unspecified."""
+    elements = {"RescaleType": said, "MultienergyCTAcquisition": energies}
+    told = {name: value for name, value in elements.items() if value is not None}
+    ds = image(np.zeros((2, 2), np.uint16), ImageType=kind, **told)
+    save(ds, tmp_path / "a.dcm")
+    assert fi.dicom.read(tmp_path / "a.dcm").unit == unit
+
+
 # real-world value maps --------------------------------------------------------------------------------------------------
 
 

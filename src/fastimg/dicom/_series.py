@@ -17,10 +17,10 @@ from ._flat import described, is_flat
 from ._geometry import normal_of, placed, stack
 from ._rows import grouped
 from ._scan import describe, scan
+from ._units import is_localizer
 
 __all__ = ["Series", "group_rows", "reopened", "series", "volumes_of"]
 
-_LOCALIZERS = ("LOCALIZER", "SCOUT", "TOPOGRAM")
 # Leading axes, in the order in which they are tried: (axis, column, whether the values differ from slice to slice).
 _AXES = (
     ("b", "b_value", False),
@@ -226,8 +226,7 @@ def _files(rows: list[dict[str, Any]], root: str) -> Series:
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
     orientation = row["image_orientation"]
     rounded = None if orientation is None else tuple(round(float(v), 3) + 0.0 for v in orientation)
-    localizer = any(word in (row["image_type"] or "").upper() for word in _LOCALIZERS)
-    return rounded, row["frame_of_reference_uid"], localizer
+    return rounded, row["frame_of_reference_uid"], is_localizer(row)
 
 
 def _by_image_type(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -302,7 +301,7 @@ def _one(row: dict[str, Any], root: str) -> Series:
 
 def _describe(result: Series, row: dict[str, Any]) -> None:
     name = os.path.basename(result.paths[0])
-    if any(word in (row["image_type"] or "").upper() for word in _LOCALIZERS):
+    if is_localizer(row):
         result.findings.append(Finding("localizer", "", name))
     if row["lossy"] == "01":
         result.findings.append(Finding("lossy", "", name))

@@ -13,7 +13,7 @@ from ..errors import FormatError
 from . import _native
 from ._layout import Layout
 
-__all__ = ["ValueMap", "exact_dtype", "narrowed", "unit_of", "value_map", "value_maps"]
+__all__ = ["ValueMap", "exact_dtype", "is_localizer", "narrowed", "unit_of", "value_map", "value_maps"]
 
 _MODALITY_LUT, _LUT_DESCRIPTOR, _LUT_DATA = 0x00283000, 0x00283002, 0x00283006
 # SUV Type (PS3.3 C.8.9.1) where it is not body weight, as the modifiers of UCUM's units name it (PS3.16 CID 85).
@@ -24,6 +24,7 @@ _SUV_TYPES = {
     "BSA": "SUVbsa",
     "IBW": "SUVibw",
 }
+_LOCALIZERS = ("LOCALIZER", "SCOUT", "TOPOGRAM")
 _CANDIDATES = (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32)
 
 
@@ -109,11 +110,34 @@ def _modality_lut(row: dict[str, Any], path: str) -> ValueMap | None:
     return ValueMap(first=first, table=table[:entries].astype(np.float64))
 
 
+def is_localizer(row: dict[str, Any]) -> bool:
+    """Whether the image type says so."""
+    kind = (row["image_type"] or "").upper()
+    return any(word in kind for word in _LOCALIZERS)
+
+
+def _ct_unit(row: dict[str, Any]) -> str:
+    """What Rescale Type says (PS3.3 C.8.2.1, C.11.1.1.2).
+
+    It may be absent only where it would be HU, and never of a multi-energy acquisition. "US" is unspecified; scanners write it
+    on plain slices too, and there the standard has said the unit already: of an ORIGINAL image that is neither a localizer nor
+    of a multi-energy acquisition it "shall be Hounsfield Units".
+    """
+    kind = row["rescale_type"]
+    if kind not in (None, "US"):
+        return str(kind)
+    plain = row["multi_energy"] != "YES"
+    if kind == "US":
+        original = (row["image_type"] or "").upper().split("\\")[0].strip() == "ORIGINAL"
+        plain = plain and original and not is_localizer(row)
+    return "HU" if plain else "arbitrary"
+
+
 def unit_of(row: dict[str, Any], *, suv: bool) -> str:
     """What a voxel's value means; "SUV" is by body weight and no other (PS3.3 C.8.9.1: so is a file without SUV Type)."""
     modality = row["modality"]
     if modality == "CT":
-        return "HU" if row["rescale_type"] in (None, "HU", "US") else str(row["rescale_type"])
+        return _ct_unit(row)
     if modality == "PT":
         if suv:
             return "SUV"
