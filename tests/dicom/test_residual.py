@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 
 import numpy as np
@@ -36,6 +37,61 @@ def test_every_spelling_is_found(text):
 )  # fmt: skip
 def test_no_false_alarm(text):
     assert residual(text, WHO) == []
+
+
+MONTH_NAMES = [
+    "04JUL1930", "4 July 1930", "Jul 4, 1930", "born July 4th, 1930.", "4th of July 1930", "4-JUL-1930", "04.Jul.1930", "4. July, 1930",
+    "04/jul/1930:10", "1930-Jul-04", "1930 july 4", "JUL041930", "ct_04_jul_1930_x", "A4Jul1930B", "Jul. 4, 1930", "July 4 1930",
+    "1931 mar 4 jul 1930", "4 July\n1930",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", MONTH_NAMES)
+def test_a_birth_date_is_found_by_the_name_of_its_month(text):
+    for planted in (text, text.encode(), text.encode() + b"\xfc"):
+        (finding,) = residual(planted, {"19300704"})
+        assert finding.details["count"] == 1
+    assert residual(text, {"19300705", "19300804", "19310704", "19300714"}) == []
+    assert residual(f"{text} | " * 20, {"19300704"})[0].details["count"] == 20
+    assert residual(scrub(f"liver {text}", {"19300704"}), {"19300704"}) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["14 July 1930", "Jul 14, 1930", "Jul 4, 19301", "114 jul 1930", "1930 jul 41", "11930 jul 4", "04JUN1930", "4 July 1931",
+     "4 juliet 1930", "4 July", "July 1930", "4 of 1930", "marker 4, 1930", "04 JUL 30"],
+)  # fmt: skip
+def test_another_date_is_no_birth_date(text):
+    assert residual(text, {"19300704", "19300304"}) == []
+
+
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+
+
+@given(st.dates(dt.date(1900, 1, 1), dt.date(2026, 12, 31)), st.dates(dt.date(1900, 1, 1), dt.date(2026, 12, 31)))
+def test_every_date_is_found_by_name_and_no_other(born, other):
+    for length in (3, 9):
+        name = MONTHS[born.month - 1][:length]
+        for text in (
+            f"{born.day} {name} {born.year}",
+            f"{name} {born.day}, {born.year}",
+            f"{born.day:02d}{name}{born.year}",
+        ):
+            assert residual(text.upper(), {f"{born:%Y%m%d}"})
+            assert bool(residual(text, {f"{other:%Y%m%d}"})) == (born == other)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16-le", "iso8859-15"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,21 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = ["Matcher", "normal"]
+
+# A month's English name, and what may stand on either side of it in a date: "4th of July 1930", "04JUL1930", "Jul 4, 1930".
+_MONTH = re.compile(
+    "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|"
+    "dec(?:ember)?"
+)
+_FIRST = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_NUMBER = {name: f"{number:02d}" for number, name in enumerate(_FIRST, 1)}
+_GAP, _DAY, _YEAR = "[ .,/-]{0,3}", r"(?P<day>\d{1,2})(?:st|nd|rd|th)?", r"(?P<year>\d{4})"
+_AROUND = (
+    (re.compile(rf"(?<!\d){_DAY}(?: of)?{_GAP}$"), re.compile(rf"{_GAP}{_YEAR}(?!\d)")),
+    (re.compile("$"), re.compile(rf"{_GAP}{_DAY}{_GAP}{_YEAR}(?!\d)")),
+    (re.compile(rf"(?<!\d){_YEAR}{_GAP}$"), re.compile(rf"{_GAP}{_DAY}(?!\d)")),
+)
+_REACH = 16  # letters before a month, more than the day and what joins it can have
 
 HEAD = 6  # letters by which a longer word is looked up
 LONG = 256  # letters of a text from which NumPy sifts the places before Python looks at them
@@ -34,10 +49,13 @@ class Matcher:
         anywhere, also inside of words.
     exact : bool
         Find every word anywhere.
+    dates : collection of str
+        Dates (YYYYMMDD) that are found where the month is written by its English name or its first letters.
     """
 
-    def __init__(self, words: Iterable[str], *, exact: bool = False) -> None:
+    def __init__(self, words: Iterable[str], *, exact: bool = False, dates: Collection[str] = ()) -> None:
         self._exact = exact
+        self._dates = frozenset(dates)
         self._short: dict[int, set[str]] = {}
         self._long: dict[str, list[str]] = {}
         for word in sorted({w for w in words if w}, key=lambda w: (-len(w), w)):
@@ -55,17 +73,32 @@ class Matcher:
         return [word for group in (*self._short.values(), *self._long.values()) for word in group]
 
     def count(self, text: str) -> int:
-        """How many places of a folded, normal text hold one of the words; places do not overlap."""
+        """How many places of a folded, normal text hold one of the words, which do not overlap, or one of the dates."""
         found = end = 0
         for start, word in self._candidates(text):
             if start >= end and (self._exact or _stands_alone(text, start, word)):
                 found += 1
                 end = start + len(word)
-        return found
+        return found + sum(1 for _ in self._dated(text))
 
     def search(self, text: str) -> bool:
-        """Whether any word is found."""
-        return any(self._exact or _stands_alone(text, start, word) for start, word in self._candidates(text))
+        """Whether any word or date is found."""
+        if any(self._exact or _stands_alone(text, start, word) for start, word in self._candidates(text)):
+            return True
+        return any(True for _ in self._dated(text))
+
+    def _dated(self, text: str) -> Iterator[int]:
+        """Places of months that make one of the dates with what is around them."""
+        for month in _MONTH.finditer(text) if self._dates else ():
+            start, end = month.span()
+            for before, after in _AROUND:
+                left, right = before.search(text[max(start - _REACH, 0) : start]), after.match(text, end)
+                if left is None or right is None:
+                    continue
+                said = left.groupdict() | right.groupdict()
+                if f"{said['year']}{_NUMBER[month[0][:3]]}{said['day'].zfill(2)}" in self._dates:
+                    yield start
+                    break
 
     def _candidates(self, text: str) -> Iterator[tuple[int, str]]:
         short, long = list(self._short.items()), self._long

@@ -103,11 +103,12 @@ def read(
         for CT (what Rescale Type says, if not HU; "arbitrary" where that is "US", unless the image is original, no
         localizer and of one energy), "Bq/mL" or "SUV" for PET (by body weight; "SUVlbm", "SUVbsa" ... where the file
         says so), "Gy" for dose, else "arbitrary". Value = slope * stored + intercept in float64, rounded once; a
-        modality LUT is applied. `padding` is True where the stored value is the header's padding value. Projections have `metadata["presentation_intent"]` and `metadata["spacing_source"]`: "detector" where
-        millimetres are those of ImagerPixelSpacing; ultrasound has `metadata["regions"]` and spacing "regions" where it is
-        calibrated; of a cine the frames are the axis "t" (ms). `metadata["findings"]` holds the findings as dictionaries;
-        `metadata["frame_of_reference_uid"]` is what `read_masks` checks (a UID: drop it before an export). MONOCHROME1 is
-        about display: values are as stored. A gantry tilt is a sheared affine.
+        modality LUT is applied. `padding` is True where the stored value is the header's padding value. Projections
+        have `metadata["presentation_intent"]` and `metadata["spacing_source"]`: "detector" where millimetres are those
+        of ImagerPixelSpacing; ultrasound has `metadata["regions"]` and spacing "regions" where it is calibrated; of a
+        cine the frames are the axis "t" (ms). `metadata["findings"]` holds the findings as dictionaries;
+        `metadata["frame_of_reference_uid"]` is what `read_masks` checks (a UID: drop it before an export). MONOCHROME1
+        is about display: values are as stored. A gantry tilt is a sheared affine.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """What identifies a patient, and whether any of it is left in a text.
 
 Identifiers are compared without regard to case, accents and the way letters are composed; German umlauts also in their
-two-letter form; dates in the usual notations. A finding tells where something was found, never what.
+two-letter form; dates in the usual notations, with English names of months too. A finding tells where something was found, never what.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ COMMON = frozenset(
 STANDARD = "1.2.840.10008."  # UIDs that DICOM itself defines
 # A digest of 64 bits or more in hexadecimal digits, or a UUID; a letter must be among them: numbers alone are no hash.
 HASHED = re.compile(r"(?i)(?=.*[a-f])(?:[0-9a-f]{16,128}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
+DATE = re.compile(r"(?a:(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01]))")
 ESCAPES = re.compile(rb"\x1b[-$()]*[A-Z@]")  # of ISO 2022: where they stand depends on the neighbours
 ENCODINGS = (
     "iso2022_jp_2",
@@ -242,7 +243,7 @@ def _variants(value: str) -> Iterator[str]:
     lower = unicodedata.normalize("NFC", value.casefold())
     yield fold(lower.translate(_UMLAUT))
     yield latin(fold(value))
-    if re.fullmatch(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", value):
+    if DATE.fullmatch(value):
         year, month, day = value[:4], value[4:6], value[6:]
         for sign in "-./ ":
             yield sign.join((year, month, day))
@@ -253,9 +254,10 @@ def _variants(value: str) -> Iterator[str]:
 @lru_cache(maxsize=64)
 def matcher(identifiers: frozenset[str]) -> Matcher:
     """What finds the identifiers in a text that was made ready by `ready`."""
-    return Matcher(
+    spellings = (
         normal(spelling).strip() for value in identifiers if _long_enough(value) for spelling in _variants(value)
     )
+    return Matcher(spellings, dates=[value for value in identifiers if DATE.fullmatch(value)])
 
 
 def ready(text: str) -> str:
