@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -100,7 +101,9 @@ def test_wrong_arguments(tmp_path, monkeypatch):
 def test_the_command_serves_until_it_is_interrupted(tmp_path):
     fi.Cohort.create(tmp_path / "c").add("a", fi.Image(np.zeros((4, 8, 8), np.int16), unit="HU"))
     command = [sys.executable, "-m", "fastimg", "view", str(tmp_path / "c"), "--no-browser"]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    # A shell's job in the background ignores SIGINT, and what it starts inherits that.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heard)
     try:
         address = running.stdout.readline().strip()
         assert address.startswith("http://127.0.0.1:")
