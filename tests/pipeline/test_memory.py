@@ -59,7 +59,7 @@ def test_what_is_held_a_case(tmp_path, monkeypatch):
 def test_what_is_held_of_many_cases(tmp_path, monkeypatch):
     held, worst = grown(tmp_path, 300, 1500, monkeypatch)
     assert held < 2000, held
-    assert worst < 4000, worst
+    assert worst < 8000, worst  # a table of Python's that grows is there twice for a moment
 
 
 def test_tasks_are_what_was_appended():
