@@ -1,21 +1,27 @@
-// One thread a voxel; grid-stride, so that any grid covers any length.
+// One thread a voxel; grid-stride, so that any grid covers any length. Whoever sees NaN says so in `holes`.
 #include "fastimg/window.cuh"
 
 namespace {
 
 template <class T>
-__device__ void window_each(const T* in, float* out, fastimg::i64 count, float low, float high, float scale) {
+__device__ void window_each(const T* in, float* out, fastimg::i64 count, float low, float high, float scale,
+                            int* holes) {
   const fastimg::i64 step = (fastimg::i64)gridDim.x * blockDim.x;
-  for (fastimg::i64 i = (fastimg::i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step)
-    out[i] = fastimg::window((float)in[i], low, high, scale);
+  bool seen = false;
+  for (fastimg::i64 i = (fastimg::i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step) {
+    const float x = (float)in[i];
+    seen |= x != x;
+    out[i] = fastimg::window(x, low, high, scale);
+  }
+  if (seen) atomicOr(holes, 1);
 }
 
 }  // namespace
 
 #define FASTIMG_ENTRY(name, T)                                                                              \
   extern "C" __global__ void window_##name(const T* in, float* out, long long count, float low, float high, \
-                                           float scale) {                                                   \
-    window_each(in, out, count, low, high, scale);                                                          \
+                                           float scale, int* holes) {                                       \
+    window_each(in, out, count, low, high, scale, holes);                                                   \
   }
 FASTIMG_ENTRY(int8, signed char)
 FASTIMG_ENTRY(uint8, unsigned char)

@@ -8,7 +8,7 @@ cdef extern from "bind/capi.hpp":
     int fastimg_import_core() except -1
 
 cdef extern from "harmonize/window.hpp" namespace "fastimg::harmonize" nogil:
-    void _window "fastimg::harmonize::window"[T](
+    bint _window "fastimg::harmonize::window"[T](
         const T* values, float* out, int64_t count, float low, float high, float scale, int threads) except +
 
 cdef extern from "harmonize/map.hpp" namespace "fastimg::harmonize" nogil:
@@ -97,11 +97,13 @@ ctypedef fused real:
 
 
 def window(const voxel[::1] values, float[::1] out, float low, float high, float scale, int threads):
-    """out = window(values): see kernels/fastimg/window.cuh."""
+    """out = window(values), whether there is a NaN: see kernels/fastimg/window.cuh."""
     cdef int64_t count = values.shape[0]
+    cdef bint holes = False
     if count:
         with nogil:
-            _window(&values[0], &out[0], count, low, high, scale, threads)
+            holes = _window(&values[0], &out[0], count, low, high, scale, threads)
+    return holes
 
 
 def affine(const voxel[::1] values, float[::1] out, float shift, float scale, int threads):

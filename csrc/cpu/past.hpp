@@ -51,17 +51,27 @@ inline void end_past() {
 }
 
 // row(from, to, n) writes values [from, from + n) of a result; all of [begin, end), by way of a small block where
-// `past`.
+// `past`. Four places 16 KiB apart take turns: a core's prefetcher follows each of them by itself, so that more lines
+// are under way than along one.
 template <class T, class Row>
 void fill_past(T* out, std::int64_t begin, std::int64_t end, bool past, Row row) {
   if (!past) return row(begin, out + begin, end - begin);
-  constexpr std::int64_t kBlock = 8192 / sizeof(T);
-  alignas(64) T block[kBlock];
-  for (std::int64_t at = begin; at < end; at += kBlock) {
-    const std::int64_t n = end - at < kBlock ? end - at : kBlock;
+  constexpr std::int64_t kPiece = 512 / sizeof(T), kApart = 16384 / sizeof(T), kPlaces = 4;
+  alignas(64) T block[kPiece];
+  const auto piece = [&](std::int64_t at, std::int64_t n) {
     row(at, block, n);
     copy_past(block, out + at, n * static_cast<std::int64_t>(sizeof(T)));
+  };
+  const auto past_line = static_cast<std::int64_t>(-reinterpret_cast<std::uintptr_t>(out + begin) & 63);
+  std::int64_t at = begin;
+  if (const std::int64_t head = past_line / static_cast<std::int64_t>(sizeof(T)); head && head < end - begin) {
+    row(at, out + at, head);  // from here on whole lines
+    at += head;
   }
+  for (; end - at >= kPlaces * kApart; at += kPlaces * kApart)
+    for (std::int64_t i = 0; i < kApart; i += kPiece)
+      for (int k = 0; k < kPlaces; ++k) piece(at + k * kApart + i, kPiece);
+  for (; at < end; at += kPiece) piece(at, end - at < kPiece ? end - at : kPiece);
   end_past();
 }
 

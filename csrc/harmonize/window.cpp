@@ -1,5 +1,7 @@
 #include "harmonize/window.hpp"
 
+#include <atomic>
+
 #include "cpu/past.hpp"
 
 namespace fastimg::harmonize {
@@ -18,21 +20,25 @@ WindowRow<double> row_of(const WindowTable& t, const double*) { return t.f64; }
 }  // namespace
 
 template <class T>
-void window(const T* in, float* out, std::int64_t count, float low, float high, float scale, int threads) {
+bool window(const T* in, float* out, std::int64_t count, float low, float high, float scale, int threads) {
   const auto row = row_of(FASTIMG_PICK(window_table), in);
   const bool past = count * static_cast<std::int64_t>(sizeof(float)) >= cpu::kPastCaches;
+  std::atomic<bool> holes{false};
   cpu::parallel_for(count, kGrain, threads, [&](std::int64_t begin, std::int64_t end) {
+    bool seen = false;
     cpu::fill_past(out, begin, end, past,
-                   [&](std::int64_t at, float* to, std::int64_t n) { row(in + at, to, n, low, high, scale); });
+                   [&](std::int64_t at, float* to, std::int64_t n) { seen |= row(in + at, to, n, low, high, scale); });
+    if (seen) holes.store(true, std::memory_order_relaxed);
   });
+  return holes.load();
 }
 
-template void window(const std::int8_t*, float*, std::int64_t, float, float, float, int);
-template void window(const std::uint8_t*, float*, std::int64_t, float, float, float, int);
-template void window(const std::int16_t*, float*, std::int64_t, float, float, float, int);
-template void window(const std::uint16_t*, float*, std::int64_t, float, float, float, int);
-template void window(const std::int32_t*, float*, std::int64_t, float, float, float, int);
-template void window(const float*, float*, std::int64_t, float, float, float, int);
-template void window(const double*, float*, std::int64_t, float, float, float, int);
+template bool window(const std::int8_t*, float*, std::int64_t, float, float, float, int);
+template bool window(const std::uint8_t*, float*, std::int64_t, float, float, float, int);
+template bool window(const std::int16_t*, float*, std::int64_t, float, float, float, int);
+template bool window(const std::uint16_t*, float*, std::int64_t, float, float, float, int);
+template bool window(const std::int32_t*, float*, std::int64_t, float, float, float, int);
+template bool window(const float*, float*, std::int64_t, float, float, float, int);
+template bool window(const double*, float*, std::int64_t, float, float, float, int);
 
 }  // namespace fastimg::harmonize

@@ -7,8 +7,9 @@
 
 namespace fastimg::harmonize {
 
+// True where a value is NaN.
 template <class T>
-using WindowRow = void (*)(const T* in, float* out, std::int64_t count, float low, float high, float scale);
+using WindowRow = bool (*)(const T* in, float* out, std::int64_t count, float low, float high, float scale);
 
 struct WindowTable {
   WindowRow<std::int8_t> i8;
@@ -21,8 +22,9 @@ struct WindowTable {
 };
 FASTIMG_DECLARE_TABLE(WindowTable, window_table)
 
-// in and out hold `count` values and do not overlap. 4 + sizeof(T) bytes of traffic a voxel, no others.
+// in and out hold `count` values and do not overlap. 4 + sizeof(T) bytes of traffic a voxel, no others. True where a
+// value is NaN; it stays NaN.
 template <class T>
-void window(const T* in, float* out, std::int64_t count, float low, float high, float scale, int threads);
+bool window(const T* in, float* out, std::int64_t count, float low, float high, float scale, int threads);
 
 }  // namespace fastimg::harmonize

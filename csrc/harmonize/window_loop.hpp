@@ -5,8 +5,14 @@ namespace fastimg::harmonize::FASTIMG_LEVEL {
 namespace {
 
 template <class T>
-void window_row(const T* __restrict in, float* __restrict out, std::int64_t count, float low, float high, float scale) {
-  for (std::int64_t i = 0; i < count; ++i) out[i] = fastimg::window(static_cast<float>(in[i]), low, high, scale);
+bool window_row(const T* __restrict in, float* __restrict out, std::int64_t count, float low, float high, float scale) {
+  int seen = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float x = static_cast<float>(in[i]);
+    seen |= x != x;
+    out[i] = fastimg::window(x, low, high, scale);
+  }
+  return seen != 0;
 }
 
 }  // namespace

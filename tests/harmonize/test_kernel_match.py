@@ -104,6 +104,39 @@ def test_unsharp_is_scipys_border_included(put, get, in_plane):
     np.testing.assert_allclose(seen, array + 0.8 * (array - smooth), rtol=0, atol=1e-6 * np.ptp(array))
 
 
+@pytest.mark.parametrize("in_plane", [True, False])
+def test_unsharp_leaves_holes_out_by_choice(put, get, in_plane):
+    """Against the ratio of SciPy's Gaussians of the values that count and of their weights, in float64."""
+    array = np.random.default_rng(0).normal(0, 100, (3, 20, 24)).astype(np.float32)
+    array[1, 4:7, 5:9], array[0, 0, 0], array[2, 11, 12] = np.nan, np.inf, -np.inf
+    sound = np.isfinite(array)
+    sigmas = (0.0 if in_plane else 0.9 / SPACING[0], 0.9 / SPACING[1], 0.9 / SPACING[2])
+    values, weights = (
+        ndimage.gaussian_filter(part.astype(np.float64), sigmas, mode="reflect", truncate=4.0)
+        for part in (np.where(sound, array, 0), sound)
+    )
+    image = fi.Image(put(array), spacing=SPACING)
+    seen = get(fi.harmonize.unsharp(image, sigma_mm=0.9, amount=0.8, in_plane=in_plane, nan="ignore").array)
+    np.testing.assert_array_equal(seen[~sound], array[~sound])
+    expected = array[sound] + 0.8 * (array[sound] - (values / weights)[sound])
+    np.testing.assert_allclose(seen[sound], expected, rtol=0, atol=2e-6 * np.ptp(array[sound]))
+
+
+def test_holes_do_not_count_in_energies_and_stay_in_the_result():
+    holed, whole = scan(0, 0.4, 48), scan(0, 0.4, 48)
+    holed.array[3, 10:14, 20:22], holed.array[5, 0, 0] = np.nan, np.inf
+    holes = ~np.isfinite(holed.array)
+    match = KernelMatch(sigmas_mm=(0.7, 1.4)).fit([scan(1, 0.9, 48)])
+    seen = match.transform(holed, nan="ignore").array
+    np.testing.assert_array_equal(seen[holes], holed.array[holes])
+    assert np.isfinite(seen[~holes]).all()
+    # 9 of 18432 voxels say next to nothing of a scan's energies; what is far from them is as it was
+    np.testing.assert_allclose(match.energies(holed, nan="ignore"), match.energies(whole), rtol=0.01)
+    np.testing.assert_allclose(seen[0], match.transform(whole).array[0], rtol=0, atol=1)
+    learnt = KernelMatch(sigmas_mm=(0.7, 1.4)).fit([holed], nan="ignore")
+    np.testing.assert_array_equal(learnt.reference, match.energies(holed, nan="ignore"))
+
+
 FLAT = fi.Image(np.full((2, 16, 16), 7, np.float32), spacing=SPACING, unit="HU")
 HOLES = fi.Image(np.full((2, 16, 16), np.nan, np.float32), spacing=SPACING, unit="HU")
 GOOD = scan(0, 0.4, 16)
@@ -120,11 +153,15 @@ GOOD = scan(0, 0.4, 16)
         (lambda: KernelMatch().fit([np.ones((2, 4, 4))]), "give an Image"),
         (lambda: KernelMatch().fit([fi.Image(np.ones((2, 4, 4)), unit="arbitrary")]), "not HU"),
         (lambda: KernelMatch().fit([HOLES]), "NaN"),
+        (lambda: KernelMatch().fit([HOLES], nan="ignore"), "no voxel"),
+        (lambda: KernelMatch().fit([GOOD], nan="drop"), "nan"),
+        (lambda: KernelMatch().fit([GOOD]).transform(HOLES), "NaN"),
         (lambda: KernelMatch().fit([GOOD], masks=[np.zeros(GOOD.shape)]), "no voxel"),
         (lambda: KernelMatch().fit([GOOD]).transform(FLAT), "one value"),
         (lambda: fi.harmonize.unsharp(np.ones((2, 3, 4)), sigma_mm=1, amount=1), "Image"),
         (lambda: fi.harmonize.unsharp(GOOD, sigma_mm=0, amount=1), "positive"),
         (lambda: fi.harmonize.unsharp(HOLES, sigma_mm=1, amount=1), "NaN"),
+        (lambda: fi.harmonize.unsharp(GOOD, sigma_mm=1, amount=1, nan="drop"), "nan"),
     ],
 )
 def test_refusals(call, words):

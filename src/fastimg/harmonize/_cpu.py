@@ -9,9 +9,9 @@ import numpy as np
 from . import _native
 
 
-def window(array: Any, out: Any, low: Any, high: Any, scale: Any, *, threads: int) -> None:
-    """out = window(array); see kernels/fastimg/window.cuh."""
-    _native.window(array.reshape(-1), out.reshape(-1), low, high, scale, threads)
+def window(array: Any, out: Any, low: Any, high: Any, scale: Any, *, look: bool = False, threads: int) -> bool:
+    """out = window(array), where NaN stays; whether there is any is known for sure with `look`. See window.cuh."""
+    return _native.window(array.reshape(-1), out.reshape(-1), low, high, scale, threads)
 
 
 def affine(array: Any, out: Any, shift: Any, scale: Any, *, threads: int) -> None:

@@ -20,9 +20,12 @@ def _each(file: str, entry: str, array: Any, out: Any, *rest: Any) -> None:
         _gpu.launch(file, name, (blocks,), (_BLOCK,), array, out, np.int64(array.size), *rest)
 
 
-def window(array: Any, out: Any, low: Any, high: Any, scale: Any, *, threads: int) -> None:
-    """out = window(array); see kernels/fastimg/window.cuh."""
-    _each("window", "window", array, out, low, high, scale)
+def window(array: Any, out: Any, low: Any, high: Any, scale: Any, *, look: bool = False, threads: int) -> bool:
+    """out = window(array); with `look` the host waits to tell whether there is a NaN, else the answer is False."""
+    device = _gpu.backend()
+    holes = device.xp.zeros(1, np.int32)
+    _each("window", "window", array, out, low, high, scale, holes)
+    return look and bool(device.to_host(holes)[0])
 
 
 def affine(array: Any, out: Any, shift: Any, scale: Any, *, threads: int) -> None:

@@ -13,7 +13,7 @@ from ..histogram import Histogram, Moments, moments, quantile
 from ..histogram._select import NAN
 from ..image import Image
 
-__all__ = ["minmax", "percentile", "robust_zscore", "zscore"]
+__all__ = ["borders", "divided", "finished", "minmax", "percentile", "prepared", "robust_zscore", "zscore"]
 
 
 def prepared(image: Any, out: Any) -> tuple[Any, Any]:
@@ -175,10 +175,20 @@ def minmax(image: Any, mask: Any = None, *, nan: str = "raise", out: Any = None,
 
 
 def _between(name: str, image: Any, low: float, high: float, out: Any, threads: int | None) -> Any:
-    low32, high32 = np.float32(low), np.float32(high)
-    if not low32 < high32:
-        raise ArgumentError(f"{name}: the voxels that count have one value ({low:g}); there is no scale to set")
+    low32, high32, scale = borders(name, low, high)
     array, target = prepared(image, out)
     leaf = _dispatch.pick(array, leaf="harmonize")
-    leaf.window(array, target, low32, high32, np.float32(1) / (high32 - low32), threads=thread_count(threads))
+    leaf.window(array, target, low32, high32, scale, threads=thread_count(threads))
     return finished(image, target)
+
+
+def borders(name: str, low: float, high: float) -> tuple[np.float32, np.float32, np.float32]:
+    """(low, high, 1 / (high - low)) in float32, where they and what is made of them are finite and apart."""
+    with np.errstate(over="ignore"):
+        low32, high32 = np.float32(low), np.float32(high)
+        apart = high32 - low32
+    if not low32 < high32:
+        raise ArgumentError(f"{name}: {low:g} and {high:g} are one value in float32; there is no scale to set")
+    if not np.isfinite(apart):
+        raise ArgumentError(f"{name}: the range from {low:g} to {high:g} does not fit float32")
+    return low32, high32, np.float32(1) / apart

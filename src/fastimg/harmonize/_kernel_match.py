@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _dispatch
-from .._arrays import array_of, finite, like, native, result
+from .._arrays import array_of, choice, finite, like, native, result
 from ..errors import ArgumentError, FormatError
 from ..filtering import gaussian
 from ..histogram import moments
-from ..histogram._select import selected
+from ..histogram._select import NAN, selected
 from ..image import Image
 from ._exact import ExactSum
 
@@ -25,7 +25,14 @@ _SLAB = 1 << 21  # voxels that are filtered at a time
 
 
 def unsharp(
-    image: Image, *, sigma_mm: float, amount: float, in_plane: bool = True, out: Any = None, threads: int | None = None
+    image: Image,
+    *,
+    sigma_mm: float,
+    amount: float,
+    in_plane: bool = True,
+    nan: str = "raise",
+    out: Any = None,
+    threads: int | None = None,
 ) -> Image:
     """image + amount x (image - smoothed image): sharper, or with a negative amount smoother.
 
@@ -38,6 +45,9 @@ def unsharp(
         The gain of frequency f (1/mm) becomes 1 + amount (1 - exp(-2 (pi sigma f)^2)); -1 is the smoothed image.
     in_plane : bool
         Along y and x only, as reconstruction kernels act.
+    nan : {"raise", "ignore"}
+        What NaN and infinite voxels do: an error, or they stay what they are and the Gaussian's weights at them are left
+        out (normalised convolution: Knutsson & Westin, CVPR 1993), so that they do not spread.
     out : Image or array, optional
         float32, same shape; must not overlap the image.
     threads : int, optional
@@ -50,13 +60,14 @@ def unsharp(
     Raises
     ------
     ArgumentError
-        A bare array, NaN or infinite voxels, a sigma that is not positive.
+        A bare array, NaN or infinite voxels with nan="raise", a sigma that is not positive.
 
     Notes
     -----
     The Gaussian is cut at 4 sigma and sees the image reflected at its border: scipy.ndimage.gaussian_filter with
     mode="reflect".
     """
+    choice("nan", nan, NAN)
     if not isinstance(image, Image):
         raise ArgumentError("unsharp: sigma_mm needs the spacing of an Image")
     if not finite("sigma_mm", sigma_mm) > 0:
@@ -64,10 +75,10 @@ def unsharp(
     amount = finite("amount", amount)
     array = native(array_of(image))
     target = result(out, array.shape, np.float32, array)
-    smooth = _smooth(image.with_array(_float32(array)), sigma_mm, in_plane, threads)
+    smooth = _smooth(image.with_array(_float32(array)), sigma_mm, in_plane, nan, threads)
     target[...] = array
     target += np.float32(amount) * (target - smooth)
-    return like(image, target)
+    return like(image, _kept(array, target))
 
 
 class KernelMatch:
@@ -116,12 +127,20 @@ class KernelMatch:
         self._sum = ExactSum(len(self.sigmas_mm))
         self.ratios: npt.NDArray[np.float64] = np.full(len(self.sigmas_mm), np.nan)
 
-    def energies(self, image: Image, *, mask: Any = None, threads: int | None = None) -> npt.NDArray[np.float64]:
-        """Standard deviation of each band inside the mask, finest first, in the image's unit."""
-        return self._energies(_checked(image), mask, threads)
+    def energies(
+        self, image: Image, *, mask: Any = None, nan: str = "raise", threads: int | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Standard deviation of each band inside the mask, finest first, in the image's unit; `nan` as in `fit`."""
+        choice("nan", nan, NAN)
+        return self._energies(_checked(image), mask, nan, threads)
 
     def fit(
-        self, references: Iterable[Image], *, masks: Iterable[Any] | None = None, threads: int | None = None
+        self,
+        references: Iterable[Image],
+        *,
+        masks: Iterable[Any] | None = None,
+        nan: str = "raise",
+        threads: int | None = None,
     ) -> Self:
         """Learn the mean energies of images that were reconstructed with the reference kernel.
 
@@ -131,19 +150,21 @@ class KernelMatch:
             CT in HU; read one at a time.
         masks : iterable of Image or array, optional
             One for each (None: all voxels but padding): where the energies are measured, such as the lungs.
+        nan : {"raise", "ignore"}
+            What NaN and infinite voxels do, in a mask or not: an error, or they are left out of Gaussians and energies.
         threads : int, optional
             Default: `config.threads()`.
         """
         self._sum = ExactSum(len(self.sigmas_mm))
         for image, mask in zip(references, repeat(None) if masks is None else masks, strict=masks is not None):
-            self.partial_fit(image, mask=mask, threads=threads)
+            self.partial_fit(image, mask=mask, nan=nan, threads=threads)
         if not self.count:
             raise ArgumentError("KernelMatch.fit: no image was given")
         return self
 
-    def partial_fit(self, image: Image, *, mask: Any = None, threads: int | None = None) -> Self:
-        """Add one image of the reference kernel."""
-        self._sum.add(self.energies(image, mask=mask, threads=threads))
+    def partial_fit(self, image: Image, *, mask: Any = None, nan: str = "raise", threads: int | None = None) -> Self:
+        """Add one image of the reference kernel; parameters and errors as in `fit`."""
+        self._sum.add(self.energies(image, mask=mask, nan=nan, threads=threads))
         return self
 
     def merge(self, other: KernelMatch) -> KernelMatch:
@@ -166,8 +187,14 @@ class KernelMatch:
             raise ArgumentError("KernelMatch: not fitted; call fit or partial_fit first")
         return self._sum.mean()
 
-    def transform(self, image: Image, *, mask: Any = None, out: Any = None, threads: int | None = None) -> Image:
-        """The image with the reference's energies, float32; `mask` is where its own are measured."""
+    def transform(
+        self, image: Image, *, mask: Any = None, nan: str = "raise", out: Any = None, threads: int | None = None
+    ) -> Image:
+        """The image with the reference's energies, float32; `mask` is where its own are measured.
+
+        With nan="ignore" NaN and infinite voxels stay what they are.
+        """
+        choice("nan", nan, NAN)
         reference = self.reference
         image = _checked(image)
         array = native(array_of(image))
@@ -176,7 +203,7 @@ class KernelMatch:
         now = image.with_array(target)
         total = np.ones(len(reference))
         for turn in range(self.iterations):
-            own = self._energies(now, mask, threads)
+            own = self._energies(now, mask, nan, threads)
             if not (own > 0).all():
                 raise ArgumentError("KernelMatch: a band of the image is empty; it has one value where it counts")
             wanted = np.minimum(total * reference / own, self.limit)
@@ -185,8 +212,8 @@ class KernelMatch:
                 self.ratios = reference / own
             elif (np.abs(ratios - 1) <= self.tolerance).all():
                 break
-            self._scale(now, ratios, threads)
-        return like(image, target)
+            self._scale(now, ratios, nan, threads)
+        return like(image, _kept(array, target))
 
     def _slabs(self, image: Image) -> Iterable[slice]:
         """Of the slices of all leading axes, laid one behind the other."""
@@ -197,7 +224,7 @@ class KernelMatch:
     def _slices(self, image: Image) -> Image:
         return Image(image.array.reshape(-1, *image.shape[-2:]), spacing=image.spacing)
 
-    def _energies(self, image: Image, mask: Any, threads: int | None) -> npt.NDArray[np.float64]:
+    def _energies(self, image: Image, mask: Any, nan: str, threads: int | None) -> npt.NDArray[np.float64]:
         slices = self._slices(image)
         inside = selected(image, mask)[1]
         inside = None if inside is None else inside.reshape(slices.shape)
@@ -207,8 +234,8 @@ class KernelMatch:
             chosen = None if inside is None else inside[slab]
             before = part.array
             for band, sigma in enumerate(self.sigmas_mm):
-                after = _smooth(part, sigma, True, threads)
-                seen = moments(before - after, mask=chosen, threads=threads)
+                after = _smooth(part, sigma, True, nan, threads)
+                seen = moments(before - after, mask=chosen, nan=nan, threads=threads)
                 before = after
                 if not seen.count:
                     continue
@@ -219,7 +246,7 @@ class KernelMatch:
             raise ArgumentError("mask: no voxel is left to measure")
         return np.sqrt(sums[:, 2] / sums[:, 0])
 
-    def _scale(self, image: Image, ratios: npt.NDArray[np.float64], threads: int | None) -> None:
+    def _scale(self, image: Image, ratios: npt.NDArray[np.float64], nan: str, threads: int | None) -> None:
         """image = last smoothed one + sum of ratio x band, in place; the bands telescope."""
         slices = self._slices(image)
         steps = np.diff(np.append(ratios, 1.0)).astype(np.float32)
@@ -227,7 +254,7 @@ class KernelMatch:
             part = Image(slices.array[slab], slices.affine)
             new = part.array * np.float32(ratios[0])
             for sigma, step in zip(self.sigmas_mm, steps, strict=True):
-                new += step * _smooth(part, sigma, True, threads)
+                new += step * _smooth(part, sigma, True, nan, threads)
             slices.array[slab] = new
 
     def to_dict(self) -> dict[str, Any]:
@@ -272,9 +299,31 @@ def _float32(array: Any) -> Any:
     return array if array.dtype == np.float32 else array.astype(np.float32)
 
 
-def _smooth(image: Image, sigma_mm: float, in_plane: bool, threads: int | None) -> Any:
+def _kept(array: Any, target: Any) -> Any:
+    """`target` with what is NaN or infinite in `array` as it was."""
+    if array.dtype.kind == "f":
+        holes = ~_dispatch.namespace(array).isfinite(array)
+        if bool(holes.any()):
+            target[holes] = array[holes]
+    return target
+
+
+def _smooth(image: Image, sigma_mm: float, in_plane: bool, nan: str, threads: int | None) -> Any:
+    """The smoothed array; NaN where the image is not finite, whose other voxels share the weights that fall there."""
+
+    def blurred(array: Any) -> Any:
+        sigmas = (0.0 if in_plane else sigma_mm, sigma_mm, sigma_mm)
+        return gaussian(image.with_array(array), sigma_mm=sigmas, mode="reflect", threads=threads).array
+
     array = image.array
-    if array.dtype.kind == "f" and not bool(_dispatch.namespace(array).isfinite(array).all()):
-        raise ArgumentError("image: NaN or infinite voxels cannot be smoothed; fill them first")
-    sigmas = (0.0 if in_plane else sigma_mm, sigma_mm, sigma_mm)
-    return gaussian(image, sigma_mm=sigmas, mode="reflect", threads=threads).array
+    if array.dtype.kind != "f":
+        return blurred(array)
+    xp = _dispatch.namespace(array)
+    sound = xp.isfinite(array)
+    if bool(sound.all()):
+        return blurred(array)
+    if nan != "ignore":
+        raise ArgumentError("image: NaN or infinite voxels cannot be smoothed; fill them or pass nan='ignore'")
+    zero, one = np.float32(0), np.float32(1)
+    share = blurred(sound.astype(np.float32))
+    return xp.where(sound, blurred(xp.where(sound, array, zero)) / xp.where(sound, share, one), np.float32(np.nan))
