@@ -41,6 +41,22 @@ def test_an_image_keeps_its_place():
     assert (seen.array == 0.5).all()
 
 
+@pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Grid size")  # Numba's, of a grid that does not fill the device
+def test_on_a_device():
+    rng = np.random.default_rng(1)
+    a, b = rng.random((2, 40, 41, 43), np.float32)
+    here = fi.Image(a, spacing=(3, 1, 1)), b
+    there = here[0].to_device("cuda"), fi._dispatch.move(b, "cuda")
+    for function, count in ((branch, 1), (two, 2), (lambda a, b: max(a, b) / (a + b), 2)):
+        seen = fi.map_voxels(function, *there[:count])
+        assert seen.device == "cuda"
+        assert seen.spacing == (3, 1, 1)
+        np.testing.assert_array_equal(seen.to_device("cpu").array, fi.map_voxels(function, *here[:count]).array)
+    with pytest.raises(fi.errors.ArgumentError, match="Numba cannot compile"):
+        fi.map_voxels(lambda a: open(str(a)), there[0])
+
+
 def test_out():
     out = np.empty(9, np.float64)
     assert fi.map_voxels(lambda a: a / 4, np.arange(9), out=out, dtype=np.float64) is out

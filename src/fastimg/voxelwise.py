@@ -68,7 +68,12 @@ def map_voxels(
         else:
             from . import _voxelwise_cuda
 
-            _voxelwise_cuda.run(function, *(array.reshape(-1) for array in (*arrays, target)))
+            try:
+                _voxelwise_cuda.run(function, *(array.reshape(-1) for array in (*arrays, target)))
+            except Exception as error:  # Numba's compiler for CUDA is a package of its own, with errors of its own
+                if type(error).__module__.partition(".")[0] not in ("numba", "numba_cuda"):
+                    raise
+                raise ArgumentError(f"map_voxels: Numba cannot compile the function: {_reason(error)}") from error
     return like(images[0], target, unit=None) if target is not out else out
 
 

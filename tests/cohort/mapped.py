@@ -68,6 +68,15 @@ def device(case):
     return os.environ.get("CUDA_VISIBLE_DEVICES"), os.getpid(), fi.config.threads()
 
 
+def total_on_device(case):
+    """Sum of the voxels by the one device that this worker sees, and its pin."""
+    import cupy
+
+    assert cupy.cuda.runtime.getDeviceCount() == 1
+    image = case.image().to_device("cuda")
+    return int(image.array.sum(dtype="int64")), os.environ["CUDA_VISIBLE_DEVICES"], os.getpid()
+
+
 OFFSET = 3.0
 
 

@@ -22,6 +22,7 @@ import pytest
 
 import fastimg as fi
 from fastimg import _workers
+from fastimg.cohort import _executors
 from fastimg.cohort._progress import Pace, bar, told
 from fastimg.errors import ArgumentError, FastimgError
 
@@ -235,6 +236,24 @@ def test_dask_workers_are_pinned_one_to_a_device(cohort):
     with fi.cohort.open_executor("dask", devices=["0", "1"]) as pool:
         seen = {value[:2] for _, value in cohort.map(mapped.device, pool)}
     assert sorted(device for device, _ in seen) == ["0", "1"]  # two processes, each with its own
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("engine", ["processes", "dask", "dask-cuda"])
+@pytest.mark.filterwarnings("default")  # of the packages that pin
+def test_pinned_workers_compute_on_their_device(cohort, sums, engine, monkeypatch):
+    if engine != "processes":
+        pytest.importorskip("distributed", reason="distributed is not installed")
+    if engine == "dask-cuda":
+        pytest.importorskip("dask_cuda", reason="dask-cuda is not installed")
+    else:
+        monkeypatch.setattr(_executors, "find_spec", lambda name: None)
+    devices = _workers.devices_of("all")
+    with fi.cohort.open_executor(engine.removesuffix("-cuda"), devices="all") as pool:
+        seen = list(cohort.map(mapped.total_on_device, pool))
+    assert [(name, value[0]) for name, value in seen] == sums
+    assert {value[1] for _, value in seen} <= set(devices)
+    assert {value[2] for _, value in seen}.isdisjoint({os.getpid()})
 
 
 def test_all_devices_are_those_that_this_process_may_use(monkeypatch):

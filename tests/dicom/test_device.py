@@ -155,6 +155,27 @@ def test_a_device_codec_with_other_bits_is_not_used(tmp_path, both, codec):
     assert codec.calls == 3
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize(("syntax", "stored"), [(SV1, 16), (SV1, 12), (J2K, 16), (J2K, 12), (HTJ2K, 16)])
+def test_nvimagecodec_on_a_device(tmp_path, monkeypatch, syntax, stored):
+    pytest.importorskip("nvidia.nvimgcodec", reason="nvImageCodec is not installed")
+    monkeypatch.setattr(_upload, "_agrees", {})
+    _nvimgcodec._codec.cache_clear()
+    volume = np.random.default_rng(8).integers(0, 1 << stored, (5, 96, 80)).astype(np.uint16)
+    for k, pixels in enumerate(volume):
+        if syntax == SV1:
+            data = imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=stored)
+        elif syntax == J2K:
+            data = imagecodecs.jpeg2k_encode(pixels, reversible=True, level=0, codecformat="j2k", bitspersample=stored)
+        else:
+            data = imagecodecs.htj2k_encode(pixels)
+        ds = image(pixels, z=float(k), BitsStored=stored, HighBit=stored - 1)
+        compressed(ds, [data], syntax, tmp_path / str(k))
+    seen = fi.dicom.read(tmp_path, device="cuda")
+    np.testing.assert_array_equal(fi._dispatch.move(seen.array, "cpu"), volume.astype(np.float32) - 1024)
+    assert _upload._agrees == {(syntax, "uint16", stored): True}  # and not decoded here after all
+
+
 @pytest.mark.parametrize("syntax", [SV1, J2K, HTJ2K])
 def test_nvimagecodec_itself_takes_our_calls(syntax):
     """The package without a device: it reads our streams' headers as we do, takes the call, and gives nothing back."""

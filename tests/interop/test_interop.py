@@ -133,6 +133,24 @@ def test_dlpack_gives_memory():
     assert image.array[1, 2, 3] == -7
 
 
+@pytest.mark.gpu
+def test_dlpack_and_torch_share_a_devices_memory():
+    torch = pytest.importorskip("torch")
+    image = fi.Image(np.arange(24, dtype=np.float32).reshape(2, 3, 4), spacing=(3, 2, 1)).to_device("cuda")
+    for tensor in (fi.interop.to_torch(image), torch.from_dlpack(image)):
+        assert tensor.is_cuda
+        assert tensor.data_ptr() == image.array.data.ptr
+    tensor[1, 2, 3] = -7
+    assert float(image.array[1, 2, 3]) == -7
+    for back in (
+        fi.interop.from_torch(tensor.requires_grad_(), image.affine),
+        fi.interop.from_dlpack(image, image.affine),
+    ):
+        assert back.device == "cuda"
+        assert back.array.data.ptr == image.array.data.ptr
+        np.testing.assert_array_equal(back.to_device("cpu").array, image.to_device("cpu").array)
+
+
 def test_torch_shares_memory():
     torch = pytest.importorskip("torch")
     image = fi.Image(np.zeros((2, 3, 4), np.float32))

@@ -131,6 +131,19 @@ def test_batches_are_the_samples_in_one_piece(cohort):
         assert len(list(data.batches(4, drop_last=True))) == 2
 
 
+@pytest.mark.gpu
+def test_batches_on_a_device(cohort):
+    data = PatchDataset(cohort, SIZE, 41, seed=2, masked=["lesion"], levels=(0, 1))
+    here, there = (list(data.batches(4, device=device, threads=3)) for device in (None, "cuda"))
+    assert len(here) == len(there) == 11
+    for one, other in zip(here, there, strict=True):
+        assert names_of(one) == names_of(other)
+        for key in ("image", "mask", "image_1", "mask_1"):
+            assert one[key].is_pinned()
+            assert other[key].is_cuda
+            assert torch.equal(one[key], other[key].cpu()), key
+
+
 def test_batches_of_a_loop_that_stops_early_end_their_threads(cohort):
     import threading
 
