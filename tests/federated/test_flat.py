@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import fastimg as fi
 from fastimg.errors import IntegrityError
-from fastimg.federated import Federation, Node, Policy, _rows, _tools, tool, verify_log
-from fastimg.federated._rows import Distinct
+from fastimg.federated import Federation, Node, Policy, _rows, _tools, registered, tool, verify_log
+from fastimg.federated._registry import Done, Labels
+from fastimg.federated._rows import Distinct, Rows
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
 
@@ -35,18 +36,19 @@ class Endless:
             rng = np.random.default_rng(self._seed)
             return fi.Image(rng.integers(-1000, 1000, self._shape, np.int16))
 
-    def __init__(self, count, shape):
+    def __init__(self, count, shape, masks=1):
         names = [f"c{i}" for i in range(count)]
         scanner, age = ["ABC"[i % 3] for i in range(count)], [float(i % 61) for i in range(count)]
+        relapse = (np.random.default_rng(count).random(count) < 0.5).tolist()
         fixed = {"case_id": names, "state": ["ok"] * count, "subject": names}
-        self.index = pa.table({**fixed, "scanner": scanner, "age": age})
-        self._shape = shape
+        self.index = pa.table({**fixed, "scanner": scanner, "age": age, "relapse": relapse})
+        self._shape, self._masks = shape, [f"m{k}" for k in range(masks)]
 
     def features(self, mask=None, *, names=None, cases=None):
         assert len(cases) <= 256  # never the whole table
-        x = np.random.default_rng(int(cases[0][1:])).normal(size=(len(names), len(cases)))
-        columns = dict(zip(names, x, strict=True))
-        return pa.table({"case_id": cases, "mask": ["m"] * len(cases), **columns})
+        ids, masks = [case for case in cases for _ in self._masks], self._masks * len(cases)
+        x = np.random.default_rng(int(cases[0][1:])).normal(size=(len(names), len(ids)))
+        return pa.table({"case_id": ids, "mask": masks, **dict(zip(names, x, strict=True))})
 
     def __getitem__(self, name):
         return self.Case(self._shape, int(name[1:]))
@@ -110,6 +112,49 @@ def test_features_are_held_for_a_block_of_cases(tmp_path, monkeypatch, name, par
     assert many - few < 3 * MIB
 
 
+MANY = WIDE[:150]
+PREDICTED = {"features": MANY, "covariates": ["scanner", "age"]}
+MODEL = {"model": "logistic", "weights": {"coefficients": np.zeros(153), "intercept": np.zeros(1)}, **PREDICTED}
+
+
+def peak_of_rounds(count, name, parameters, rounds):
+    """Of a node's own work in so many rounds; its sums go back to it as those of the federation would."""
+    what, policy = registered()[name], Policy(min_cases=10, max_parameters_per_case=4.0)
+    known = what.check(parameters)
+    cohort, shared, most = Endless(count, (1, 2, 2), masks=8), {}, 0
+    for _ in range(rounds):
+        assert not isinstance(shared, Done)
+        tracemalloc.start()
+        try:
+            found = what.local(Rows(cohort, policy), known, shared)
+            most = max(most, tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+        shared = what.combine([found.of] if isinstance(found, Labels) else found, known, shared)
+    return most
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "rounds"),
+    [
+        ("linear", {"outcome": "relapse", "l2": 10.0, **PREDICTED}, 3),
+        ("logistic", {"outcome": "relapse", "l2": 10.0, **PREDICTED}, 4),
+        ("cox", {"time": "age", "event": "relapse", "times": [20, 40, 60], "l2": 10.0, **PREDICTED}, 3),
+        ("fedavg", {"outcome": "relapse", "rounds": 2, **MODEL}, 3),
+        ("fedavg", {"outcome": "relapse", "rounds": 1, "batch": 500, **MODEL}, 2),
+        ("evaluate", {"outcome": "relapse", "by": "scanner", **MODEL}, 2),
+        ("site_effect", {"batch": "scanner", "covariates": ["age"], "auc": True, "features": MANY}, 7),
+    ],
+    ids=lambda v: v if isinstance(v, str) else str(v)[-8:],
+)
+def test_models_hold_a_block_of_ten_times_the_cases(monkeypatch, name, parameters, rounds):
+    """1,152 more cases of eight rows are 10 MiB of 150 features; a row keeps its place, patient, outcome and covariates."""
+    monkeypatch.setattr(_rows, "_BLOCK", 64)
+    monkeypatch.setattr(_rows, "_HELD", 0)
+    few, many = (peak_of_rounds(n, name, parameters, rounds) for n in (128, 1280))
+    assert many - few < 2 * MIB
+
+
 @settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3), st.booleans()), max_size=40), st.integers(0, 7))
 def test_distinct_patients_over_blocks(rows, cut):
@@ -121,6 +166,28 @@ def test_distinct_patients_over_blocks(rows, cut):
     for block in np.array_split(np.arange(len(rows)), cut + 1):
         seen.add(owners[block], there[block])
     assert seen.count.tolist() == [len(set(owners[there[:, k]].tolist())) for k in range(2)]
+
+
+class Shrinking(Endless):
+    """A cohort of which a case's features are gone when they are read again."""
+
+    reads = 0
+
+    def features(self, mask=None, *, names=None, cases=None):
+        self.reads += 1
+        return super().features(mask, names=names, cases=[c for c in cases if self.reads < 5 or c != "c7"])
+
+
+@pytest.mark.parametrize("batch", [0, 8])
+def test_a_table_that_changes_between_two_passes_is_refused(monkeypatch, batch):
+    monkeypatch.setattr(_rows, "_HELD", 0)
+    parameters = {"outcome": "relapse", "features": ["f0"], "model": "logistic", "batch": batch}
+    known = registered()["fedavg"].check(
+        {**parameters, "weights": {"coefficients": np.zeros(1), "intercept": np.zeros(1)}}
+    )
+    rows = Rows(Shrinking(20, (1, 2, 2)), Policy(min_cases=2))  # four blocks of five cases
+    with pytest.raises(IntegrityError, match="changed while it was read"):
+        registered()["fedavg"].local(rows, known, {})
 
 
 def test_a_case_whose_features_are_damaged_is_counted_and_stops_nothing(tmp_path):

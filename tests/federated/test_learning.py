@@ -7,8 +7,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
+import fastimg as fi
 from fastimg.errors import ArgumentError, RefusedError
-from fastimg.federated import families, family
+from fastimg.federated import Federation, Node, Policy, _rows, families, family
+
+pytestmark = pytest.mark.usefixtures("small_blocks")
 
 MODEL = {"model": "logistic", "outcome": "relapse", "features": ["x0", "x1", "x2"]}
 
@@ -58,6 +61,46 @@ def test_mini_batches_repeat_by_seed(ask, center):
     first, again, other = (ask("fedavg", {**question, "seed": s}).value["weights"]["coefficients"] for s in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
+
+
+def descent(x, y, w, b, options):
+    """The slow way, over a table that is there as a whole; the rows lie patient by patient."""
+    start, random = (w, b), np.random.default_rng([options["seed"], 0])
+    for _ in range(options["epochs"]):
+        order = random.permutation(len(y))
+        for at in range(0, len(y), options["batch"]):
+            own = order[at : at + options["batch"]]
+            error = 1 / (1 + np.exp(-(x[own] @ w + b))) - y[own]
+            slope, shift = x[own].T @ error / len(own), error.mean()
+            w, b = (
+                w - options["rate"] * (slope + options["mu"] * (w - start[0])),
+                b - options["rate"] * (shift + options["mu"] * (b - start[1])),
+            )
+    return np.append(w, b)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 33])
+@pytest.mark.parametrize("held", [0, 1 << 20])
+def test_mini_batches_are_those_of_the_whole_table(tmp_path, monkeypatch, batch, held):
+    """Two rows a case, so that cases of a batch are read for one of them; some are incomplete."""
+    monkeypatch.setattr(_rows, "_HELD", held)
+    rng = np.random.default_rng(batch)
+    x, y = rng.normal(size=(22, 2, 3)), rng.random(22) < 0.5
+    x[3, 1, 0] = x[8, 0, 2] = np.nan
+    cohort = fi.Cohort.create(tmp_path / "c")
+    for i in range(22):
+        features = {mask: {f"x{k}": float(v) for k, v in enumerate(x[i, m])} for m, mask in enumerate(("core", "rim"))}
+        metadata = {"subject": f"p{(7 * i) % 20:02}", "relapse": bool(y[i])}  # patients lie in another order than cases
+        cohort.add(f"c{i:02}", fi.Image(np.zeros((1, 2, 2), np.int16)), metadata=metadata, features=features)
+    order = np.argsort([(7 * i) % 20 for i in range(22)], kind="stable")
+    table, outcome = x[order].reshape(-1, 3), np.repeat(y[order], 2)
+    whole = np.isfinite(table).all(axis=1)
+    options = {"epochs": 3, "batch": batch, "rate": 0.3, "mu": 0.1, "seed": 5}
+    policy = Policy(min_cases=1, computations=("fedavg",))
+    fed = Federation.local([Node(cohort, policy, log=tmp_path / "log")])
+    seen = fed.run("fedavg", secure=False, **MODEL, weights=zeros(), rounds=1, **options).value["weights"]
+    expected = descent(table[whole], outcome[whole].astype(float), np.zeros(3), 0.0, options)
+    np.testing.assert_allclose(np.append(seen["coefficients"], seen["intercept"]), expected, rtol=1e-12)
 
 
 def test_a_perceptrons_gradient_is_the_losses(ask, center):
@@ -112,6 +155,17 @@ def test_calibration_by_bins(ask, clinic, center):
         assert value["calibration"]["n"][k] == (place == k).sum()
         assert value["calibration"]["observed"][k] == pytest.approx(y[place == k].mean(), rel=1e-12)
         assert value["calibration"]["predicted"][k] == pytest.approx(p[place == k].mean(), rel=1e-12)
+
+
+def test_the_column_of_the_table_may_be_a_predictor(ask, clinic, center):
+    weights = {"coefficients": np.array([1.0, 0.5, 0.1, 0.7]), "intercept": np.array([0.2])}
+    center = {"mean": np.append(center["mean"], 0.0), "scale": np.append(center["scale"], 1.0)}
+    question = {**MODEL, "covariates": ["sex"], "by": "sex", "weights": weights, "center": center}
+    value = ask("evaluate", question).value
+    x = np.column_stack([clinic[1]["x"], clinic[1]["sex"] == "M"])
+    z = (x - center["mean"]) / center["scale"] @ weights["coefficients"] + 0.2
+    assert value["brier"] == pytest.approx(brier_score_loss(clinic[1]["relapse"], 1 / (1 + np.exp(-z))), rel=1e-10)
+    assert {sex: row["n"] for sex, row in value["by"].items()} == {s: (clinic[1]["sex"] == s).sum() for s in "FM"}
 
 
 def test_small_cells_are_in_no_figure(ask, center):

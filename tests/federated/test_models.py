@@ -8,6 +8,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from fastimg.errors import ArgumentError, RefusedError
 
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
 PREDICTORS = {"features": ["x0", "x1", "x2"], "covariates": ["age", "sex"]}
 
 

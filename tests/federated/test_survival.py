@@ -11,6 +11,8 @@ from scipy.optimize import minimize
 from fastimg.errors import ArgumentError, RefusedError
 from fastimg.federated._survival import coarsen, on_grid
 
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
 GRID = np.arange(0.25, 60.25, 0.25)
 TIMES = {"time": "months", "event": "died", "times": GRID.tolist()}
 

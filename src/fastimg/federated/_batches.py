@@ -17,8 +17,9 @@ import numpy.typing as npt
 from ..errors import ArgumentError, RefusedError
 from ..harmonize import ComBat, Design, Spline, Statistics
 from ._disclosure import enough
-from ._registry import Labels, Parameter
-from ._rows import Rows
+from ._frame import added
+from ._registry import Labels, Parameter, stated
+from ._rows import Distinct, Rows
 
 __all__ = [
     "ADJUSTED",
@@ -29,6 +30,7 @@ __all__ = [
     "by_batch",
     "design_of",
     "labels",
+    "left",
     "mean_state",
     "notes",
     "permit",
@@ -56,28 +58,33 @@ ADJUSTED: dict[str, Parameter] = {
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """Complete rows: number of the batch, design columns, patients; how many were left out; their features, read block by
+    """Complete rows: number of the batch, patients; how many were left out; their features and design columns, made block by
     block."""
 
     read: Callable[[], Iterator[Array]]
+    columns: Callable[[slice], Array]
     codes: npt.NDArray[np.int64]
-    columns: Array
     owners: npt.NDArray[np.int64]
     count: int
     left_out: int
 
-    def blocks(self) -> Iterator[tuple[Array, slice]]:
-        """(features, which rows they are)."""
+    def blocks(self) -> Iterator[tuple[Array, Array, slice]]:
+        """(features, design columns, which rows they are)."""
         at = 0
         for x in self.read():
-            yield x, slice(at, at + len(x))
+            own = slice(at, at + len(x))
+            yield x, self.columns(own), own
             at += len(x)
 
     def about(self, y: Any, c: Any) -> Iterator[tuple[Array, Array, slice]]:
         """(features, design columns, which rows) about such a mean of each batch."""
-        for x, own in self.blocks():
+        for x, columns, own in self.blocks():
             codes = self.codes[own]
-            yield x - np.asarray(y)[codes], self.columns[own] - np.asarray(c)[codes], own
+            yield (
+                x - stated(y, self.count, x.shape[1])[codes],
+                columns - stated(c, self.count, columns.shape[1])[codes],
+                own,
+            )
 
 
 def _is_local(parameters: Mapping[str, Any]) -> bool:
@@ -155,11 +162,7 @@ def take(rows: Rows, design: Design, parameters: Mapping[str, Any]) -> Batches:
     local, name = _is_local(parameters), parameters["batch"]
     rows.policy.check("values", len(design.batches) * (len(design.features) + len(design.columns) + 1))
     features, mask = parameters["features"], parameters["mask"]
-    seen, whole = [np.zeros(0, np.int64)], [np.zeros(0, bool)]
-    for x, found_places in rows.blocks(features, mask):
-        seen.append(found_places)
-        whole.append(np.asarray(np.isfinite(x).all(axis=1)))
-    places, keep = np.concatenate(seen), np.concatenate(whole)
+    places, keep = rows.complete(features, mask)
     values = {
         n: np.array([*rows.column(n), None], object)[:-1][places] for n in dict.fromkeys((name, *design.covariates))
     }
@@ -178,26 +181,22 @@ def take(rows: Rows, design: Design, parameters: Mapping[str, Any]) -> Batches:
     keep = enough(keep, [batch, *categories], owners, rows.minimum)
     used = [f"feature {n}" for n in features] + [f"column {n}" for n in parameters["covariates"]]
     rows.contribute(used, keep, mask=mask)
-    covariates = {
-        n: np.array(values[n][keep].tolist(), np.float64) if levels is None else np.array(values[n][keep].tolist())
-        for n, levels in design.covariates.items()
-    }
-    count = int(keep.sum())
-    rows.reserve(8 * count * len(design.columns))
-    stands_for = [EVERYBODY] * count if local else np.array(batch[keep].tolist())
-    codes, columns = design.encode(stands_for, covariates, count)
-    own_batches = len(design.batches)
-    if local:
-        names = {label: k for k, label in enumerate(_sorted(set(batch[keep])))}
-        codes, own_batches = np.array([names[v] for v in batch[keep]], np.int32), len(names)
+    kept = {n: values[n][keep] for n in dict.fromkeys((name, *design.covariates))}
+    width = len(design.columns)
+    rows.reserve(8 * width * max(min(len(keep), rows.block), width, len(features)))
+    names = {label: k for k, label in enumerate(_sorted(set(kept[name])) if local else design.batches)}
 
-    def read() -> Iterator[Array]:
-        at = 0
-        for x, _ in rows.blocks(features, mask):
-            yield x[keep[at : at + len(x)]]
-            at += len(x)
+    def columns(own: slice) -> Array:
+        covariates = {
+            n: np.array(kept[n][own].tolist(), np.float64 if levels is None else None)
+            for n, levels in design.covariates.items()
+        }
+        size = len(kept[name][own])
+        return design.encode([design.batches[0]] * size, covariates, size)[1]
 
-    found = Batches(read, codes.astype(np.int64), columns, owners[keep], own_batches, len(keep) - count)
+    codes = np.array([names[v] for v in kept[name]], np.int64)
+    left_out = int((~keep).sum())
+    found = Batches(lambda: rows.kept(features, mask, keep), columns, codes, owners[keep], len(names), left_out)
     if not local:
         _refuse_few(rows, design, found)
     return found
@@ -205,15 +204,18 @@ def take(rows: Rows, design: Design, parameters: Mapping[str, Any]) -> Batches:
 
 def _refuse_few(rows: Rows, design: Design, data: Batches) -> None:
     """A batch's mean of a spline or of a level's product is of the patients for whom it is not zero: enough, or none."""
-    for j, (_, level) in enumerate(design.columns):
-        if not isinstance(level, tuple) or all(part is None for part in level):
-            continue
-        for k in range(data.count):
-            there = (data.codes == k) & (data.columns[:, j] != 0)
-            if 0 < len(np.unique(data.owners[there])) < rows.minimum:
-                raise RefusedError(
-                    f"rule min_cases: a smooth term or interaction is held by fewer than {rows.minimum} patients of a batch"
-                )
+    parts = [isinstance(level, tuple) and any(part is not None for part in level) for _, level in design.columns]
+    if not any(parts):
+        return
+    held = [Distinct((sum(parts),)) for _ in range(data.count)]
+    for _, columns, own in data.blocks():
+        for k in np.unique(data.codes[own]):
+            there = data.codes[own] == k
+            held[k].add(data.owners[own][there], columns[there][:, parts] != 0)
+    if any(((found.count > 0) & (found.count < rows.minimum)).any() for found in held):
+        raise RefusedError(
+            f"rule min_cases: a smooth term or interaction is held by fewer than {rows.minimum} patients of a batch"
+        )
 
 
 def permit(rows: Rows, design: Design, data: Batches, parameters: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
@@ -222,8 +224,8 @@ def permit(rows: Rows, design: Design, data: Batches, parameters: Mapping[str, A
         return
     holders = shared["holders"]
     if rows.witnesses is not None:
-        stated = [labels.get(parameters["batch"], ()) for labels in rows.witnesses.values()]
-        holders = [sum(batch in labels for labels in stated) for batch in design.batches]
+        said = [labels.get(parameters["batch"], ()) for labels in rows.witnesses.values()]
+        holders = [sum(batch in labels for labels in said) for batch in design.batches]
     if any(held < ALONE and (data.codes == k).any() for k, held in enumerate(holders)):
         raise RefusedError(f"rule disclose_batches: fewer than {ALONE} nodes hold a batch of this node")
 
@@ -239,35 +241,31 @@ def by_batch(values: Array, codes: Any, count: int) -> Array:
 def totals(data: Batches) -> dict[str, Array]:
     """Sums of values and covariates in each batch: what means are made of."""
     codes, k = data.codes, data.count
-    y = np.asarray(sum(by_batch(x, codes[own], k) for x, own in data.blocks()))
-    return {
-        "rows": np.bincount(codes, minlength=k).astype(np.int64),
-        "y": y,
-        "c": by_batch(data.columns, codes, k),
-        "left_out": np.array([data.left_out], np.int64),
-    }
+    sums = added({"y": by_batch(x, codes[own], k), "c": by_batch(c, codes[own], k)} for x, c, own in data.blocks())
+    rows = np.bincount(codes, minlength=k).astype(np.int64)
+    return {"rows": rows, "left_out": np.array([data.left_out], np.int64), **sums}
 
 
 def products(data: Batches, y: Any, c: Any) -> dict[str, Any]:
     """Of covariates and values about such means of their batches: what slopes are made of."""
-    cc: Any = 0.0
-    cy: Any = 0.0
-    yy: Any = 0.0
-    for values, columns, _ in data.about(y, c):
-        cc, cy = cc + columns.T @ columns, cy + columns.T @ values
-        yy = yy + np.einsum("ij,ij->j", values, values)
-    return {"cc": cc, "cy": cy, "yy": yy}
+    return added(
+        {"cc": columns.T @ columns, "cy": columns.T @ x, "yy": np.einsum("ij,ij->j", x, x)}
+        for x, columns, _ in data.about(y, c)
+    )
+
+
+def left(data: Batches, y: Any, c: Any, beta: Any) -> Iterator[tuple[Array, slice]]:
+    """(what the slopes leave of the values about such means, which rows)."""
+    for x, columns, own in data.about(y, c):
+        yield x - columns @ stated(beta, columns.shape[1], x.shape[1]), own
 
 
 def residuals(data: Batches, y: Any, c: Any, beta: Any) -> dict[str, Any]:
     """A batch: sums of what the slopes leave of the values about such means, and of its squares."""
-    r: Any = 0.0
-    rr: Any = 0.0
-    for values, columns, own in data.about(y, c):
-        left = values - columns @ beta
-        r = r + by_batch(left, data.codes[own], data.count)
-        rr = rr + by_batch(left**2, data.codes[own], data.count)
-    return {"r": r, "rr": rr}
+    codes, k = data.codes, data.count
+    return added(
+        {"r": by_batch(x, codes[own], k), "rr": by_batch(x**2, codes[own], k)} for x, own in left(data, y, c, beta)
+    )
 
 
 def mean_state(total: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,9 @@ def enough(
     keep, width = np.array(keep, bool), int(owners.max(initial=0)) + 1
     coded = []
     for labels in columns:
+        if isinstance(labels, np.ndarray) and labels.dtype != object:
+            coded.append(np.unique(labels, return_inverse=True)[1])
+            continue
         known: dict[Any, int] = {}
         coded.append(np.array([known.setdefault(label, len(known)) for label in labels], np.int64))
     before = -1
@@ -107,7 +110,15 @@ class Cells:
     def add(self, patient: int, counts: npt.NDArray[np.int64]) -> None:
         """One case's counts; the cases of a patient follow one another."""
         self.weights += counts
-        new = np.flatnonzero(counts)
+        self._seen(patient, np.flatnonzero(counts))
+
+    def fall(self, patient: int, cells: npt.NDArray[np.int64]) -> None:
+        """One for each of these cells, of a patient whose cells all come now or follow one another."""
+        new, times = np.unique(cells, return_counts=True)
+        self.weights[new] += times
+        self._seen(patient, new)
+
+    def _seen(self, patient: int, new: npt.NDArray[np.int64]) -> None:
         new = new[self._last[new] != patient]
         if self._few:
             slots = self.patients[new]
@@ -116,17 +127,18 @@ class Cells:
         self.patients[new] += 1
         self._last[new] = patient
 
-    def suppressed(self) -> tuple[npt.NDArray[np.int64], int]:
-        """(weights, overflow) by the rule of `suppress`."""
+    def suppressed(self, cells: slice = slice(None)) -> tuple[npt.NDArray[np.int64], int]:
+        """(weights, overflow) by the rule of `suppress`, of these cells, which have an overflow of their own."""
+        weights, patients, first = self.weights[cells], self.patients[cells], self._first[:, cells]
 
         def inside(hidden: npt.NDArray[np.bool_]) -> int:
-            if (self.patients[hidden] >= self._minimum).any():
+            if (patients[hidden] >= self._minimum).any():
                 return self._minimum
-            found = np.unique(self._first[:, hidden])
+            found = np.unique(first[:, hidden])
             return int((found >= 0).sum())
 
-        hidden = _hidden(self.patients, inside, self._minimum)
-        return np.where(hidden, 0, self.weights), int(self.weights[hidden].sum())
+        hidden = _hidden(patients, inside, self._minimum)
+        return np.where(hidden, 0, weights), int(weights[hidden].sum())
 
 
 def blur(counts: npt.NDArray[np.int64], policy: Policy, secret: bytes, context: bytes) -> npt.NDArray[np.int64]:

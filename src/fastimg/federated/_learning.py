@@ -8,7 +8,7 @@ A family is registered at every node like a computation: how to score rows, and,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from ..errors import ArgumentError, RefusedError
 from ._disclosure import suppress
-from ._frame import PREDICTORS, Frame, agree, category_labels, check_size, frame, positives
-from ._registry import Done, Parameter, computation
+from ._frame import PREDICTORS, Frame, added, agree, category_labels, check_size, frame, positives
+from ._registry import Done, Parameter, computation, stated
 from ._rows import Rows
 
 __all__ = ["Family", "evaluate", "families", "family", "fedavg"]
@@ -26,15 +26,18 @@ __all__ = ["Family", "evaluate", "families", "family", "fedavg"]
 Array = npt.NDArray[np.float64]
 Weights = dict[str, Array]
 Score = Callable[[Array, Weights], Array]
-Train = Callable[[Array, Array, Weights, Mapping[str, float], np.random.Generator], Weights]
+Epoch = Callable[[], Iterator[Iterable[tuple[Array, Array]]]]
+Train = Callable[[Epoch, Weights, Mapping[str, float]], Weights]
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
     """How a model of this name scores rows x (rows, columns), giving 0 to 1, and how it is trained (None: it is not).
 
-    train(x, y, weights, options, random) returns new weights of the same names and shapes; options holds epochs, rate,
-    batch and mu.
+    train(epoch, weights, options) returns new weights of the same names and shapes. epoch() goes once through the node's rows
+    in a new random order, a batch of options["batch"] rows at a time (0: one of all rows); a batch is an iterable of parts
+    (x, y), which can be gone through again, so that never more than a part is in memory, whatever the rows: a batch's gradient is
+    the sum of its parts'. options also holds epochs, rate and mu.
 
     Attributes
     ----------
@@ -63,9 +66,10 @@ def family(name: str, score: Score, train: Train | None = None, *, version: int 
     name : str
         What a request calls it.
     score : callable
-        score(x, weights) -> (rows,), 0 to 1: x is float64 (rows, columns), weights {name: float64 array}.
+        score(x, weights) -> (rows,), 0 to 1: x is float64 (rows, columns), weights {name: float64 array}. A row's score is of
+        that row alone: rows come in parts.
     train : callable, optional
-        train(x, y, weights, options, random) -> new weights, see `Family`. Default: it cannot be trained.
+        train(epoch, weights, options) -> new weights, see `Family`. Default: it cannot be trained.
     version : int
         Told with every answer. Default 1.
 
@@ -110,25 +114,23 @@ def _logistic(x: Array, w: Weights) -> Array:
 
 
 def _descend(gradient: Callable[[Array, Array, Weights], Weights]) -> Train:
-    """Mini-batch gradient descent on the mean loss + mu/2 |w - start|^2."""
+    """Mini-batch gradient descent on the mean loss + mu/2 |w - start|^2; `gradient` is of the sum of the losses."""
 
-    def train(x: Array, y: Array, start: Weights, options: Mapping[str, float], random: np.random.Generator) -> Weights:
+    def train(epoch: Epoch, start: Weights, options: Mapping[str, float]) -> Weights:
         w = {name: value.copy() for name, value in start.items()}
-        size = int(options["batch"]) or len(y)
         for _ in range(int(options["epochs"])):
-            order = random.permutation(len(y))
-            for at in range(0, len(y), size):
-                part = order[at : at + size]
-                slope = gradient(x[part], y[part], w)
+            for batch in epoch():
+                slope = added({"rows": len(y), **gradient(x, y, w)} for x, y in batch)
+                size = slope["rows"]
                 for name in w:
-                    w[name] = w[name] - options["rate"] * (slope[name] + options["mu"] * (w[name] - start[name]))
+                    w[name] = w[name] - options["rate"] * (slope[name] / size + options["mu"] * (w[name] - start[name]))
         return w
 
     return train
 
 
 def _logistic_gradient(x: Array, y: Array, w: Weights) -> Weights:
-    error = (_logistic(x, w) - y) / len(y)
+    error = _logistic(x, w) - y
     return {"coefficients": x.T @ error, "intercept": np.full(w["intercept"].shape, error.sum())}
 
 
@@ -138,7 +140,7 @@ def _perceptron(x: Array, w: Weights) -> Array:
 
 def _perceptron_gradient(x: Array, y: Array, w: Weights) -> Weights:
     hidden = np.tanh(x @ w["w1"] + w["b1"])
-    error = (_sigmoid(hidden @ w["w2"] + float(w["b2"].reshape(-1)[0])) - y) / len(y)
+    error = _sigmoid(hidden @ w["w2"] + float(w["b2"].reshape(-1)[0])) - y
     back = np.outer(error, w["w2"]) * (1 - hidden**2)
     return {"w1": x.T @ back, "b1": back.sum(axis=0), "w2": hidden.T @ error, "b2": np.full(w["b2"].shape, error.sum())}
 
@@ -156,26 +158,18 @@ _MODEL = {
 }
 
 
-def _data(
-    rows: Rows,
-    parameters: dict[str, Any],
-    levels: dict[str, list[str]],
-    outcomes: dict[str, Any],
-    *,
-    summed: bool = True,
-) -> Frame:
-    data = frame(rows, parameters, levels, outcomes, summed=summed)
-    center = parameters["center"]
+def _center(parameters: Mapping[str, Any], data: Frame) -> tuple[Any, Any]:
+    """(mean, scale) of the columns, None where they stay as they are."""
+    center, width = parameters["center"], len(data.columns)
     if center is None:
-        return data
-    width = data.x.shape[1]
+        return None, None
     if (
         center.keys() != {"mean", "scale"}
         or any(c.shape != (width,) for c in center.values())
         or not center["scale"].all()
     ):
         raise ArgumentError(f"center: must hold mean and scale, one number for each of the {width} columns")
-    return Frame((data.x - center["mean"]) / center["scale"], data.owners, data.outcomes, data.columns, data.left_out)
+    return center["mean"], center["scale"]
 
 
 def _scores(model: Family, x: Array, weights: Weights) -> Array:
@@ -231,28 +225,58 @@ def fedavg(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> An
     if model.train is None:
         raise ArgumentError(f"model: a {model.name} cannot be trained here, only judged")
     outcome = positives(rows, parameters["outcome"], parameters["positive"])
-    data = _data(rows, parameters, shared.get("levels", {}), {"y": outcome})
-    y = data.outcomes["y"]
-    weights = {
-        name: np.array(value, np.float64) for name, value in (shared.get("weights") or parameters["weights"]).items()
-    }
+    data = frame(rows, parameters, shared.get("levels", {}), {"y": outcome})
+    y, center = data.outcomes["y"], _center(parameters, data)
+    weights = {name: np.array(value, np.float64) for name, value in parameters["weights"].items()}
+    if "weights" in shared:
+        weights = {name: stated(shared["weights"][name], *value.shape) for name, value in weights.items()}
     check_size(rows, data, sum(value.size for value in weights.values()))
-    score = np.clip(_scores(model, data.x, weights), 1e-15, 1 - 1e-15)
-    loss = -np.where(y > 0, np.log(score), np.log(1 - score)).sum()
-    random = np.random.default_rng([parameters["seed"], int(shared.get("done", 0))])
+    loss = 0.0
+    for x, own in data.blocks(*center):
+        score = np.clip(_scores(model, x, weights), 1e-15, 1 - 1e-15)
+        loss -= np.where(y[own] > 0, np.log(score), np.log(1 - score)).sum()
     options = {name: parameters[name] for name in ("epochs", "rate", "batch", "mu")}
-    trained = model.train(data.x, y, weights, options, random)
+    random = np.random.default_rng([parameters["seed"], int(shared.get("done", 0))])
+    trained = model.train(_epoch(data, y, center, parameters["batch"], rows.block, random), weights, options)
     change = {f"w {name}": len(y) * (trained[name] - weights[name]) for name in weights}
     if not all(np.isfinite(value).all() for value in change.values()):
         raise RefusedError("rule range: training diverged at this node")
     return {**change, "n": np.array([len(y)], np.int64), "loss": np.array([loss])}
 
 
+class _Batch:
+    """Rows of one step, in parts of `most`; all of them (None) as they lie, since their order changes nothing but rounding."""
+
+    def __init__(self, data: Frame, y: Array, center: tuple[Any, Any], chosen: Any, most: int) -> None:
+        self._data, self._y, self._center, self._chosen, self._most = data, y, center, chosen, most
+
+    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+        if self._chosen is None:
+            for x, own in self._data.blocks(*self._center):
+                yield x, self._y[own]
+            return
+        for at in range(0, len(self._chosen), self._most):
+            part = self._chosen[at : at + self._most]
+            yield self._data.rows(part, *self._center), self._y[part]
+
+
+def _epoch(data: Frame, y: Array, center: tuple[Any, Any], size: int, most: int, random: np.random.Generator) -> Epoch:
+    def epoch() -> Iterator[_Batch]:
+        if not 0 < size < len(y):
+            yield _Batch(data, y, center, None, most)
+            return
+        order = random.permutation(len(y))
+        for at in range(0, len(y), size):
+            yield _Batch(data, y, center, order[at : at + size], most)
+
+    return epoch
+
+
 def _evaluate_combine(total: Any, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
     if isinstance(total, list):
         levels = agree(total)
-        by = parameters["by"]
-        return {"groups": levels.pop(by, [""]) if by else [""], "levels": levels}
+        own = {name: levels[name] for name in parameters["covariates"] if name in levels}
+        return {"groups": levels.get(parameters["by"], [""]), "levels": own}
     groups = shared.get("groups", [""])
     bins = parameters["bins"]
     cells = total["cells"].reshape(len(groups), 2, bins)
@@ -330,23 +354,25 @@ def evaluate(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> 
     code = {label: g for g, label in enumerate(groups)}
     group = np.array([float(code[m]) if m in code else np.nan for m in member])
     outcome = positives(rows, parameters["outcome"], parameters["positive"])
-    data = _data(rows, parameters, shared.get("levels", {}), {"y": outcome, "group": group}, summed=False)
-    score = _scores(model, data.x, {k: np.asarray(v) for k, v in parameters["weights"].items()})
-    if not ((score >= 0) & (score <= 1)).all():
-        raise RefusedError("rule range: a score lies outside 0 to 1")
-    y, g = data.outcomes["y"].astype(int), data.outcomes["group"].astype(int)
-    place = np.minimum((score * bins).astype(int), bins - 1)
-    cell = (g * 2 + y) * bins + place
-    count = len(groups) * 2 * bins
-    shown, _, moved, _ = suppress(
-        np.bincount(cell, minlength=count).astype(np.int64), (data.owners, cell), rows.minimum
-    )
-    keep = shown[cell] > 0
-    where = g[keep] * bins + place[keep]
+    data = frame(rows, parameters, shared.get("levels", {}), {"y": outcome, "group": group}, summed=False)
+    weights = {name: np.asarray(value) for name, value in parameters["weights"].items()}
+    y, g = data.outcomes["y"].astype(np.int64), data.outcomes["group"].astype(np.int64)
+    cell, count = (g * 2 + y) * bins, len(groups) * 2 * bins
+    sums = {"score": np.zeros(count), "brier": np.zeros(count)}
+    for x, own in data.blocks(*_center(parameters, data)):
+        score = _scores(model, x, weights)
+        if not ((score >= 0) & (score <= 1)).all():
+            raise RefusedError("rule range: a score lies outside 0 to 1")
+        cell[own] += np.minimum((score * bins).astype(np.int64), bins - 1)
+        sums["score"] += np.bincount(cell[own], score, count)
+        sums["brier"] += np.bincount(cell[own], (score - y[own]) ** 2, count)
+    counts = np.bincount(cell, minlength=count).astype(np.int64)
+    shown, _, moved, _ = suppress(counts, (data.owners, cell), rows.minimum)
+    by = {name: np.where(shown > 0, value, 0.0).reshape(len(groups), 2, bins) for name, value in sums.items()}
     return {
         "cells": shown,
         "overflow": np.array([moved], np.int64),
-        "score": np.bincount(where, score[keep], minlength=len(groups) * bins),
-        "brier": np.bincount(g[keep], (score[keep] - y[keep]) ** 2, minlength=len(groups)),
-        "kept": np.bincount(g[keep], minlength=len(groups)).astype(np.int64),
+        "score": by["score"].sum(axis=1).ravel(),
+        "brier": by["brier"].sum(axis=(1, 2)),
+        "kept": shown.reshape(len(groups), -1).sum(axis=1),
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, RefusedError
-from ._frame import PREDICTORS, Frame, agree, category_labels, check_size, frame, numbers, positives
-from ._registry import Done, Parameter, computation
+from ._frame import PREDICTORS, Frame, added, agree, category_labels, check_size, frame, numbers, positives
+from ._registry import Done, Parameter, computation, stated
 from ._rows import Rows
 
 __all__ = ["linear", "logistic"]
@@ -34,9 +35,9 @@ def _labels_wanted(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any
 
 
 def _open(rows: Rows, data: Frame) -> dict[str, Any]:
-    check_size(rows, data, data.x.shape[1] + 1)
-    rows.reserve(8 * data.x.shape[1] ** 2)  # of the rounds that follow
-    return {"n": np.array([len(data)], np.int64), "sum": data.x.sum(axis=0)}
+    check_size(rows, data, len(data.columns) + 1)
+    rows.reserve(8 * len(data.columns) ** 2)  # of the rounds that follow
+    return {"n": np.array([len(data)], np.int64), **added({"sum": x.sum(axis=0)} for x, _ in data.blocks())}
 
 
 def _solve(matrix: Any, vector: Any, what: str) -> Any:
@@ -117,9 +118,15 @@ def linear(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> An
     y = data.outcomes["y"]
     if "mean" not in shared:
         return {**_open(rows, data), "y": np.array([y.sum()])}
-    check_size(rows, data, data.x.shape[1] + 1)
-    x, y = data.x - shared["mean"], y - shared["y_mean"]
-    return {"x": x.sum(axis=0), "y": np.array([y.sum()]), "xx": x.T @ x, "xy": x.T @ y, "yy": np.array([y @ y])}
+    check_size(rows, data, len(data.columns) + 1)
+    rows.reserve(8 * len(data.columns) ** 2)
+    y = y - stated(shared["y_mean"])
+
+    def products() -> Iterator[dict[str, Any]]:
+        for x, own in data.blocks(shared["mean"]):
+            yield {"x": x.sum(axis=0), "xx": x.T @ x, "xy": x.T @ y[own]}
+
+    return {**added(products()), "y": np.array([y.sum()]), "yy": np.array([y @ y])}
 
 
 def _logistic_combine(total: Any, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
@@ -203,20 +210,25 @@ def logistic(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> 
     if "mean" not in shared:
         _two_classes(rows, data)
         return _open(rows, data)
-    check_size(rows, data, data.x.shape[1] + 1)
-    x = data.x - shared["mean"]
+    check_size(rows, data, len(data.columns) + 1)
     if "scale" not in shared:
-        found = {"x": x.sum(axis=0), "squares": (x * x).sum(axis=0)}
+        found = added({"x": x.sum(axis=0), "squares": (x * x).sum(axis=0)} for x, _ in data.blocks(shared["mean"]))
         return {**found, "positive": np.array([int(y.sum())], np.int64)}
-    design = np.column_stack([np.ones(len(y)), x / shared["scale"]])
-    eta = design @ shared["beta"]
-    p = 1 / (1 + np.exp(-np.clip(eta, -700, 700)))
-    likelihood = y @ eta - np.logaddexp(0, eta).sum()
-    return {
-        "gradient": design.T @ (y - p),
-        "hessian": (design * (p * (1 - p))[:, None]).T @ design,
-        "likelihood": np.array([likelihood]),
-    }
+    rows.reserve(8 * len(data.columns) ** 2)
+    beta = stated(shared["beta"], len(data.columns) + 1)
+
+    def slopes() -> Iterator[dict[str, Any]]:
+        for x, own in data.blocks(shared["mean"], shared["scale"]):
+            design = np.column_stack([np.ones(len(x)), x])
+            eta = design @ beta
+            p = 1 / (1 + np.exp(-np.clip(eta, -700, 700)))
+            yield {
+                "gradient": design.T @ (y[own] - p),
+                "hessian": (design * (p * (1 - p))[:, None]).T @ design,
+                "likelihood": np.array([y[own] @ eta - np.logaddexp(0, eta).sum()]),
+            }
+
+    return added(slopes())
 
 
 def _two_classes(rows: Rows, data: Frame) -> None:

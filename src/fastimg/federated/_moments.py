@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ._registry import Done, Parameter, computation
+from ._frame import added
+from ._registry import Done, Parameter, computation, stated
 from ._rows import Rows
 
 __all__ = ["moments", "summed"]
@@ -23,15 +24,17 @@ def summed(rows: Rows, parameters: dict[str, Any], sums: Sums, *, complete: bool
     sums(values, there, owners) -> {name: array} of a block: (rows, features), which of them count, and their patients.
     complete: rows that lack a feature count for none. Kept of all rows: a bit a number.
     """
-    total: dict[str, Any] = {}
     bits = []
-    for values, places in rows.blocks(parameters["features"], parameters["mask"]):
-        there: Any = np.isfinite(values)
-        if complete:
-            there &= there.all(axis=1)[:, None]
-        bits.append((len(there), np.ascontiguousarray(np.packbits(there, axis=0).T)))
-        for name, value in sums(values, there, rows.patients[places]).items():
-            total[name] = total[name] + value if name in total else value
+
+    def parts() -> Iterator[dict[str, Any]]:
+        for values, places in rows.blocks(parameters["features"], parameters["mask"]):
+            there: Any = np.isfinite(values)
+            if complete:
+                there &= there.all(axis=1)[:, None]
+            bits.append((len(there), np.ascontiguousarray(np.packbits(there, axis=0).T)))
+            yield sums(values, there, rows.patients[places])
+
+    total = added(parts())
     alike: dict[bytes, list[str]] = {}  # features with the same rows
     for k, name in enumerate(parameters["features"]):
         alike.setdefault(b"".join(part[k].tobytes() for _, part in bits), []).append(f"feature {name}")
@@ -93,10 +96,12 @@ def moments(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> A
     if covariance:
         rows.reserve(8 * k**2)
 
+    mean = stated(shared["mean"], k) if "mean" in shared else None
+
     def sums(values: Array, there: npt.NDArray[np.bool_], _: Any) -> dict[str, Any]:
-        if "mean" not in shared:
+        if mean is None:
             return {"n": there.sum(axis=0, dtype=np.int64), "sum": np.where(there, values, 0.0).sum(axis=0)}
-        centred = np.where(there, values - shared["mean"], 0.0)
+        centred = np.where(there, values - mean, 0.0)
         rest = centred.sum(axis=0)
         if not covariance:
             return {"rest": rest, "squares": (centred * centred).sum(axis=0)}

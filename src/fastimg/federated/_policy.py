@@ -59,8 +59,8 @@ class Policy:
     max_seconds : float
         Longest work on one answer, looked at between cases and at the end. 0: no limit.
     max_memory_mb : int
-        Largest table of numbers that an answer may make at this node, in MiB: sums of features are made block by block,
-        models hold their rows. 0: no limit.
+        Largest table of numbers that an answer may make at this node, in MiB. Rows are read block by block; what may be
+        large is a block of many columns, their products, and the bins of many patients' minimum. 0: no limit.
     tools : sequence of str
         Tools that the computation "tool" may run: names, or "name@version".
 

@@ -13,12 +13,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import ArgumentError, FastimgError, RefusedError
 from ._results import Shape, declared
 from ._rows import Rows
 
-__all__ = ["Computation", "Done", "Labels", "Parameter", "computation", "find", "registered"]
+__all__ = ["Computation", "Done", "Labels", "Parameter", "computation", "find", "registered", "stated"]
 
 GROUP = "fastimg.computations"
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
@@ -345,6 +346,15 @@ def _guarded(local: Local) -> Local:
             raise RefusedError("rule shared: what earlier rounds are said to have given does not fit") from error
 
     return run
+
+
+def stated(value: Any, *shape: int) -> npt.NDArray[np.float64]:
+    """An array of the shared state, of the shape that the computation gives it: NumPy would broadcast a number for every row,
+    with which a hub could weigh one row's values against the others'."""
+    array = np.asarray(value, np.float64)
+    if array.shape != shape:
+        raise RefusedError("rule shared: what earlier rounds are said to have given does not fit")
+    return array
 
 
 def registered() -> dict[str, Computation]:

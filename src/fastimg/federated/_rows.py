@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from sys import intern
 from types import EllipsisType
 from typing import Any
 
@@ -12,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..errors import FastimgError, RefusedError
+from ..errors import FastimgError, IntegrityError, RefusedError
 from ._policy import Policy
 
 __all__ = ["Distinct", "Rows"]
 
 _BLOCK = 256  # cases whose features are read at a time
 _HELD = 64 << 20  # bytes of features that are kept for a second pass
+_CHANGED = "cohort: the feature table changed while it was read"
 
 
 Block = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
@@ -54,6 +56,8 @@ class Rows:
     policy : Policy
     witnesses : {node: {column: labels}} or None
         What nodes signed that they hold; None without a roster.
+    block : int
+        Cases whose features are in memory at a time.
     broken : int
         Cases whose voxels or features could not be read.
     """
@@ -72,13 +76,14 @@ class Rows:
         self._cohort = cohort
         self._until = time.monotonic() + policy.max_seconds if policy.max_seconds else float("inf")
         self.policy, self.minimum = policy, policy.min_cases
-        self.broken = 0
+        self.broken, self.block = 0, _BLOCK
         self.witnesses: dict[str, Any] | None = None
         self._contributed: dict[bytes, list[str]] = {}
         self._case_codes: npt.NDArray[np.uint64] | None = None
         self._unread: set[str] = set()
         self._held: dict[tuple[str | None, tuple[str, ...]], list[Block]] = {}
         self._seen: dict[str | None, tuple[npt.NDArray[np.int64], list[str]]] = {}
+        self._nth: dict[str | None, npt.NDArray[np.int64]] = {}  # which row of its case a row is
         self.table = table.filter(pa.array(keep))
         names = self.table.column("case_id").to_pylist()
         self.by_case = policy.patient not in table.column_names
@@ -86,7 +91,8 @@ class Rows:
             names = [str(name) if name is not None else "" for name in self.table.column(policy.patient).to_pylist()]
         self.patient_names, inverse = np.unique(np.array(names, str), return_inverse=True)
         self.patients = np.asarray(inverse, np.int64).reshape(-1)
-        self._places = {case: i for i, case in enumerate(self.table.column("case_id").to_pylist())}
+        self._ids: list[str] = self.table.column("case_id").to_pylist()
+        self._places = {case: i for i, case in enumerate(self._ids)}
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -113,11 +119,10 @@ class Rows:
 
     def _opened(self) -> Iterator[tuple[int, Any]]:
         """(place, case), in the order of `cases`."""
-        ids = self.table.column("case_id").to_pylist()
         for i in np.argsort(self.patients, kind="stable").tolist():
             self.in_time()
             try:
-                case = self._cohort[ids[i]]
+                case = self._cohort[self._ids[i]]
             except (FastimgError, OSError):
                 self.broken += 1
                 continue
@@ -171,7 +176,7 @@ class Rows:
         """A number a row: 40 bits of its patient, 24 of its case and mask."""
         if self._case_codes is None:
             owners = np.array([_hashed(str(name), 40) for name in self.patient_names], np.uint64)
-            cases = [_hashed(case, 24) for case in self.table.column("case_id").to_pylist()]
+            cases = [_hashed(case, 24) for case in self._ids]
             self._case_codes = (owners[self.patients] << np.uint64(24)) | np.array(cases, np.uint64)
         if places is None:
             return self._case_codes
@@ -188,23 +193,16 @@ class Rows:
         if key in self._held:
             yield from self._held[key]
             return
-        ids = self.table.column("case_id").to_pylist()
         order = np.argsort(self.patients, kind="stable").tolist()
         missing, kept, size = set(names), [], 0
-        places, masks = [np.zeros(0, np.int64)], []
-        for start in range(0, len(order), _BLOCK):
+        places, masks = [np.zeros(0, np.int64)], list[str]()
+        for start in range(0, len(order), self.block):
             self.in_time()
-            table = self._read([ids[i] for i in order[start : start + _BLOCK]], names, mask)
-            found = np.array([self._places[case] for case in table.column("case_id").to_pylist()], np.int64)
-            self.reserve(8 * len(found) * len(names))
-            values = np.full((len(names), len(found)), np.nan).T  # a column is contiguous
-            columns = {name: i for i, name in enumerate(table.column_names) if i > 1}
-            for j, name in enumerate(names):
-                if name in columns:
-                    values[:, j] = table.column(columns[name]).to_numpy(zero_copy_only=False)
-            missing -= columns.keys()
+            table = self._read([self._ids[i] for i in order[start : start + self.block]], names, mask)
+            values, found = self._values(table, names)
+            missing.difference_update(table.column_names[2:])
             places.append(found)
-            masks += table.column("mask").to_pylist()
+            masks += map(intern, table.column("mask").to_pylist())
             size += values.nbytes
             if size <= _HELD:
                 kept.append((values, found))
@@ -214,19 +212,65 @@ class Rows:
         if missing:
             raise RefusedError("rule columns: a feature that was asked for is not in this node's table")
         self._seen[mask] = (np.concatenate(places), masks)
+        starts = np.flatnonzero(np.diff(self._seen[mask][0], prepend=-1))
+        lengths = np.diff(np.append(starts, len(masks)))
+        self._nth[mask] = np.arange(len(masks)) - np.repeat(starts, lengths)
         if size <= _HELD:
             self._held[key] = kept
 
-    def features(self, names: Sequence[str], mask: str | None = None) -> Block:
-        """All rows of `blocks` at once, for what cannot do with less."""
-        values, places = [np.zeros((0, len(names)))], [np.zeros(0, np.int64)]
-        size = 0
-        for block, found in self.blocks(names, mask):
-            values.append(block)
+    def complete(
+        self, names: Sequence[str], mask: str | None = None
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """(case's place, whether no feature is missing) of each row of `blocks`."""
+        places, whole = [np.zeros(0, np.int64)], [np.zeros(0, bool)]
+        for values, found in self.blocks(names, mask):
             places.append(found)
-            size += block.nbytes
-            self.reserve(size)
-        return np.concatenate(values), np.concatenate(places)
+            whole.append(np.asarray(np.isfinite(values).all(axis=1)))
+        return np.concatenate(places), np.concatenate(whole)
+
+    def kept(
+        self, names: Sequence[str], mask: str | None, keep: npt.NDArray[np.bool_]
+    ) -> Iterator[npt.NDArray[np.float64]]:
+        """The values of `blocks`, of the rows that are marked."""
+        at = 0
+        for values, _ in self.blocks(names, mask):
+            if at + len(values) > len(keep):
+                raise IntegrityError(_CHANGED)
+            yield values[keep[at : at + len(values)]]
+            at += len(values)
+        if at != len(keep):
+            raise IntegrityError(_CHANGED)
+
+    def pick(self, names: Sequence[str], mask: str | None, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """The values of these rows of `blocks`, by number and in any order; their cases alone are read."""
+        self.in_time()
+        places, _ = self._feature_rows(mask)
+        held = self._held.get((mask, tuple(names)))
+        if held is not None:
+            ends = np.cumsum([len(found) for _, found in held])
+            block = np.searchsorted(ends, wanted, side="right")
+            values = np.empty((len(wanted), len(names)))
+            for k in np.unique(block):
+                own = block == k
+                values[own] = held[k][0][wanted[own] - (ends[k] - len(held[k][1]))]
+            return values
+        cases = np.unique(places[wanted])
+        values, found = self._values(self._read([self._ids[i] for i in cases], names, mask), names)
+        at = np.searchsorted(found, places[wanted]) + self._nth[mask][wanted]
+        if len(found) <= at.max(initial=-1) or (found[at] != places[wanted]).any():
+            raise IntegrityError(_CHANGED)
+        return values[at]
+
+    def _values(self, table: pa.Table, names: Sequence[str]) -> Block:
+        """A part of the feature table as numbers, and the case's place of each row."""
+        found = np.array([self._places[case] for case in table.column("case_id").to_pylist()], np.int64)
+        self.reserve(8 * len(found) * len(names))
+        values = np.full((len(names), len(found)), np.nan).T  # a column is contiguous
+        columns = {name: i for i, name in enumerate(table.column_names) if i > 1}
+        for j, name in enumerate(names):
+            if name in columns:
+                values[:, j] = table.column(columns[name]).to_numpy(zero_copy_only=False)
+        return values, found
 
     def _read(self, ids: list[str], names: Sequence[str], mask: str | None) -> pa.Table:
         """The feature table of these cases; those that cannot be read are left out and counted."""

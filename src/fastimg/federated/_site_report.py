@@ -11,6 +11,7 @@ harmonize.site_effect measures the same on pooled rows, with a logistic regressi
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from ._batches import (
     by_batch,
     design_of,
     labels,
+    left,
     mean_state,
     notes,
     permit,
@@ -35,13 +37,15 @@ from ._batches import (
     take,
     totals,
 )
-from ._disclosure import suppress
-from ._registry import Done, Parameter, computation
+from ._disclosure import Cells
+from ._frame import added
+from ._registry import Done, Parameter, computation, stated
 from ._rows import Rows
 
 __all__ = ["site_effect"]
 
 Array = npt.NDArray[np.float64]
+Blocks = Iterator[tuple[Array, slice]]
 _RIDGE = 1e-3  # of the mean variance, added to the covariance of the discriminants
 
 
@@ -208,41 +212,44 @@ def site_effect(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) 
     design = design_of(parameters, shared)
     data = take(rows, design, parameters)
     permit(rows, design, data, parameters, shared)
-    codes, k = data.codes, data.count
     if "n" not in shared:
         return totals(data)
     if "beta" not in shared:
         return products(data, shared["y"], shared["c"])
     if "sd" not in shared:
         return residuals(data, shared["y"], shared["c"], shared["beta"])
-    rows.reserve(8 * len(codes) * len(shared["sd"]))  # here all are looked at together
-    parts = [x - columns @ shared["beta"] for x, columns, _ in data.about(shared["y"], shared["c"])]
-    z = (np.concatenate(parts) + (shared["level"] - shared["grand"])[codes]) / shared["sd"]
+    p, folds = len(parameters["features"]), parameters["folds"]
+    z = _standardised(data, shared, p)
     if "ks" not in shared:
-        return _shape(rows, data, z, parameters["bins"])
-    rows.policy.check("parameters", (z.shape[1] + 1, len(np.unique(data.owners))))
-    fold = _folds(rows, data, parameters["folds"])
-    used = fold >= 0
-    return (
-        _scores(z[used], codes[used], fold[used], k, shared)
-        if "weights" in shared
-        else _cross(z, fold, data, parameters)
-    )
+        return _shape(rows, data, z, p, parameters["bins"])
+    rows.policy.check("parameters", (p + 1, len(np.unique(data.owners))))
+    fold = _folds(rows, data, folds)
+    if "weights" not in shared:
+        rows.reserve(8 * folds * p**2)
+        return _cross(z, data, fold, folds)
+    return _scores(z, data, fold, stated(shared["weights"], folds, data.count, p))
 
 
-def _shape(rows: Rows, data: Batches, z: Array, bins: int) -> dict[str, Any]:
-    borders = ndtri(np.arange(1, bins) / bins)
-    place = np.searchsorted(borders, z, side="left")
-    shown = np.zeros((data.count, z.shape[1], bins), np.int64)
-    hidden = np.zeros((data.count, z.shape[1]), np.int64)
-    for k in range(data.count):
-        own = data.codes == k
-        if not own.any():
-            continue
-        for j in range(z.shape[1]):
-            weights = np.bincount(place[own, j], minlength=bins).astype(np.int64)
-            shown[k, j], _, hidden[k, j], _ = suppress(weights, (data.owners[own], place[own, j]), rows.minimum)
-    return {"shape": shown, "hidden": hidden}
+def _standardised(data: Batches, shared: dict[str, Any], p: int) -> Blocks:
+    """(rows without the covariates' effect in units of the common scale, which they are), block by block."""
+    offset = stated(shared["level"], data.count, p) - stated(shared["grand"], p)
+    for x, own in left(data, shared["y"], shared["c"], shared["beta"]):
+        yield (x + offset[data.codes[own]]) / stated(shared["sd"], p), own
+
+
+def _shape(rows: Rows, data: Batches, z: Blocks, p: int, bins: int) -> dict[str, Any]:
+    cells = data.count * p * bins
+    rows.policy.check("values", cells)
+    rows.reserve(8 * cells * (2 + min(rows.minimum, rows.n_patients)))
+    borders, found = ndtri(np.arange(1, bins) / bins), Cells(cells, rows.minimum, rows.n_patients)
+    for x, own in z:
+        cell = (data.codes[own][:, None] * p + np.arange(p)) * bins + np.searchsorted(borders, x, side="left")
+        starts = np.flatnonzero(np.diff(data.owners[own], prepend=-1))  # a patient's rows follow one another
+        for at, part in zip(starts, np.split(cell, starts[1:]), strict=True):
+            found.fall(int(data.owners[own][at]), part.ravel())
+    parts = [found.suppressed(slice(at, at + bins)) for at in range(0, cells, bins)]
+    shown = np.array([part[0] for part in parts], np.int64).reshape(data.count, p, bins)
+    return {"shape": shown, "hidden": np.array([part[1] for part in parts], np.int64).reshape(data.count, p)}
 
 
 def _folds(rows: Rows, data: Batches, folds: int) -> npt.NDArray[np.int64]:
@@ -259,26 +266,29 @@ def _folds(rows: Rows, data: Batches, folds: int) -> npt.NDArray[np.int64]:
     return fold
 
 
-def _cross(z: Array, fold: npt.NDArray[np.int64], data: Batches, parameters: dict[str, Any]) -> dict[str, Any]:
-    folds, k, p = parameters["folds"], data.count, z.shape[1]
-    number, sums, products = np.zeros((folds, k), np.int64), np.zeros((folds, k, p)), np.zeros((folds, p, p))
-    for f in range(folds):
-        own = fold == f
-        number[f] = np.bincount(data.codes[own], minlength=k)
-        sums[f] = by_batch(z[own], data.codes[own], k)
-        products[f] = z[own].T @ z[own]
-    return {"fn": number, "fs": sums, "fp": products, "left": np.array([(fold < 0).sum()], np.int64)}
+def _cross(z: Blocks, data: Batches, fold: npt.NDArray[np.int64], folds: int) -> dict[str, Any]:
+    def parts() -> Iterator[dict[str, Any]]:
+        for x, own in z:
+            place = [fold[own] == f for f in range(folds)]
+            codes = data.codes[own]
+            yield {
+                "fn": np.array([np.bincount(codes[there], minlength=data.count) for there in place], np.int64),
+                "fs": np.array([by_batch(x[there], codes[there], data.count) for there in place]),
+                "fp": np.array([x[there].T @ x[there] for there in place]),
+            }
+
+    return {**added(parts()), "left": np.array([(fold < 0).sum()], np.int64)}
 
 
-def _scores(z: Array, codes: Any, fold: Any, k: int, shared: dict[str, Any]) -> dict[str, Any]:
-    weights = np.asarray(shared["weights"])
-    number, sums, squares = (np.zeros((len(weights), k, 2)) for _ in range(3))
-    for f in range(len(weights)):
-        own = fold == f
-        score = z[own] @ weights[f].T
-        for b in range(k):
-            for side, members in enumerate((codes[own] == b, codes[own] != b)):
-                number[f, b, side] = members.sum()
-                sums[f, b, side] = score[members, b].sum()
-                squares[f, b, side] = (score[members, b] ** 2).sum()
+def _scores(z: Blocks, data: Batches, fold: npt.NDArray[np.int64], weights: Array) -> dict[str, Any]:
+    number, sums, squares = (np.zeros((len(weights), data.count, 2)) for _ in range(3))
+    for x, own in z:
+        for f in range(len(weights)):
+            there = fold[own] == f
+            score, codes = x[there] @ weights[f].T, data.codes[own][there]
+            for b in range(data.count):
+                for side, members in enumerate((codes == b, codes != b)):
+                    number[f, b, side] += members.sum()
+                    sums[f, b, side] += score[members, b].sum()
+                    squares[f, b, side] += (score[members, b] ** 2).sum()
     return {"sn": number.astype(np.int64), "s": sums, "ss": squares}

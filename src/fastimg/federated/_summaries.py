@@ -10,7 +10,7 @@ import numpy as np
 from .. import findings
 from ._disclosure import suppress
 from ._moments import summed
-from ._registry import Done, Parameter, computation
+from ._registry import Done, Parameter, computation, stated
 from ._rows import Rows
 
 __all__ = ["feature_summary", "quality"]
@@ -64,11 +64,13 @@ def feature_summary(rows: Rows, parameters: dict[str, Any], shared: dict[str, An
     kurtosis (of the population).
     """
 
+    mean = stated(shared["mean"], len(parameters["features"])) if "mean" in shared else None
+
     def sums(values: Any, there: Any, _: Any) -> dict[str, Any]:
-        if "mean" not in shared:
+        if mean is None:
             n = there.sum(axis=0, dtype=np.int64)
             return {"n": n, "missing": len(values) - n, "sum": np.where(there, values, 0.0).sum(axis=0)}
-        centred = np.where(there, values - shared["mean"], 0.0)
+        centred = np.where(there, values - mean, 0.0)
         return {f"m{k}": (centred**k).sum(axis=0) for k in (1, 2, 3, 4)}
 
     return summed(rows, parameters, sums)

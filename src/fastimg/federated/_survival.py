@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ArgumentError, RefusedError
-from ._frame import PREDICTORS, agree, category_labels, check_size, frame, numbers, positives
+from ._frame import PREDICTORS, added, agree, category_labels, check_size, frame, numbers, positives
 from ._models import _TOLERANCE, _names, _solve
-from ._registry import Done, Parameter, computation
+from ._registry import Done, Parameter, computation, stated
 from ._rows import Rows
 
 __all__ = ["coarsen", "cox", "survival"]
@@ -83,17 +83,16 @@ def coarsen(place: Index, event: Any, owners: Index, cells: int, minimum: int) -
 
 def _last_full(place: Index, owners: Index, cells: int, minimum: int) -> int:
     """The last time at which enough patients are at risk; -1: never."""
-    latest = np.sort([place[owners == owner].max() for owner in np.unique(owners)])[::-1]
+    latest = np.full(int(owners.max(initial=-1)) + 1, -2, np.int64)  # of a patient; -2: none is
+    np.maximum.at(latest, owners, place)
+    latest = np.sort(latest[latest > -2])[::-1]
     return min(int(latest[minimum - 1]), cells - 1) if len(latest) >= minimum else -1
 
 
-def _sums(values: Any, place: Index, cells: int) -> Any:
-    """Over the rows at risk at each time: those whose place is not before it."""
-    shape = (cells, *values.shape[1:])
-    parts = np.zeros(shape, values.dtype)
-    inside = place >= 0
-    np.add.at(parts, place[inside], values[inside])
-    return parts[::-1].cumsum(axis=0)[::-1]
+def _at_risk(sums: Any) -> Any:
+    """In place, from sums over the rows whose place is each time: over those at risk then, whose place is not before it."""
+    np.cumsum(sums[::-1], axis=0, out=sums[::-1])
+    return sums
 
 
 def _group_labels(answers: list[dict[str, list[str]]]) -> list[str]:
@@ -195,7 +194,7 @@ def survival(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> 
         place, happened = on_grid(time[own], event[own] > 0, parameters["times"])
         place, happened = coarsen(place, happened, rows.patients[own], cells, rows.minimum)
         events[g] = np.bincount(place[happened], minlength=cells)
-        risk[g] = _sums(np.ones(len(place), np.int64), place, cells)
+        risk[g] = _at_risk(np.bincount(place[place >= 0], minlength=cells))
     return {"events": events, "at_risk": risk, "left_out": np.array([int((~good).sum())], np.int64)}
 
 
@@ -268,23 +267,36 @@ def cox(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
     event = positives(rows, parameters["event"], parameters["positive"])
     outcomes = {"time": np.where(time >= 0, time, np.nan), "event": event}
     data = frame(rows, parameters, shared.get("levels", {}), outcomes)
-    if data.x.shape[1] == 0:
+    width, cells = len(data.columns), len(parameters["times"])
+    if width == 0:
         raise ArgumentError("cox: features or covariates must be named")
-    check_size(rows, data, data.x.shape[1])
-    rows.reserve(8 * len(data) * data.x.shape[1] ** 2)
-    cells = len(parameters["times"])
+    check_size(rows, data, width)
+    rows.policy.check("values", cells * (width**2 + width + 2) + width)  # before they are made
+    rows.reserve(8 * cells * width**2)
     place, happened = on_grid(data.outcomes["time"], data.outcomes["event"] > 0, parameters["times"])
     place, happened = coarsen(place, happened, data.owners, cells, rows.minimum)
     if "mean" not in shared:
-        found = {"sum": data.x.sum(axis=0), "squares": (data.x**2).sum(axis=0)}
+        found = added({"sum": x.sum(axis=0), "squares": (x**2).sum(axis=0)} for x, _ in data.blocks())
         return {**found, "n": np.array([len(data)], np.int64), "events": np.array([int(happened.sum())], np.int64)}
-    x = (data.x - shared["mean"]) / shared["scale"]
-    weight = np.exp(np.clip(x @ shared["beta"], -500, 500))
-    first = x * weight[:, None]
+    beta = stated(shared["beta"], width)
+    s0, s1, s2 = np.zeros(cells), np.zeros((cells, width)), np.zeros((cells, width, width))
+    events = np.zeros(width)
+    for x, own in data.blocks(shared["mean"], shared["scale"]):
+        weight = np.exp(np.clip(x @ beta, -500, 500))
+        first = x * weight[:, None]
+        events += x[happened[own]].sum(axis=0)
+        for k in np.unique(place[own]):  # rows that leave the risk set after this time; before the first: never in it
+            if k >= 0:
+                there = place[own] == k
+                s0[k] += weight[there].sum()
+                s1[k] += first[there].sum(axis=0)
+                s2[k] += first[there].T @ x[there]
+    for sums in (s0, s1, s2):
+        _at_risk(sums)
     return {
         "d": np.bincount(place[happened], minlength=cells).astype(np.int64),
-        "x": x[happened].sum(axis=0),
-        "s0": _sums(weight, place, cells),
-        "s1": _sums(first, place, cells),
-        "s2": _sums(first[:, :, None] * x[:, None, :], place, cells),
+        "x": events,
+        "s0": s0,
+        "s1": s1,
+        "s2": s2,
     }
