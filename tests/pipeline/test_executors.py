@@ -62,7 +62,7 @@ def test_an_ingest_whose_workers_are_killed_gives_the_same_cohort(hospitals, und
 
 def test_a_case_that_was_committed_is_not_made_again(hospitals, tmp_path, monkeypatch):
     """The worker died after the commit and before it told: the second try finds the case by its source."""
-    from fastimg.pipeline import _case, _run
+    from fastimg.pipeline import _case, _work
 
     calls = []
 
@@ -75,7 +75,7 @@ def test_a_case_that_was_committed_is_not_made_again(hospitals, tmp_path, monkey
             assert (second.state, second.codes, second.voxels) == (first.state, first.codes, first.voxels)
             yield task, second
 
-    monkeypatch.setattr(_run, "run_all", twice)
+    monkeypatch.setattr(_work, "run_all", twice)
     summary = fi.ingest(hospitals.folder / "athens", tmp_path / "c", key=KEY)
     assert summary.done > 0
     assert calls == []

@@ -171,13 +171,13 @@ def test_workers_get_their_share_of_the_threads():
 
 
 def test_a_lost_case_is_recorded_as_failed(hospitals, recipe, tmp_path, monkeypatch):
-    from fastimg.pipeline import _run
+    from fastimg.pipeline import _work
 
     def lose_one(work, job, tasks, **options):
         for number, task in enumerate(tasks):
             yield task, (None if number == 1 and work.__name__ == "make" else work(job, task))
 
-    monkeypatch.setattr(_run, "run_all", lose_one)
+    monkeypatch.setattr(_work, "run_all", lose_one)
     root = hospitals.folder / "athens"
     summary = run(recipe, root, tmp_path / "c", key=KEY)
     assert summary.findings["case-failed"] == 1

@@ -2,6 +2,7 @@
 
 from ._catalogue import Catalogue, catalogue
 from ._catalogue_about import About
+from ._making import check_key
 from ._measure import Measured, measure_features
 from ._plan import names_of
 from ._preview import Preview, preview
@@ -9,8 +10,9 @@ from ._qc import QcReport, qc
 from ._qc_settings import QcSettings
 from ._quality import quality
 from ._recipe import Recipe
-from ._run import Event, check_key, ingest, run
+from ._run import ingest, run
 from ._summary import Summary
+from ._work import Event
 
 __all__ = [
     "About",
