@@ -66,7 +66,7 @@ py::tuple write_array(int fd, const py::array& array, Shape chunks, const std::s
     py::gil_scoped_release release;
     done = write_shard(fd, layout, data, threads);
   }
-  return py::make_tuple(done.size, done.crc, done.index_crc);
+  return py::make_tuple(done.size, done.crc, done.index_crc, done.chunks_crc);
 }
 
 void read_region(const Shard& shard, const Shape& start, const Shape& stop, py::array out, int threads) {

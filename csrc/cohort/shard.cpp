@@ -109,7 +109,7 @@ Written write_shard(int fd, const Layout& layout, const std::uint8_t* array, int
   const std::int64_t batch = std::max<std::int64_t>(1, static_cast<std::int64_t>(kBatch / bytes));
   std::vector<std::vector<std::uint8_t>> encoded(static_cast<std::size_t>(std::min(batch, count)));
   std::vector<std::uint64_t> index(2 * static_cast<std::size_t>(count));
-  Written written{0, 0, 0};
+  Written written{0, 0, 0, 0};
   for (std::int64_t first = 0; first < count; first += batch) {
     const std::int64_t now = std::min(batch, count - first);
     cpu::parallel_for(now, 1, threads, [&](std::int64_t begin, std::int64_t end) {
@@ -139,6 +139,7 @@ Written write_shard(int fd, const Layout& layout, const std::uint8_t* array, int
       index[2 * static_cast<std::size_t>(first + n) + 1] = chunk.size();
       write_all(fd, chunk.data(), chunk.size());
       written.crc = crc32c(chunk.data(), chunk.size(), written.crc);
+      written.chunks_crc = crc32c(chunk.data() + chunk.size() - 4, 4, written.chunks_crc);
       written.size += chunk.size();
     }
 #ifdef SYNC_FILE_RANGE_WRITE

@@ -24,6 +24,9 @@ struct Written {
   std::uint64_t size;
   std::uint32_t crc;        // of the whole file
   std::uint32_t index_crc;  // of the index
+  // of the chunks' own CRCs, one after another: the file's tells nothing of their bytes, as that over data and its CRC
+  // depends on the length alone
+  std::uint32_t chunks_crc;
 };
 
 // Writes the C-contiguous array to `fd`. Holds at most about 8 MB of chunks at a time, whatever the threads; the bytes

@@ -140,7 +140,9 @@ def test_shards_and_their_twins(tmp_path_factory, shape, seed, dtype, profile, t
     path = tmp_path_factory.mktemp("shard") / "s"
     written = _shard.write(path, array, chunks, codec, threads=threads)
     data = path.read_bytes()
-    assert written == (len(data), checksum(data), checksum(data[:-4][-16 * _cells(shape, chunks) :]))
+    index = data[:-4][-16 * _cells(shape, chunks) :]
+    own = b"".join(data[at + n - 4 : at + n] for at, n in np.frombuffer(index, "<u8").reshape(-1, 2).tolist())
+    assert written == (len(data), checksum(data), checksum(index), checksum(own))
     assert twin.decode_shard(data, shape, dtype, chunks, codec).tobytes() == array.tobytes()
     theirs = twin.encode_shard(array, chunks, codec)
     other = path.with_name("t")
@@ -156,6 +158,11 @@ def test_shards_and_their_twins(tmp_path_factory, shape, seed, dtype, profile, t
             "size": len(content),
             "index_crc32c": check,
         }
+        picked, step = _shard.ChunkChecks(entry, lambda a, b, c=content: [c[a[0] : b[0]]]), int(random.integers(1, 200))
+        for at in range(0, len(content), step):
+            picked.see(content[at : at + step])
+        places = np.frombuffer(content[:-4][-len(index) :], "<u8").reshape(-1, 2).tolist()
+        assert picked.crc() == checksum(b"".join(content[at + n - 4 : at + n] for at, n in places))
         shard = _shard.open_shard(file, entry)
         low = [int(random.integers(0, n)) for n in shape]
         region = tuple(slice(a, int(random.integers(a + 1, n + 1))) for a, n in zip(low, shape, strict=True))
@@ -169,7 +176,7 @@ def test_regions_of_noise_over_structure(tmp_path, isa, dtype):
     for chunks in ([34, 32, 32], [17, 40, 24], [9, 61, 50]):
         shape = [70, 61, 50]
         array = (random.normal(90, 20, shape) + np.arange(50)).astype(dtype)
-        size, _, check = _shard.write(tmp_path / "s", array, chunks, _shard.PROFILES["default"])
+        size, _, check, _ = _shard.write(tmp_path / "s", array, chunks, _shard.PROFILES["default"])
         entry = {"shape": shape, "chunks": chunks, "dtype": dtype, "codec": _shard.PROFILES["default"]}
         shard = _shard.open_shard(tmp_path / "s", entry | {"size": size, "index_crc32c": check})
         for _ in range(20):
@@ -236,7 +243,7 @@ def test_other_threads_of_python_run_meanwhile(tmp_path, work):
     """With hours between the interpreter's switches, another thread runs within a call only if the call lets go."""
     array = np.random.default_rng(0).normal(0, 40, (100, 256, 256)).astype(np.int16)
     codec, chunks = _shard.PROFILES["default"], list(_shard.chunk_shape(array.shape))
-    size, _, check = _shard.write(tmp_path / "s", array, chunks, codec)
+    size, _, check, _ = _shard.write(tmp_path / "s", array, chunks, codec)
     entry = {"shape": array.shape, "chunks": chunks, "dtype": "int16", "codec": codec, "size": size}
     shard = _shard.open_shard(tmp_path / "s", entry | {"index_crc32c": check})
     out, fd = np.empty_like(array), os.open(tmp_path / "t", os.O_WRONLY | os.O_CREAT)

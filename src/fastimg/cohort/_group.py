@@ -122,10 +122,10 @@ class GroupWriter:
         shape: Sequence[int],
         dtype: str,
         chunks: Sequence[int],
-        done: tuple[int, int, int],
+        done: tuple[int, int, int, int],
         digest: str,
     ) -> dict[str, Any]:
-        size, check, index_check = done
+        size, check, index_check, chunk_check = done
         self.files[shard] = {"size": size, "crc32c": f"{check:08x}"}
         return {
             "path": shard,
@@ -135,6 +135,7 @@ class GroupWriter:
             "chunks": list(chunks),
             "codec": self._codec,
             "index_crc32c": index_check,
+            "chunks_crc32c": chunk_check,
             "digest": digest,
         }
 

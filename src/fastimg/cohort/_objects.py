@@ -120,6 +120,10 @@ class BucketRoot:
         """The same piece by piece."""
         yield self.read(name)
 
+    def ranges(self, name: str, starts: list[int], ends: list[int]) -> list[Any]:
+        """Parts of it."""
+        return self._objects.ranges(self._key(name), starts, ends)
+
     def files(self) -> dict[str, int]:
         """Sizes of all files that are there."""
         head = f"data/{self._token}/"

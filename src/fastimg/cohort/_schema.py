@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import IntegrityError
 from ._shard import DTYPES
 
-__all__ = ["check_manifest"]
+__all__ = ["SERIES", "check_manifest"]
 
 _TEXT, _MAYBE = (str, type(None)), (dict, type(None))
 _BODY: dict[str, tuple[type, ...]] = {
@@ -41,6 +41,7 @@ _IMAGE: dict[str, tuple[type, ...]] = {
     "coords": (dict,),
     "metadata": (dict,),
 }
+SERIES: dict[str, tuple[type, ...]] = {"series": (str,), "modality": (str,), "kind": (str,), "image": _TEXT}
 _STATES = ("ok", "warned", "quarantined", "failed")
 
 
@@ -58,6 +59,11 @@ def check_manifest(body: dict[str, Any]) -> None:
     for record in body["findings"]:
         if type(record) is not dict or type(record.get("code")) is not str or type(record.get("message")) is not str:
             raise _wrong("findings")
+    series = body.get("series", [])  # manifests of before have none
+    if type(series) is not list or any(type(one) is not dict for one in series):
+        raise _wrong("series")
+    for one in series:
+        _fields(one, SERIES, "series.")
     image = body["image"]
     if image is not None:
         _array(image, files, "image")
@@ -76,6 +82,8 @@ def _array(entry: Any, files: dict[str, Any], where: str) -> None:
     if type(entry) is not dict:
         raise _wrong(where)
     _fields(entry, _ARRAY, f"{where}.")
+    if type(entry.get("chunks_crc32c", 0)) is not int:  # manifests of before have none
+        raise _wrong(f"{where}.chunks_crc32c")
     if entry["dtype"] not in DTYPES:
         raise _wrong(f"{where}.dtype")
     shape, chunks = entry["shape"], entry["chunks"]

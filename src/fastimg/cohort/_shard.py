@@ -17,9 +17,11 @@ import numpy.typing as npt
 from .._arrays import empty, thread_count
 from ..errors import ArgumentError, FormatError, IntegrityError
 from ._codecs import native
+from ._files import crc32c
 
 __all__ = [
     "DTYPES",
+    "ChunkChecks",
     "PROFILES",
     "array_metadata",
     "chunk_shape",
@@ -54,6 +56,7 @@ DTYPES = (
     "float64",
 )
 _ON_CPU = np.empty(0)
+_ABSENT = np.iinfo(np.uint64).max
 
 
 def chunk_shape(shape: Sequence[int]) -> tuple[int, ...]:
@@ -105,10 +108,10 @@ def _padded(shape: Sequence[int], chunks: Sequence[int]) -> list[int]:
 
 def write(
     path: Path, array: npt.NDArray[Any], chunks: Sequence[int], codec: dict[str, Any], *, threads: int | None = None
-) -> tuple[int, int, int]:
+) -> tuple[int, int, int, int]:
     """Write a contiguous array to a new file and flush it to the disk.
 
-    Returns the file's size, its CRC-32C and that of its index. The bytes do not depend on the threads; beside the array
+    Returns the file's size, its CRC-32C, that of its index and that of its chunks' own CRCs. The bytes do not depend on the threads; beside the array
     about 16 MB are held.
     """
     coder, level, shuffle = coding(codec)
@@ -144,13 +147,35 @@ def index_of(
     return np.frombuffer(tail, "<u8", 2 * math.prod(grid)).reshape(*grid, 2), bytes(tail)
 
 
+class ChunkChecks:
+    """The chunks' own CRCs, picked from all bytes of a shard as they pass by. `ranges` as for `index_of`."""
+
+    def __init__(self, entry: dict[str, Any], ranges: Callable[[list[int], list[int]], Sequence[Any]]) -> None:
+        places, _ = index_of(entry, ranges)
+        places = places.reshape(-1, 2)
+        ends = places[places[:, 0] != _ABSENT].sum(1).astype(np.int64)
+        wanted = (ends[:, None] + np.arange(-4, 0)).reshape(-1)
+        self._order = np.argsort(wanted, kind="stable")
+        self._where, self._found, self._at = wanted[self._order], np.zeros(wanted.size, np.uint8), 0
+
+    def see(self, block: bytes) -> None:
+        """The next bytes of the file."""
+        some = slice(*np.searchsorted(self._where, [self._at, self._at + len(block)]))
+        self._found[self._order[some]] = np.frombuffer(block, np.uint8)[self._where[some] - self._at]
+        self._at += len(block)
+
+    def crc(self) -> int:
+        """That over all of them in the order of the chunks, as the manifest has it."""
+        return crc32c(self._found)
+
+
 def chunks_of(
     entry: dict[str, Any], start: Sequence[int], stop: Sequence[int], places: npt.NDArray[np.uint64]
 ) -> list[tuple[int, int]]:
     """Where the chunks that a region touches begin and end in the shard."""
     cells = tuple(slice(a // c, -(-b // c)) for a, b, c in zip(start, stop, entry["chunks"], strict=True))
     found = places[cells].reshape(-1, 2)
-    return [(int(a), int(a + n)) for a, n in found if a != np.iinfo(np.uint64).max]
+    return [(int(a), int(a + n)) for a, n in found if a != _ABSENT]
 
 
 def read(

@@ -55,24 +55,27 @@ def write_blocks(
     parts: Iterable[npt.NDArray[Any]],
     *,
     threads: int | None = None,
-) -> tuple[int, int, int]:
+) -> tuple[int, int, int, int]:
     """Write a shard from the arrays of its `blocks`, in their order; the bytes are those of `_shard.write`.
 
-    Returns the file's size, its CRC-32C and that of its index. Held at a time: a block and its coded chunks.
+    Returns the file's size, its CRC-32C, that of its index and that of its chunks' own CRCs. Held at a time: a block and its coded chunks.
     """
     coder, level, shuffle = _shard.coding(codec)
-    tables, offset, check = [], 0, 0
+    tables, offset, check, checks = [], 0, 0, 0
     with open(path, "xb") as out:
         for part in parts:
             if part.ndim != len(shape) or part.shape[-1] != shape[-1]:
                 raise ArgumentError(f"parts: expected whole rows of an array of shape {tuple(shape)}, got {part.shape}")
             with TemporaryFile(dir=path.parent) as coded:  # a shard of its own, with an index
                 args = (list(chunks[-part.ndim :]), coder, level, shuffle, thread_count(threads))
-                size, _, _ = native().write(coded.fileno(), np.ascontiguousarray(part), *args)
+                size, *_ = native().write(coded.fileno(), np.ascontiguousarray(part), *args)
                 data = memoryview(os.pread(coded.fileno(), size, 0))
             inside = prod(-(-n // c) for n, c in zip(part.shape, chunks, strict=True))
             body, table = data[: -16 * inside - 4], data[-16 * inside - 4 : -4]
-            tables.append(np.frombuffer(table, "<u8").reshape(-1, 2) + np.array([offset, 0], np.uint64))
+            places = np.frombuffer(table, "<u8").reshape(-1, 2)
+            tables.append(places + np.array([offset, 0], np.uint64))
+            ends = places.sum(1).astype(np.int64)
+            checks = crc32c(np.frombuffer(body, np.uint8)[ends[:, None] + np.arange(-4, 0)], checks)
             out.write(body)
             check = crc32c(body, check)
             offset += len(body)
@@ -84,7 +87,7 @@ def write_blocks(
         out.write(tail)
         out.flush()
         os.fsync(out.fileno())
-    return offset + len(tail), crc32c(tail, check), own
+    return offset + len(tail), crc32c(tail, check), own, checks
 
 
 def read_digest(path: Path, entry: dict[str, Any], memory: int) -> str:

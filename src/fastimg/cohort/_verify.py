@@ -17,6 +17,7 @@ from ._case import MANIFEST, Case
 from ._files import crc32c, orphan
 from ._group import voxel_digest
 from ._root import Root
+from ._shard import ChunkChecks
 
 if TYPE_CHECKING:
     from ._folder import Folder
@@ -83,12 +84,14 @@ def _case(place: Place, case_id: str, full: bool) -> tuple[list[Finding], int, i
     except (IntegrityError, FormatError, ArgumentError, KeyError, OSError) as error:
         return [_damaged(case_id, _text(error))], 0, 0
     present, manifest = case.root.files(), case.manifest
+    # manifests of before know no checksum over the chunks
+    shards = {entry["path"]: entry for entry in case.entries().values() if "chunks_crc32c" in entry}
     size = 0
     for name, expected in manifest["files"].items():
         try:
             if present.pop(name, None) is None:
                 raise FileNotFoundError
-            length, check = _check(case.root, name)
+            length, check, own = _check(case.root, name, shards.get(name))
         except OSError:
             found.append(_damaged(case_id, f"{name}: missing or unreadable"))
             continue
@@ -97,6 +100,8 @@ def _case(place: Place, case_id: str, full: bool) -> tuple[list[Finding], int, i
             found.append(_damaged(case_id, f"{name}: {length} bytes, the manifest says {expected['size']}"))
         elif f"{check:08x}" != expected["crc32c"]:
             found.append(_damaged(case_id, f"{name}: its bytes differ from their checksum"))
+        elif not own:
+            found.append(_damaged(case_id, f"{name}: whole, but other voxels than the manifest's"))
     foreign = sorted(present.keys() - {MANIFEST, _features.NAME})
     found += [_damaged(case_id, f"{name}: is not in the manifest") for name in foreign]
     try:
@@ -121,12 +126,19 @@ def _voxels(case: Case) -> list[Finding]:
     return found
 
 
-def _check(root: Root, name: str) -> tuple[int, int]:
+def _check(root: Root, name: str, entry: dict[str, Any] | None) -> tuple[int, int, bool]:
+    """Size, CRC, and whether the chunks of a shard are those of the manifest, which its CRC cannot tell (shard.hpp)."""
     size = check = 0
+    seen = None
+    if entry is not None:
+        with suppress(FastimgError):  # no such index: its size or its CRC tell
+            seen = ChunkChecks(entry, lambda starts, ends: root.ranges(name, starts, ends))
     for block in root.blocks(name):
         size += len(block)
         check = crc32c(block, check)
-    return size, check
+        if seen is not None:
+            seen.see(block)
+    return size, check, seen is None or entry is None or seen.crc() == entry["chunks_crc32c"]
 
 
 def _text(error: Exception) -> str:
