@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import resource
@@ -16,6 +17,7 @@ import pytest
 
 import fastimg as fi
 from fastimg.cohort import _folder
+from fastimg.cohort._manifest import CASE, pack
 from fastimg.errors import FastimgError, FormatError, IntegrityError, RefusedError
 
 from .storm import image_of
@@ -133,6 +135,38 @@ def test_metadata_that_a_kill_cuts_short_is_old_or_new(tmp_path, step):
         assert {name: row[name] for name in expected} == expected
     cohort.gc()
     assert cohort.verify(full=True).findings == []
+
+
+def test_metadata_that_could_not_be_flushed_are_said_to_be_old_or_new(tmp_path, monkeypatch):
+    fsync, told = os.fsync, []
+    for step in range(20):
+        cohort = fi.Cohort.create(tmp_path / f"c{step}")
+        cohort.add("a", image_of("a"), None, {"age": 60}, source="a")
+        count = iter(range(10**6))
+
+        def failing(fd, step=step, count=count):
+            if next(count) == step:
+                raise OSError(errno.EIO, "broken")
+            fsync(fd)
+
+        monkeypatch.setattr(os, "fsync", failing)
+        try:
+            cohort.set_metadata("a", {"age": 61})
+        except FastimgError as error:
+            told.append(str(error))
+        monkeypatch.setattr(os, "fsync", fsync)
+        new = len(told) == step or "is in its place" in told[-1]
+        for found in (fi.Cohort.open(cohort.path), cohort):
+            assert found["a"].metadata == {"age": 61 if new else 60}
+            assert found.query("SELECT age FROM cases").to_pylist() == [{"age": 61 if new else 60}]
+        cohort.gc()
+        assert cohort.verify(full=True).findings == []
+        if next(count) <= step:
+            break
+    assert ["nothing of it was kept" in text for text in told] == [True, False]
+    assert told[1] == (
+        "case a: what is new in it is in its place, but the disk reports an error: it may be lost if the power fails"
+    )
 
 
 def test_metadata_of_a_case_whose_place_is_taken_meanwhile(tmp_path, monkeypatch):
@@ -257,21 +291,42 @@ def test_foreign_files_and_swapped_cases_are_found(tmp_path):
 
 
 @pytest.mark.parametrize("alike", [False, True])
-def test_voxels_of_another_case_are_found(tmp_path, alike):
-    """At once where the chunks differ in length; by a full verification where all lengths are equal too: a shard's CRC is
-    then the same, since each chunk ends with its own."""
-    cohort = fi.Cohort.create(tmp_path / "c")
+@pytest.mark.parametrize("profile", ["default", "gpu"])
+def test_voxels_of_another_case_are_found(tmp_path, profile, alike):
+    """By the lengths of the chunks; where all of them are equal too by the chunks' own CRCs, since the shard's says nothing
+    then: each chunk ends with its own."""
+    cohort = fi.Cohort.create(tmp_path / "c", profile=profile)
     noise = np.random.default_rng(0).integers(-(2**15), 2**15, (2, 8, 64, 64)).astype(np.int16)
     noise[1, 0] *= alike
-    for name, array in zip("ab", noise, strict=True):
-        cohort.add(name, fi.Image(array))
-    shard = "image.ome.zarr/0/c/0/0/0"
-    shutil.copy(cohort.path / "cases" / "a" / shard, cohort.path / "cases" / "b" / shard)
-    assert [(f.code, f.where) for f in cohort.verify(full=True).findings] == [("case-damaged", "b")]
-    if not alike:
-        assert not cohort.verify().ok
-        with pytest.raises(IntegrityError):
-            cohort["b"].image()
+    marks = noise.astype(np.uint8)
+    for name, array, mask in zip("ab", noise, marks, strict=True):
+        cohort.add(name, fi.Image(array), {"m": mask})
+    sizes = {name: {f: entry["size"] for f, entry in cohort[name].manifest["files"].items()} for name in "ab"}
+    for node in ("image.ome.zarr/0", "image.ome.zarr/labels/m/0"):
+        shard = cohort.path / "cases" / "b" / node / "c/0/0/0"
+        good = shard.read_bytes()
+        shutil.copy(cohort.path / "cases" / "a" / node / "c/0/0/0", shard)
+        for full in (False, True):
+            assert [(f.code, f.where) for f in cohort.verify(full).findings] == [("case-damaged", "b")]
+        if alike:  # else the test would not reach what it is for
+            assert sizes["a"] == sizes["b"]
+            checks = [cohort[name].manifest["files"][f"{node}/c/0/0/0"]["crc32c"] for name in "ab"]
+            assert checks[0] == checks[1]
+        elif node.endswith("zarr/0"):
+            with pytest.raises(IntegrityError):
+                cohort["b"].image()
+        # a manifest of before has no checksum over the chunks: it is read, and only the digest tells
+        manifest = cohort.path / "cases" / "b" / "manifest.json"
+        now, body = manifest.read_bytes(), cohort["b"].manifest
+        for entry in (body["image"], *body["masks"].values()):
+            del entry["chunks_crc32c"]
+        manifest.write_bytes(pack(CASE, body))
+        assert cohort.verify().ok or not alike
+        assert [f.where for f in cohort.verify(full=True).findings if f.code == "case-damaged"] == ["b"]
+        manifest.write_bytes(now)
+        shard.write_bytes(good)
+        cohort.verify()
+        assert cohort.verify(full=True).findings == []
 
 
 @pytest.mark.parametrize("damage", ["missing", "garbage", "flipped", "old"])

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 import fastimg as fi
 from fastimg.cohort._case import MANIFEST, read_manifest
 from fastimg.cohort._manifest import CASE, pack
-from fastimg.errors import IntegrityError
+from fastimg.errors import ArgumentError, IntegrityError
 
 OPTIONAL = {"fastimg"}  # of the body: who wrote it
+LATER = {"levels", "chunks_crc32c", "series"}  # manifests of before have them not
+SERIES = {"series": "c0de", "modality": "CT", "kind": "image", "image": None}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,8 @@ def cohort(tmp_path_factory):
     for name in "ab":
         padded = fi.Image(image.array, padding=image.array < 9)
         found = [fi.Finding("lossy", "JPEG", "series 1")]
-        c.add(name, padded, {"m": image.array > 90}, {"site": "A"}, source=name, findings=found, levels=2)
+        masks = {"m": image.array > 90}
+        c.add(name, padded, masks, {"site": "A"}, source=name, findings=found, series=[SERIES], levels=2)
     return c
 
 
@@ -76,7 +79,7 @@ def test_each_field_that_is_missing_or_of_another_type_is_told(cohort):
     seen = 0
     for place in places(body):
         mask, file = (place[0] == kind and len(place) == 2 for kind in ("masks", "files"))
-        if not (mask or (file and place[1].endswith(".json")) or place[-1] == "levels"):  # those need not be there
+        if not (mask or (file and place[1].endswith(".json")) or place[-1] in LATER):  # those need not be there
             refused(changed(body, place, gone=True))
         for wrong in (1.5, [[]]):
             refused(changed(body, place, wrong))
@@ -99,12 +102,23 @@ def test_each_field_that_is_missing_or_of_another_type_is_told(cohort):
         (("image", "dims"), ["y", "x"]),
         (("masks", "m"), None),
         (("findings",), [{"code": 3}]),
+        (("series",), [3]),
+        (("series",), [SERIES | {"modality": None}]),
         (("files", "/etc/hostname"), {"size": 1, "crc32c": "00000000"}),
         (("files", "../a/manifest.json"), {"size": 1, "crc32c": "00000000"}),
     ],
 )
 def test_values_that_cannot_be(cohort, place, value):
     check(cohort, changed(cohort["b"].manifest, place, value))
+
+
+@pytest.mark.parametrize("wrong", [3, {}, {**SERIES, "kind": None}, {**SERIES, "uid": "1.2"}])
+def test_series_that_do_not_fit_are_refused_before_anything_is_written(cohort, wrong):
+    with pytest.raises(ArgumentError, match="series: each must have series, modality, kind, image"):
+        cohort.add("c", cohort["a"].image(), series=[wrong])
+    with pytest.raises(ArgumentError, match="series: each must have"):
+        cohort.record("c", "failed", findings=[], series=[wrong])
+    assert list(cohort) == ["a", "b"]
 
 
 JSON = st.recursive(

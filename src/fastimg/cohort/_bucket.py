@@ -156,9 +156,15 @@ class Bucket:
             raise
 
     def commit(
-        self, case_id: str, body: dict[str, Any], write: Callable[[GroupWriter], None], *, replace: bool
+        self,
+        case_id: str,
+        body: dict[str, Any],
+        write: Callable[[GroupWriter], None],
+        *,
+        replace: bool,
+        listed: bool = True,
     ) -> Case:
-        """Put the files of a case, then its manifest on condition that nobody else did."""
+        """Put the files of a case, then its manifest on condition that nobody else did; here no rows are `listed`."""
         _remove.refuse(self, body)
         key = f"cases/{case_id}/{MANIFEST}"
         before = self.case(case_id) if self.has(case_id) else None

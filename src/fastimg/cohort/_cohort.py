@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,17 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from .. import __version__, _dispatch, findings
-from ..errors import ArgumentError, DeviceError, GeometryError
+from .. import __version__
+from ..errors import ArgumentError
 from ..findings import Finding
 from ..image import Image
-from . import _features, _map, _patches, _remove, _shard, _verify, _voxelwise
+from . import _features, _map, _patches, _remove, _shard, _stored, _verify, _voxelwise
 from ._bucket import Bucket, is_url
 from ._case import Case
-from ._files import Lock, write_new
+from ._files import Lock
 from ._folder import Folder
 from ._group import GroupWriter
-from ._manifest import check_case_id, plain
+from ._manifest import plain
 from ._place import COHORT_FILE, Place
 
 __all__ = ["Cohort"]
@@ -99,7 +98,7 @@ class Cohort:
         """
         if profile not in _shard.PROFILES:
             raise ArgumentError(f"profile: must be one of {', '.join(map(repr, _shard.PROFILES))}; got {profile!r}")
-        body = {"codec": _shard.PROFILES[profile], "created": _now(), "fastimg": __version__}
+        body = {"codec": _shard.PROFILES[profile], "created": _stored.now(), "fastimg": __version__}
         if is_url(path):
             Bucket.make(str(path), options or {}, body, exist_ok=exist_ok)
             return cls(path, writable=True, options=options)
@@ -151,7 +150,9 @@ class Cohort:
         findings: Iterable[Finding] = (),
         features: Mapping[str, Mapping[str, Any]] | None = None,
         provenance: Mapping[str, Any] | None = None,
+        series: Iterable[Mapping[str, Any]] = (),
         replace: bool = False,
+        listed: bool = True,
         levels: int = 1,
         threads: int | None = None,
     ) -> Case:
@@ -174,9 +175,15 @@ class Cohort:
         features : {mask: {feature: number}}, optional
         provenance : mapping, optional
             Plain values: recipe, versions ...
+        series : iterable of mapping, optional
+            What the case was made of, a row each of the index's table `series`: "series" (a pseudonym, never the UID),
+            "modality", "kind" ("image" or "mask"), "image" (that of the series which a mask was drawn on, else None).
         replace : bool
             Take the place of a case of this name. Without it such a case is an error, unless it has the same source and
             the same voxels: then it stays and is returned.
+        listed : bool
+            Write the row of the index now. Without, it is written by whoever reads the index next, or with those of 63
+            others: cheaper where many cases are added.
         levels : int
             Of the pyramid (OME-Zarr multiscales). From one to the next, voxels are halved in number along each axis but
             those of thick slices: means of the image, votes of masks.
@@ -191,31 +198,9 @@ class Cohort:
             The disk is full, the folder is read-only ...: nothing of the case is left.
         """
         self._must_write("add")
-        body = self._body(case_id, source, findings, metadata, provenance)
-        if not isinstance(image, Image):
-            raise ArgumentError(f"add: image must be an Image, got {type(image).__name__}")
-        if not 1 <= levels <= 12:
-            raise ArgumentError(f"levels: must be from 1 to 12, got {levels!r}")
-        array = _storable(image.array, "image")
-        extra = {name: _mask(name, mask, image) for name, mask in (masks or {}).items()}
-        own = {
-            "unit": image.unit,
-            "affine": image.affine.tolist(),
-            "dims": list(image.dims),
-            "coords": plain(image.coords, "image.coords"),
-            "metadata": plain(image.metadata, "image.metadata"),
-        }
-        padding = None if image.padding is None else _storable(np.asarray(image.padding, np.bool_), "image.padding")
-
-        def write(writer: GroupWriter) -> None:
-            entry, entries = writer.image(image, array, extra, threads, levels)
-            body["image"], body["masks"], body["digest"] = {**entry, **own}, entries, entry["digest"]
-            if padding is not None:
-                body["padding"] = writer.array("image.ome.zarr/padding", padding, image.dims[-3:], threads)
-            if features is not None:
-                write_new(writer.folder / _features.NAME, _features.pack_features(features, entry["digest"]))
-
-        return self._place.commit(case_id, body, write, replace=replace)
+        body = _stored.body_of(case_id, source, findings, metadata, provenance, series)
+        write = _stored.writing(body, image, masks or {}, features, levels, threads)
+        return self._place.commit(case_id, body, write, replace=replace, listed=listed)
 
     def add_derived(
         self,
@@ -246,7 +231,9 @@ class Cohort:
             Bytes of voxels held at a time.
         """
         self._must_write("add_derived")
-        body = self._body(case.case_id, source, case.findings, case.metadata, provenance)
+        body = _stored.body_of(
+            case.case_id, source, case.findings, case.metadata, provenance, case.manifest.get("series", ())
+        )
 
         def write(writer: GroupWriter) -> None:
             _voxelwise.derive(writer, body, case, parts, np.dtype(dtype).name, unit, memory)
@@ -262,15 +249,20 @@ class Cohort:
         source: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         provenance: Mapping[str, Any] | None = None,
+        series: Iterable[Mapping[str, Any]] = (),
         replace: bool = False,
+        listed: bool = True,
     ) -> Case:
-        """Store what is known of a case without voxels: quarantined or failed, and why."""
+        """Store what is known of a case without voxels: quarantined or failed, and why.
+
+        The parameters are those of `add`; `state` is "quarantined" or "failed".
+        """
         self._must_write("record")
         if state not in ("quarantined", "failed"):
             raise ArgumentError(f"state: must be 'quarantined' or 'failed', got {state!r}")
-        body = self._body(case_id, source, findings, metadata, provenance)
+        body = _stored.body_of(case_id, source, findings, metadata, provenance, series)
         body["state"] = state
-        return self._place.commit(case_id, body, lambda writer: None, replace=replace)
+        return self._place.commit(case_id, body, lambda writer: None, replace=replace, listed=listed)
 
     def set_features(self, case_id: str, features: Mapping[str, Mapping[str, Any]]) -> None:
         """Store the features of a case, {mask: {feature: number}}, in place of those it has."""
@@ -325,29 +317,6 @@ class Cohort:
         """Whether one of these was removed and would be refused."""
         return _remove.is_removed(self._place, subject=subject, source=source, case_id=case_id)
 
-    def _body(
-        self, case_id: str, source: str | None, found: Iterable[Finding], metadata: Any, provenance: Any
-    ) -> dict[str, Any]:
-        check_case_id(case_id)
-        if source is not None and not isinstance(source, str):
-            raise ArgumentError(f"source: must be text, got {type(source).__name__}")
-        records = [f.to_dict() for f in found]
-        return {
-            "case_id": case_id,
-            "state": findings.worst(Finding.from_dict(r) for r in records),
-            "source": source,
-            "digest": None,
-            "committed": _now(),
-            "fastimg": __version__,
-            "metadata": plain(metadata or {}, "metadata"),
-            "findings": plain(records, "findings"),
-            "provenance": plain(provenance or {}, "provenance"),
-            "image": None,
-            "padding": None,
-            "masks": {},
-            "files": {},
-        }
-
     def _must_write(self, what: str) -> None:
         if not self.writable:
             raise ArgumentError(f"{what}: the cohort is open for reading; open it with mode='r+'")
@@ -385,7 +354,10 @@ class Cohort:
             return self._place.table(db)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
-        """One SQL SELECT over `cases` (as `index`) and `findings` (case_id, code, message); `?` for parameters.
+        """One SQL SELECT; `?` for parameters.
+
+        Tables: `cases` (as `index`), `findings` (case_id, code, message), `series` (series, case_id, modality, kind, image:
+        see `add`; a mask's series has a row for each case that it belongs to).
 
         It reads only: anything but SELECT is an ArgumentError. Counts and other aggregates of columns with simple
         conditions are computed column by column (3 ms for 100,000 cases), the rest by SQLite, with equal results.
@@ -467,32 +439,3 @@ class Cohort:
 
 def _opened(path: Any, writable: bool, options: dict[str, Any]) -> Cohort:
     return Cohort(path, writable=writable, options=options)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _storable(array: Any, name: str) -> npt.NDArray[Any]:
-    """C-contiguous, native, of a type that Zarr has."""
-    if _dispatch.device(array) != "cpu":
-        raise DeviceError(f"{name}: is on a GPU; bring it to host memory with Image.to_device('cpu')")
-    if array.dtype.name not in _shard.DTYPES:
-        raise ArgumentError(f"{name}: dtype must be one of {', '.join(_shard.DTYPES)}; got {array.dtype}")
-    if not array.size:
-        raise ArgumentError(f"{name}: has no voxels, shape {tuple(array.shape)}")
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-
-
-def _mask(name: str, mask: Any, image: Image) -> npt.NDArray[Any]:
-    if not isinstance(name, str) or not 0 < len(name) <= 256:
-        raise ArgumentError("masks: names must be text of 1 to 256 characters")
-    array = mask.array if isinstance(mask, Image) else np.asarray(mask)
-    if array.dtype.kind not in "biu":
-        raise ArgumentError(f"masks[{name!r}]: must be bool or whole numbers, got {array.dtype}")
-    if tuple(array.shape) != image.shape[-3:] or (isinstance(mask, Image) and not image.same_grid(mask)):
-        raise GeometryError(
-            f"masks[{name!r}]: must lie on the image's grid {image.shape[-3:]}; resample it with order='nearest'"
-        )
-    array = _storable(array, f"masks[{name!r}]")
-    return array.view(np.uint8) if array.dtype == np.bool_ else array

@@ -208,13 +208,15 @@ class Slot:
     """
 
     def __init__(self, tmp: Path, case_id: str) -> None:
-        self._left = False
+        self._left, self._locked = False, True
         while True:
             token = uuid.uuid4().hex
             self.note, self.folder, self.previous = (tmp / f"{token}{end}" for end in (".note", "", ".previous"))
             self._fd = os.open(self.note, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            with suppress(OSError):  # a file system without locks: the note alone marks the place, gc leaves it
+            try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX)
+            except OSError:  # a file system without locks: the note alone marks the place, gc leaves it
+                self._locked = False
             if os.fstat(self._fd).st_nlink:  # else a gc took it for a dead one between open and lock
                 break
             os.close(self._fd)
@@ -236,6 +238,12 @@ class Slot:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def keep(self) -> bool:
+        """Flush the note, so that not even a power failure loses it; False where nobody could tell that it was left."""
+        if self._locked:
+            os.fsync(self._fd)
+        return self._locked
 
     def leave(self) -> None:
         """Give up the lock but leave the note, so that the case's row is looked at again."""

@@ -34,6 +34,8 @@ from ._root import LocalRoot
 
 __all__ = ["Folder"]
 
+_TOGETHER = 64  # cases whose rows are written in one transaction
+
 
 class Folder:
     """The files of a cohort below `path`; see docs/design/cohort.md for what lies where.
@@ -57,7 +59,7 @@ class Folder:
         except FileNotFoundError:
             raise FormatError(f"Cohort.open: {path} is not a cohort (it has no {COHORT_FILE})") from None
         self.settings, self.version = settings_of(data, path, writable=writable)
-        self.index = Index(self.indexes, self.tmp, self.manifests, writable=writable)
+        self.index = Index(self.indexes, self.tmp, self.manifests, self._manifest, writable=writable)
         if writable:  # a copy may lack empty folders
             with storing("Cohort.open"):
                 for folder in (self.cases, self.tmp, self.indexes):
@@ -133,6 +135,12 @@ class Folder:
             with suppress(IntegrityError, FormatError, KeyError, ArgumentError):  # verify tells of these
                 yield self.case(entry.name).manifest
 
+    def _manifest(self, case_id: str) -> dict[str, Any] | None:
+        """That of a committed case; None where there is none."""
+        with suppress(KeyError, ArgumentError):
+            return self.case(case_id).manifest
+        return None
+
     def case_ids(self) -> list[str]:
         """Of all cases that are there, whatever the index says."""
         return sorted(os.listdir(self.cases))
@@ -151,12 +159,13 @@ class Folder:
         """Change the body of a case's manifest, not its files; KeyError where there is no such case."""
         check_case_id(case_id)
         with storing(f"case {case_id}"), Slot(self.tmp, case_id) as slot:
-            while (body := self._amended(case_id, change, slot.folder / MANIFEST)) is None:
-                pass  # another case took its place meanwhile: that one, then
             try:
-                self.index.put([self.case(case_id).manifest])
-            except (sqlite3.Error, OSError, FastimgError):
-                slot.leave()
+                while (body := self._amended(case_id, change, slot.folder / MANIFEST)) is None:
+                    pass  # another case took its place meanwhile: that one, then
+            except _MayBeLostError:
+                slot.leave()  # its row is made by whoever reads next
+                raise
+            self._list(slot, case_id)
         try:
             _remove.refuse(self, body)
         except RefusedError:
@@ -178,11 +187,14 @@ class Folder:
                 change(body)
                 write_new(scratch, pack(CASE, body))
                 os.rename(scratch, MANIFEST, dst_dir_fd=folder)
-                os.fsync(folder)
             except FileNotFoundError:
                 if final.exists() and os.path.samestat(os.fstat(folder), final.stat()):
                     raise IntegrityError(f"case {case_id}: its manifest is missing") from None
                 return None
+            try:
+                os.fsync(folder)
+            except OSError as error:
+                raise _may_be_lost(f"case {case_id}: what is new in it", error) from error
             try:
                 return body if os.path.samestat(os.fstat(folder), final.stat()) else None
             except FileNotFoundError:
@@ -191,9 +203,16 @@ class Folder:
             os.close(folder)
 
     def commit(
-        self, case_id: str, body: dict[str, Any], write: Callable[[GroupWriter], None], *, replace: bool
+        self,
+        case_id: str,
+        body: dict[str, Any],
+        write: Callable[[GroupWriter], None],
+        *,
+        replace: bool,
+        listed: bool = True,
     ) -> Case:
-        """Write a case beside the others, flush it, and put it in its place in one step; then its index row."""
+        """Write a case beside the others, flush it, and put it in its place in one step; then its index row, or only a note
+        that it lacks one."""
         final = self.cases / case_id
         _remove.refuse(self, body)
         if not replace and final.exists() and (body["source"] is None or self.case(case_id).source != body["source"]):
@@ -203,9 +222,9 @@ class Folder:
             write(writer)
             body["files"] = writer.files
             writer.sync()
-            data = pack(CASE, body)
-            write_new(slot.folder / MANIFEST, data)
+            write_new(slot.folder / MANIFEST, pack(CASE, body))
             sync_folder(slot.folder)
+            later = not listed and slot.keep()
             _remove.refuse(self, body)  # again, as late as can be
             try:
                 there = self._placed(slot, final, replace=replace)
@@ -218,13 +237,13 @@ class Folder:
                 sync_folder(self.cases)
             except OSError as error:
                 slot.leave()  # its row is made by whoever reads next
-                raise FastimgError(
-                    f"case {case_id}: it is in its place, but {reason_of(error)}: it may be lost if the power fails"
-                ) from error
-            try:
-                self.index.put([body])
-            except (sqlite3.Error, OSError, FastimgError):
-                slot.leave()  # the case is there; its row is made when there is room again
+                raise _may_be_lost(f"case {case_id}: it", error) from error
+            if later:
+                slot.leave()
+            else:
+                self._list(slot, case_id)
+        if later:
+            self._list_some()
         try:
             # a removal that began in between has not seen this case, or its row: then it is for us to undo
             _remove.refuse(self, body)
@@ -232,6 +251,22 @@ class Folder:
             self.purge(case_id)
             raise
         return Case(LocalRoot(final), body)
+
+    def _list(self, slot: Slot, case_id: str) -> None:
+        """Write the row of a case that is in its place; where that fails it is made when there is room again."""
+        try:
+            self.index.put([case_id])
+        except (sqlite3.Error, OSError, FastimgError):
+            slot.leave()
+
+    def _list_some(self) -> None:
+        """Write the rows of all cases that wait for theirs, where they are many."""
+        waiting = sum(name.endswith(".note") for name in os.listdir(self.tmp))
+        if waiting and waiting % _TOGETHER == 0:  # one of several writers, not each of them
+            with suppress(sqlite3.Error, OSError, FastimgError):  # they wait on, then
+                stale, notes = self._recover()
+                self.index.put(stale)
+                self._settle(notes)
 
     @staticmethod
     def _placed(slot: Slot, final: Path, *, replace: bool) -> bool:
@@ -257,7 +292,7 @@ class Folder:
             with suppress(FileNotFoundError):
                 os.rename(self.cases / case_id, slot.folder / "removed")
             sync_folder(self.cases)
-            self.index.put([], [case_id])
+            self.index.put([case_id])
 
     def forget_tables(self, names: Iterable[str]) -> None:
         """Remove the Parquet table of the index and these files, which hold what was taken from cases."""
@@ -281,9 +316,9 @@ class Folder:
     @contextmanager
     def reader(self) -> Iterator[sqlite3.Connection]:
         """A connection to the index, with the rows of dead writers' cases set right first."""
-        stale, gone, notes = self._recover()
+        stale, notes = self._recover()
         try:
-            db, mended = self.index.reader(stale, gone)
+            db, mended = self.index.reader(stale)
             with closing(db):
                 if mended:
                     self._settle(notes)
@@ -307,32 +342,34 @@ class Folder:
                 if not note.with_suffix("").exists() and not note.with_suffix(".previous").exists():
                     note.unlink()
 
-    def _recover(self) -> tuple[list[dict[str, Any]], list[str], list[Path]]:
-        """Of cases whose writer died: the manifests whose rows may lack, the names of absent ones, the notes."""
-        stale: list[dict[str, Any]] = []
-        gone: list[str] = []
+    def _recover(self) -> tuple[list[str], list[Path]]:
+        """The cases whose rows may not be right, since their writer died or left that to others, and its notes."""
+        stale: list[str] = []
         dead: list[Path] = []
         try:
             notes = [Path(entry.path) for entry in os.scandir(self.tmp) if entry.name.endswith(".note")]
         except FileNotFoundError:
-            return stale, gone, dead
+            return stale, dead
         for note in notes:
             with orphan(note) as content:
-                if content is None or "case_id" not in content:
+                if content is None or not isinstance(content.get("case_id"), str):
                     continue
                 case_id = content["case_id"]
                 dead.append(note)
+                stale.append(case_id)
                 previous = note.with_suffix(".previous")
                 if self.writable and previous.exists() and not (self.cases / case_id).exists():
                     with suppress(OSError):
                         os.rename(previous, self.cases / case_id)
-                try:
-                    stale.append(self.case(case_id).manifest)
-                except KeyError:
-                    gone.append(case_id)
-                except (IntegrityError, FormatError):
-                    continue  # verify tells
-        return stale, gone, dead
+        return stale, dead
+
+
+class _MayBeLostError(FastimgError):
+    """What is in its place has not been flushed there."""
+
+
+def _may_be_lost(what: str, error: OSError) -> _MayBeLostError:
+    return _MayBeLostError(f"{what} is in its place, but {reason_of(error)}: it may be lost if the power fails")
 
 
 def _give_back(slot: Slot, final: Path) -> None:

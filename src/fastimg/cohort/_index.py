@@ -1,4 +1,4 @@
-"""The index: one row a case in SQLite for look-ups and in Parquet for scans. Both are caches of the manifests."""
+"""The index: one row a case in SQLite for look-ups and in Parquet for scans, one a series. All are caches of the manifests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import ArgumentError, FastimgError
+from ..errors import ArgumentError, FastimgError, FormatError, IntegrityError
 from . import _scan
 from ._files import Lock, sync_file, write_atomic
 
 __all__ = ["Index", "create", "insert", "remove", "row_of", "rows_table", "select"]
 
-_VERSION = 1
+_VERSION = 2  # 2: series
 FIXED = ("case_id", "state", "source", "digest", "committed", "shape", "dtype", "unit", "masks", "findings", "bytes")
 _TYPES = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "str": pa.string(), "mixed": pa.string()}
 _MOST_COLUMNS = 500
@@ -52,20 +52,29 @@ def row_of(manifest: Manifest) -> dict[str, Any]:
 
 
 class Index:
-    """The caches below `folder`. `manifests` lists the truth; `writable` says whether the caches may be changed."""
+    """The caches below `folder`. `manifests` lists the truth, `manifest` tells that of one case, None where there is none;
+    `writable` says whether the caches may be changed."""
 
     def __init__(
-        self, folder: Path, scratch: Path, manifests: Callable[[], Iterable[Manifest]], *, writable: bool
+        self,
+        folder: Path,
+        scratch: Path,
+        manifests: Callable[[], Iterable[Manifest]],
+        manifest: Callable[[str], Manifest | None],
+        *,
+        writable: bool,
     ) -> None:
-        self._folder, self._scratch, self._manifests, self._writable = folder, scratch, manifests, writable
+        self._folder, self._scratch, self._writable = folder, scratch, writable
+        self._manifests, self._manifest = manifests, manifest
         self._file, self._parquet = folder / "cases.sqlite", folder / "cases.parquet"
         # a writer's reads may have to roll back what a killed one left half done, which takes the right to write
         self._mode = "rw" if writable else "ro"
 
     # writing ----------------------------------------------------------------------------------------------------------
 
-    def put(self, manifests: Sequence[Manifest], gone: Sequence[str] = ()) -> None:
-        """Insert or replace the rows of these cases; remove those of `gone`."""
+    def put(self, case_ids: Iterable[str]) -> None:
+        """Bring the rows of these cases to what their manifests say, which are read under the index's lock: of two writers
+        of one case the later one's row stays."""
         with self._locked():
             if not self.sound():
                 self._make()
@@ -74,10 +83,21 @@ class Index:
                 with closing(self._connect(self._file, "rw")) as db, db:
                     db.execute("PRAGMA secure_delete = ON")
                     db.execute("BEGIN IMMEDIATE")
-                    remove(db, gone)
-                    insert(db, manifests)
+                    self._set(db, case_ids)
             except sqlite3.Error as error:
                 raise FastimgError(f"cohort: the index was not updated: {error}") from error
+
+    def _set(self, db: sqlite3.Connection, case_ids: Iterable[str]) -> None:
+        def there() -> Iterator[Manifest]:
+            for case_id in case_ids:
+                with suppress(IntegrityError, FormatError):  # verify tells of these
+                    found = self._manifest(case_id)
+                    if found is None:
+                        remove(db, [case_id])
+                    else:
+                        yield found
+
+        insert(db, there())
 
     def rebuild(self) -> bool:
         """Make the rows anew from the manifests. True if they differed."""
@@ -119,7 +139,9 @@ class Index:
             names = ", ".join(map(_quoted, [*FIXED, *(name for _, name, _ in columns)]))
             rows = db.execute(f"SELECT {names} FROM cases ORDER BY case_id").fetchall()  # noqa: S608
             details = db.execute("SELECT * FROM details ORDER BY case_id").fetchall()
-            return [*columns, *rows, *details, *db.execute("SELECT * FROM findings ORDER BY 1, 2, 3")]
+            found = db.execute("SELECT * FROM findings ORDER BY 1, 2, 3").fetchall()
+            series = db.execute("SELECT * FROM series ORDER BY 1, 2, 3, 4, 5").fetchall()
+            return [*columns, *rows, *details, *found, *series]
 
     def sound(self) -> bool:
         """Whether the database is there and of this version."""
@@ -135,32 +157,31 @@ class Index:
 
     # reading ----------------------------------------------------------------------------------------------------------
 
-    def reader(self, stale: Sequence[Manifest] = (), gone: Sequence[str] = ()) -> tuple[sqlite3.Connection, bool]:
-        """A connection to read with, and whether the caches are right on the disk now.
+    def reader(self, stale: Sequence[str] = ()) -> tuple[sqlite3.Connection, bool]:
+        """A connection to read with, and whether the caches are right on the disk now, those of the cases `stale` too.
 
         Where they cannot be mended there (open for reading, a full disk) they are mended in memory.
         """
         if self._writable:
             try:
-                if stale or gone:
-                    self.put(stale, gone)
+                if stale:
+                    self.put(stale)
                 elif not self.sound():
                     self.rebuild()
                 return self._connect(self._file, self._mode), True
             except (sqlite3.Error, OSError, FastimgError):
                 pass
-        return self._mended(stale, gone), False
+        return self._mended(stale), False
 
-    def _mended(self, stale: Sequence[Manifest], gone: Sequence[str]) -> sqlite3.Connection:
+    def _mended(self, stale: Sequence[str]) -> sqlite3.Connection:
         if self.sound():
             db = self._connect(self._file, self._mode)
-            if not stale and not gone:
+            if not stale:
                 return db
             memory = sqlite3.connect(":memory:", isolation_level=None)
             with closing(db):
                 db.backup(memory)
-            remove(memory, gone)
-            insert(memory, stale)
+            self._set(memory, stale)
             return memory
         memory = sqlite3.connect(":memory:", isolation_level=None)
         memory.execute("BEGIN")
@@ -246,7 +267,7 @@ def select(db: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> pa.Ta
             raise ArgumentError("query: only SELECT is allowed")
         rows = cursor.fetchall()
     except (sqlite3.Error, sqlite3.Warning) as error:
-        raise ArgumentError(f"query: {error}; only one SELECT over cases, findings is allowed") from None
+        raise ArgumentError(f"query: {error}; only one SELECT over cases, findings, series is allowed") from None
     finally:
         db.set_authorizer(None)
     return _as_table([column[0] for column in cursor.description], rows)
@@ -286,6 +307,8 @@ def create(db: sqlite3.Connection) -> None:
     db.execute("CREATE TABLE details (case_id TEXT PRIMARY KEY, metadata TEXT)")
     db.execute("CREATE TABLE findings (case_id TEXT, code TEXT, message TEXT)")
     db.execute("CREATE INDEX findings_case ON findings (case_id)")
+    db.execute("CREATE TABLE series (series TEXT, case_id TEXT, modality TEXT, kind TEXT, image TEXT)")
+    db.execute("CREATE INDEX series_case ON series (case_id)")
     db.execute("CREATE INDEX cases_source ON cases (source)")
     db.execute("CREATE TABLE metadata_columns (key TEXT PRIMARY KEY, name TEXT, kind TEXT)")
     db.execute("CREATE TABLE stamp (made TEXT, changes INTEGER)")
@@ -304,6 +327,7 @@ def remove(db: sqlite3.Connection, case_ids: Iterable[str]) -> None:
         db.execute("DELETE FROM cases WHERE case_id = ?", (case_id,))
         db.execute("DELETE FROM findings WHERE case_id = ?", (case_id,))
         db.execute("DELETE FROM details WHERE case_id = ?", (case_id,))
+        db.execute("DELETE FROM series WHERE case_id = ?", (case_id,))
         db.execute("UPDATE stamp SET changes = changes + 1")
 
 
@@ -325,6 +349,8 @@ def insert(db: sqlite3.Connection, manifests: Iterable[Manifest]) -> None:
         db.execute("INSERT INTO details VALUES (?, ?)", (manifest["case_id"], details))
         found = [(manifest["case_id"], f["code"], f["message"]) for f in manifest["findings"]]
         db.executemany("INSERT INTO findings VALUES (?, ?, ?)", found)
+        made_of = [{**one, "case_id": manifest["case_id"]} for one in manifest.get("series", ())]
+        db.executemany("INSERT INTO series VALUES (:series, :case_id, :modality, :kind, :image)", made_of)
 
 
 def _column_for(db: sqlite3.Connection, known: dict[str, tuple[str, str]], key: str, value: Any) -> str | None:

@@ -73,9 +73,15 @@ class Place(Protocol):
         """Of all cases that are there, whatever the index says."""
 
     def commit(
-        self, case_id: str, body: dict[str, Any], write: Callable[[GroupWriter], None], *, replace: bool
+        self,
+        case_id: str,
+        body: dict[str, Any],
+        write: Callable[[GroupWriter], None],
+        *,
+        replace: bool,
+        listed: bool = True,
     ) -> Case:
-        """Store a case wholly or not at all."""
+        """Store a case wholly or not at all; its index row at once, or with others."""
 
     def amend(self, case_id: str, change: Callable[[dict[str, Any]], None]) -> None:
         """Change the body of a case's manifest, not its files; KeyError where there is no such case."""

@@ -21,6 +21,7 @@ from ..image import Image
 from ._load import Loaded, note, prepared
 from ._names import Names, telling
 from ._recipe import Harmonize, Recipe, limits
+from ._references import base_uid
 from ._sketch import foreground, sketch, thinned
 from ._task import Job, Outcome, Task
 
@@ -252,7 +253,9 @@ def _write(
         "source": task.source,
         "findings": case.findings,
         "provenance": provenance,
+        "series": _made_of(case, job.key),
         "replace": True,
+        "listed": False,
     }
     if case.stopped or case.image is None:
         outcome.state = case.state if case.stopped else "failed"
@@ -269,6 +272,22 @@ def _write(
             threads=job.threads,
             **shared,
         )
+
+
+def _made_of(case: Loaded, key: bytes) -> list[dict[str, Any]]:
+    """The case's image series and those of its masks, by pseudonyms; none of them where headers could not be read."""
+    from .. import dicom
+
+    if case.series is None:
+        return []
+    image = dicom.pseudonym(base_uid(case.series), key=key)
+    found: list[dict[str, Any]] = [
+        {"series": image, "modality": case.series.modality or "", "kind": "image", "image": None}
+    ]
+    for one in case.drawn:
+        code = dicom.pseudonym(base_uid(one), key=key)
+        found.append({"series": code, "modality": one.modality or "", "kind": "mask", "image": image})
+    return found
 
 
 def _residual(case: Loaded, provenance: Mapping[str, Any]) -> int:
