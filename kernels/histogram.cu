@@ -1,5 +1,12 @@
 // Counting by integer atomics, exact, so the order of the additions does not matter. Moments: a partial result a block;
 // the caller adds them.
+//
+// Limit: the reading of memory. At 2.4 TB/s a multiprocessor of an H100 meets 5 voxels of 16 bits a clock or 2.6 of 32,
+// and can issue 128 lanes' instructions: a voxel takes 6.5 and 20. An addition of 1 to shared memory whose result
+// nobody wants costs a warp one clock for each place that it meets in the busiest bank, and equal places count as one
+// (ATOMS.POPC.INC; measured: one address 1.0 clock, normal about one bin in 20 2.3, 4,096 bins at random 3.5; adding
+// any other number to one address 32). So one table a block is enough, and equal neighbours need no care.
+#include "fastimg/entries.cuh"
 #include "fastimg/histogram.cuh"
 
 namespace {
@@ -10,20 +17,44 @@ using fastimg::u32;
 using fastimg::u64;
 using fastimg::u8;
 
+// Threads of a block and blocks that a multiprocessor's registers hold; the grid is all of them at once (_cuda.py).
+constexpr int kThreads = 512;
+template <class T>
+constexpr int kBlocks = sizeof(T) == 4 ? 3 : 2;
+
+// What values are compared in.
+template <class T>
+struct Real {
+  using Kind = double;
+};
+template <>
+struct Real<float> {
+  using Kind = float;
+};
+
 struct Direct {
-  i64 origin;
+  u32 origin;  // modulo 2^32, as the index
   template <class T>
   __device__ u32 operator()(T x) const {
-    return (u32)((u64)x - (u64)origin);
+    return (u32)x - origin;
   }
 };
+template <class T>
 struct Fixed {
-  double low, high, scale;
+  using Border = typename Real<T>::Kind;
+  Border least, most;
+  double low, scale;
   int bins;
-  template <class T>
-  __device__ u32 operator()(T x) const {
-    return fastimg::fixed_bin((double)x, low, high, scale, bins);
+  __device__ Fixed(double low, double high, double scale, int bins) : low(low), scale(scale), bins(bins) {
+    if constexpr (sizeof(Border) == 4) {
+      least = __double2float_ru(low);
+      most = __double2float_rd(high);
+    } else {
+      least = low;
+      most = high;
+    }
   }
+  __device__ u32 operator()(T x) const { return fastimg::fixed_bin_between((Border)x, least, most, low, scale, bins); }
 };
 struct Power {
   double inverse, base;
@@ -33,94 +64,150 @@ struct Power {
     return fastimg::power_bin((double)x, inverse, base, bins);
   }
 };
-// Sixteen bytes of voxels in one load.
-template <class T>
-struct alignas(16) Pack {
-  static constexpr int kSize = 16 / sizeof(T);
+
+template <class T, int kSize>
+struct alignas(sizeof(T) * kSize) Some {
   T x[kSize];
 };
 
-// A block counts the bins [first, first + size) in shared memory, in `copies` interleaved tables (a power of two: lanes
-// of a warp meet less often, with 32 never in one bank), the few values elsewhere in global memory. Equal neighbours
-// are added at once.
-template <class T, class Index>
-__device__ void count(const T* in, const unsigned char* mask, int masked, i64 length, Index index, u64* counts,
-                      int first, int size, int copies) {
-  FASTIMG_DYNAMIC_SHARED(u32, local);
-  for (int i = threadIdx.x; i < size * copies; i += blockDim.x) local[i] = 0;
-  __syncthreads();
-  const u32 mine = threadIdx.x & (u32)(copies - 1);
-  const i64 thread = (i64)blockIdx.x * blockDim.x + threadIdx.x, step = (i64)gridDim.x * blockDim.x;
-  const bool aligned = ((u64)in & 15) == 0;
-  const i64 packs = aligned ? length / Pack<T>::kSize : 0;
-  u32 last = 0, run = 0;
-  const auto put = [&](u32 bin, u32 times) {
-    const u32 place = bin - (u32)first;
-    if (place < (u32)size)
-      atomicAdd(local + place * (u32)copies + mine, times);
-    else
-      atomicAdd(counts + bin, (u64)times);
-  };
-  const auto add = [&](T x) {
-    const u32 bin = index(x);
-    if (run && bin != last) {
-      put(last, run);
-      run = 0;
+struct Mask {
+  const unsigned char* byte;
+  bool used, aligned;
+  __device__ Mask(const unsigned char* mask, int masked) : byte(mask), used(masked), aligned(((u64)mask & 15) == 0) {}
+  // A bit a voxel.
+  template <int kSize>
+  __device__ u32 of(i64 first) const {
+    Some<u8, kSize> here;
+    if (aligned) {
+      here = *(const Some<u8, kSize>*)(byte + first);
+    } else {
+#pragma unroll
+      for (int k = 0; k < kSize; ++k) here.x[k] = byte[first + k];
     }
-    last = bin;
-    ++run;
-  };
-  for (i64 p = thread; p < packs; p += step) {
-    const Pack<T> pack = ((const Pack<T>*)in)[p];
-    for (int k = 0; k < Pack<T>::kSize; ++k)
-      if (!masked || mask[p * Pack<T>::kSize + k]) add(pack.x[k]);
+    u32 bits = 0;
+#pragma unroll
+    for (int k = 0; k < kSize; ++k) bits |= here.x[k] ? 1u << k : 0;
+    return bits;
   }
-  for (i64 i = packs * Pack<T>::kSize + thread; i < length; i += step)
-    if (!masked || mask[i]) add(in[i]);
-  if (run) put(last, run);
-  __syncthreads();
-  for (int i = threadIdx.x; i < size; i += blockDim.x) {
-    u64 sum = 0;
-    for (int k = 0; k < copies; ++k) sum += local[i * copies + k];
-    if (sum) atomicAdd(counts + first + i, sum);
+};
+
+// The grid reads the whole: work(values, mask bits) for 16 bytes of them, and one by one what is left. kLoads loads of
+// a thread are under way before the first is used.
+template <int kLoads, class T, class Work>
+__device__ __forceinline__ void read(const T* in, i64 length, const Work& work) {
+  constexpr int kSize = 16 / sizeof(T);
+  using Pack = Some<T, kSize>;
+  const Pack* const from = (const Pack*)in;
+  const i64 packs = ((u64)in & 15) == 0 ? length / kSize : 0;
+  const int wide = (int)blockDim.x;
+  i64 p = (i64)blockIdx.x * (wide * kLoads) + threadIdx.x;
+  for (; p + (kLoads - 1) * wide < packs; p += (i64)gridDim.x * (wide * kLoads)) {
+    Pack some[kLoads];
+#pragma unroll
+    for (int n = 0; n < kLoads; ++n) some[n] = from[p + n * wide];
+#pragma unroll
+    for (int n = 0; n < kLoads; ++n) work(some[n], (p + n * wide) * kSize);
+  }
+#pragma unroll 1
+  for (int n = 0; n < kLoads && p < packs; ++n, p += wide) work(from[p], p * kSize);
+  for (i64 i = packs * kSize + (i64)blockIdx.x * wide + threadIdx.x; i < length; i += (i64)gridDim.x * wide)
+    work(Some<T, 1>{{in[i]}}, i);
+}
+template <class T, class Work>
+__device__ __forceinline__ void read_all(const T* in, const Mask& mask, i64 length, const Work& work) {
+  if (mask.used) {
+    read<1>(in, length, [&](const auto& values, i64 at) { work(values, mask.of<sizeof(values) / sizeof(T)>(at)); });
+  } else {
+    read<4>(in, length, [&](const auto& values, i64) { work(values, (1u << sizeof(values) / sizeof(T)) - 1); });
   }
 }
 
-// Count, others, sum and sum of squares about `shift`, least and greatest: one reading, a partial result a block.
-template <class T>
-__device__ void sums(const T* in, const unsigned char* mask, int masked, i64 length, double shift, double* part) {
-  const int kParts = 6;
-  __shared__ double all[6 * 256];
-  const i64 thread = (i64)blockIdx.x * blockDim.x + threadIdx.x, step = (i64)gridDim.x * blockDim.x;
-  double n = 0, bad = 0, t = 0, s = 0, a = 1.7976931348623157e308, b = -1.7976931348623157e308;
-  const auto add = [&](T value) {
-    const double x = (double)value;
-    if (!fastimg::is_finite(x)) {
-      bad += 1;
-      return;
+// A block counts the bins [first, first + size) in shared memory, the few values elsewhere in global memory: in shared
+// memory they all go to one place more, so that no branch stands between the additions.
+template <class T, class Index>
+__device__ void count(const T* in, const Mask& mask, i64 length, const Index& index, u64* counts, u32 first, u32 size) {
+  FASTIMG_DYNAMIC_SHARED(u32, local);
+  for (u32 i = threadIdx.x; i <= size; i += blockDim.x) local[i] = 0;
+  __syncthreads();
+  read_all(in, mask, length, [&](const auto& values, u32 inside) {
+    constexpr int kSize = sizeof(values) / sizeof(T);
+    u32 place[kSize], most = 0;
+#pragma unroll
+    for (int k = 0; k < kSize; ++k) {
+      place[k] = inside >> k & 1 ? index(values.x[k]) - first : ~0u;
+      most = place[k] > most ? place[k] : most;
+      atomicAdd(local + (place[k] < size ? place[k] : size), 1u);
     }
-    const double d = x - shift;
-    n += 1;
-    t += d;
-    s += d * d;
-    a = x < a ? x : a;
-    b = x > b ? x : b;
-  };
-  const i64 packs = ((u64)in & 15) == 0 ? length / Pack<T>::kSize : 0;
-  for (i64 p = thread; p < packs; p += step) {
-    const Pack<T> pack = ((const Pack<T>*)in)[p];
-    for (int k = 0; k < Pack<T>::kSize; ++k)
-      if (!masked || mask[p * Pack<T>::kSize + k]) add(pack.x[k]);
-  }
-  for (i64 i = packs * Pack<T>::kSize + thread; i < length; i += step)
-    if (!masked || mask[i]) add(in[i]);
+    if (most < size) return;
+#pragma unroll
+    for (int k = 0; k < kSize; ++k)
+      if (place[k] >= size && inside >> k & 1) atomicAdd(counts + (u32)(place[k] + first), (u64)1);
+  });
+  __syncthreads();
+  for (u32 i = threadIdx.x; i < size; i += blockDim.x)
+    if (local[i]) atomicAdd(counts + first + i, (u64)local[i]);
+}
+
+// What deviations are added up in: whole numbers of 8 and 16 bits exactly.
+template <class T, int kBytes = sizeof(T)>
+struct Sums {
+  using One = double;
+  using Square = double;
+  using Extreme = typename Real<T>::Kind;
+};
+template <class T>
+struct Sums<T, 1> {
+  using One = int;
+  using Square = i64;
+  using Extreme = int;
+};
+template <class T>
+struct Sums<T, 2> : Sums<T, 1> {};
+
+// Count, others, sum and sum of squares about `shift` (whole for whole numbers), least and greatest: one reading, a
+// partial result a block.
+template <class T>
+__device__ void sums(const T* in, const Mask& mask, i64 length, double shift, double* part) {
+  constexpr int kParts = 6;
+  using Kind = Sums<T>;
+  __shared__ double all[kParts * kThreads];
+  u32 n = 0, bad = 0;
+  double t = 0, s = 0;
+  constexpr double kFar = sizeof(T) <= 2                        ? 65536.0
+                          : sizeof(typename Kind::Extreme) == 4 ? 3.4028234663852886e38
+                                                                : 1.7976931348623157e308;
+  auto a = (typename Kind::Extreme)kFar, b = -a;
+  const auto middle = (typename Kind::One)shift;
+  read_all(in, mask, length, [&](const auto& values, u32 inside) {
+    constexpr int kSize = sizeof(values) / sizeof(T);
+    typename Kind::One apart = 0;
+    typename Kind::Square squares = 0;
+    const auto add = [&](T value) {
+      const auto x = (typename Kind::Extreme)value;
+      if (!(x - x == 0)) {
+        ++bad;
+        return;
+      }
+      const auto d = (typename Kind::One)x - middle;
+      ++n;
+      apart += d;
+      squares += (typename Kind::Square)d * d;
+      a = x < a ? x : a;
+      b = x > b ? x : b;
+    };
+#pragma unroll
+    for (int k = 0; k < kSize; ++k)
+      if (inside >> k & 1) add(values.x[k]);
+    t += (double)apart;
+    s += (double)squares;
+  });
   double* const own = all + threadIdx.x * kParts;
   own[0] = n;
   own[1] = bad;
   own[2] = t;
   own[3] = s;
-  own[4] = a;
-  own[5] = b;
+  own[4] = n ? (double)a : 1.7976931348623157e308;
+  own[5] = n ? (double)b : -1.7976931348623157e308;
   for (int half = blockDim.x / 2; half > 0; half /= 2) {
     __syncthreads();
     if (threadIdx.x >= half) continue;
@@ -133,11 +220,11 @@ __device__ void sums(const T* in, const unsigned char* mask, int masked, i64 len
     for (int k = 0; k < kParts; ++k) part[blockIdx.x * kParts + k] = own[k];
 }
 
-// Order statistics by the digits of keys (kernels/fastimg/histogram.cuh: ordered), 12 bits a reading, without the host:
-// `digits` counts the next digit of the keys that begin with one of the prefixes found so far, `place` looks each rank
-// up in these counts. The first digit holds a float's sign and exponent, so infinities and NaN have digits of their
-// own.
-constexpr int kDigits = 1 << 12, kRanks = 128, kCopies = 2;
+// Order statistics by the digits of keys (kernels/fastimg/histogram.cuh: ordered), 12 bits in the first reading and 10
+// or 11 in each other, without the host: `digits` counts the next digit of the keys that begin with one of the prefixes
+// found so far, `place` looks each rank up in these counts. The first digit holds a float's sign and exponent, so
+// infinities and NaN have digits of their own.
+constexpr int kDigits = 1 << 12, kRanks = 128;
 
 // The distinct ones of `ranks` <= kRanks prefixes, increasing, to `list`; returns how many. `own`: which is `mine`.
 template <class U>
@@ -166,64 +253,46 @@ __device__ int distinct(const U* prefix, int ranks, U* list, U mine, int* own) {
   return number;
 }
 
-// counts[prefix][digit], digit = the `bits` bits above `shift`. first: all keys, counted in shared memory.
+// counts[prefix][digit], digit = the `bits` bits above `shift`; first: of all keys. The first `held` >> bits prefixes
+// are counted in shared memory.
 template <class U>
-__device__ void digits(const U* in, const unsigned char* mask, int masked, i64 length, int shift, int bits, int first,
-                       const U* prefix, int ranks, u64* counts) {
+__device__ void digits(const U* in, const Mask& mask, i64 length, int shift, int bits, int first, const U* prefix,
+                       int ranks, u64* counts, int held) {
+  FASTIMG_DYNAMIC_SHARED(u32, local);
   __shared__ U list[kRanks];
-  __shared__ u32 local[kDigits * kCopies];
   int own = 0;
   const int number = first ? 1 : distinct(prefix, ranks, list, prefix[0], &own);
-  if (first)
-    for (int i = threadIdx.x; i < kDigits * kCopies; i += blockDim.x) local[i] = 0;
+  for (int i = threadIdx.x; i < kRanks; i += blockDim.x)
+    if (first || i >= number) list[i] = first ? 0 : ~(U)0;  // above any prefix, which has fewer bits
+  const int here = (held >> bits) < number ? held >> bits : number;
+  for (int i = threadIdx.x; i < here << bits; i += blockDim.x) local[i] = 0;
   __syncthreads();
-  const u32 digit_mask = (1u << bits) - 1, mine = threadIdx.x % kCopies;
-  u32 last = 0, run = 0;
-  const auto put = [&]() {
-    if (!run) return;
-    if (first)
-      atomicAdd(local + last * kCopies + mine, run);
-    else
-      atomicAdd(counts + last, (u64)run);
-    run = 0;
-  };
-  const auto add = [&](U x) {
-    const U key = fastimg::ordered(x);
-    u32 place = (u32)(key >> shift) & digit_mask;
-    if (!first) {
-      const U top = key >> shift >> bits;
-      int low = 0, high = number;  // list[low - 1] < top <= list[high]
-      while (low < high) {
-        const int middle = (low + high) / 2;
-        if (list[middle] < top)
-          low = middle + 1;
-        else
-          high = middle;
-      }
-      if (low == number || list[low] != top) return;
-      place += (u32)low * kDigits;
+  const u32 digit_mask = (1u << bits) - 1;
+  int reach = 1;
+  while (reach < number) reach *= 2;
+  read_all(in, mask, length, [&](const auto& values, u32 inside) {
+    constexpr int kSize = sizeof(values) / sizeof(U);
+    U key[kSize];
+    u32 low[kSize];
+#pragma unroll
+    for (int k = 0; k < kSize; ++k) key[k] = fastimg::ordered(values.x[k]) >> shift, low[k] = 0;
+#pragma unroll 1
+    for (int half = reach / 2; half > 0; half /= 2)
+#pragma unroll
+      for (int k = 0; k < kSize; ++k) low[k] += list[low[k] + half - 1] < key[k] >> bits ? half : 0;
+#pragma unroll
+    for (int k = 0; k < kSize; ++k) {
+      if (!(inside >> k & 1) || (!first && list[low[k]] != key[k] >> bits)) continue;
+      const u32 digit = (u32)key[k] & digit_mask;
+      if ((int)low[k] < here)
+        atomicAdd(local + ((low[k] << bits) | digit), 1u);
+      else
+        atomicAdd(counts + (i64)low[k] * kDigits + digit, (u64)1);
     }
-    if (place != last) put();
-    last = place;
-    ++run;
-  };
-  const i64 thread = (i64)blockIdx.x * blockDim.x + threadIdx.x, step = (i64)gridDim.x * blockDim.x;
-  const i64 packs = ((u64)in & 15) == 0 ? length / Pack<U>::kSize : 0;
-  for (i64 p = thread; p < packs; p += step) {
-    const Pack<U> pack = ((const Pack<U>*)in)[p];
-    for (int k = 0; k < Pack<U>::kSize; ++k)
-      if (!masked || mask[p * Pack<U>::kSize + k]) add(pack.x[k]);
-  }
-  for (i64 i = packs * Pack<U>::kSize + thread; i < length; i += step)
-    if (!masked || mask[i]) add(in[i]);
-  put();
+  });
   __syncthreads();
-  if (!first) return;
-  for (int i = threadIdx.x; i < kDigits; i += blockDim.x) {
-    u64 sum = 0;
-    for (int k = 0; k < kCopies; ++k) sum += local[i * kCopies + k];
-    if (sum) atomicAdd(counts + i, sum);
-  }
+  for (int i = threadIdx.x; i < here << bits; i += blockDim.x)
+    if (local[i]) atomicAdd(counts + (i64)(i >> bits) * kDigits + (i & (int)digit_mask), (u64)local[i]);
 }
 
 // A block of up to 256 threads, a power of two, a rank: its next digit and its rank among the keys with this digit.
@@ -286,29 +355,32 @@ __device__ void place(const u64* counts, int bits, int first, int low, int high,
 }  // namespace
 
 #define FASTIMG_VOXEL(name, T)                                                                                         \
-  extern "C" __global__ void fixed_##name(const T* in, const unsigned char* mask, int masked, long long length,        \
-                                          double low, double high, double scale, int bins, unsigned long long* counts, \
-                                          int first, int size, int copies) {                                           \
-    count(in, mask, masked, length, Fixed{low, high, scale, bins}, counts, first, size, copies);                       \
-  }                                                                                                                    \
-  extern "C" __global__ void sums_##name(const T* in, const unsigned char* mask, int masked, long long length,         \
-                                         double shift, double* part) {                                                 \
-    sums(in, mask, masked, length, shift, part);                                                                       \
-  }
-#define FASTIMG_WHOLE(name, T)                                                                                   \
-  FASTIMG_VOXEL(name, T)                                                                                         \
-  extern "C" __global__ void direct_##name(const T* in, const unsigned char* mask, int masked, long long length, \
-                                           long long origin, unsigned long long* counts, int first, int size,    \
-                                           int copies) {                                                         \
-    count(in, mask, masked, length, Direct{origin}, counts, first, size, copies);                                \
-  }
-#define FASTIMG_REAL(name, T)                                                                                   \
-  FASTIMG_VOXEL(name, T)                                                                                        \
-  extern "C" __global__ void power_##name(const T* in, const unsigned char* mask, int masked, long long length, \
-                                          double inverse, double base, int bins, unsigned long long* counts,    \
-                                          int first, int size, int copies) {                                    \
-    count(in, mask, masked, length, Power{inverse, base, bins}, counts, first, size, copies);                   \
-  }
+  FASTIMG_WANTED(                                                                                                      \
+      fixed_##name, extern "C" __global__ void __launch_bounds__(kThreads, kBlocks<T>) fixed_##name(                   \
+                        const T* in, const unsigned char* mask, int masked, long long length, double low, double high, \
+                        double scale, int bins, unsigned long long* counts, int first, int size) {                     \
+        count(in, Mask(mask, masked), length, Fixed<T>(low, high, scale, bins), counts, first, size);                  \
+      })                                                                                                               \
+  FASTIMG_WANTED(                                                                                                      \
+      sums_##name, extern "C" __global__ void __launch_bounds__(kThreads, kBlocks<T>)                                  \
+                       sums_##name(const T* in, const unsigned char* mask, int masked, long long length, double shift, \
+                                   double* part) { sums(in, Mask(mask, masked), length, shift, part); })
+#define FASTIMG_WHOLE(name, T)                                                                               \
+  FASTIMG_VOXEL(name, T)                                                                                     \
+  FASTIMG_WANTED(                                                                                            \
+      direct_##name, extern "C" __global__ void __launch_bounds__(kThreads, kBlocks<T>)                      \
+                         direct_##name(const T* in, const unsigned char* mask, int masked, long long length, \
+                                       long long origin, unsigned long long* counts, int first, int size) {  \
+                           count(in, Mask(mask, masked), length, Direct{(u32)origin}, counts, first, size);  \
+                         })
+#define FASTIMG_REAL(name, T)                                                                                 \
+  FASTIMG_VOXEL(name, T)                                                                                      \
+  FASTIMG_WANTED(                                                                                             \
+      power_##name, extern "C" __global__ void __launch_bounds__(kThreads, kBlocks<T>) power_##name(          \
+                        const T* in, const unsigned char* mask, int masked, long long length, double inverse, \
+                        double base, int bins, unsigned long long* counts, int first, int size) {             \
+        count(in, Mask(mask, masked), length, Power{inverse, base, bins}, counts, first, size);               \
+      })
 FASTIMG_WHOLE(int8, signed char)
 FASTIMG_WHOLE(uint8, unsigned char)
 FASTIMG_WHOLE(int16, short)
@@ -319,17 +391,18 @@ FASTIMG_WHOLE(int64, long long)
 FASTIMG_WHOLE(uint64, unsigned long long)
 FASTIMG_REAL(float32, float)
 FASTIMG_REAL(float64, double)
-
-#define FASTIMG_KEYS(name, U)                                                                                        \
-  extern "C" __global__ void digits_##name(const U* in, const unsigned char* mask, int masked, long long length,     \
-                                           int shift, int bits, int first, const U* prefix, int ranks,               \
-                                           unsigned long long* counts) {                                             \
-    digits(in, mask, masked, length, shift, bits, first, prefix, ranks, counts);                                     \
-  }                                                                                                                  \
-  extern "C" __global__ void place_##name(const unsigned long long* counts, int bits, int first, int low, int high,  \
-                                          const double* q, int number, long long* totals, const U* before, U* after, \
-                                          long long* rank) {                                                         \
-    place(counts, bits, first, low, high, q, number, totals, before, after, rank);                                   \
-  }
+#define FASTIMG_KEYS(name, U)                                                                                       \
+  FASTIMG_WANTED(                                                                                                   \
+      digits_##name, extern "C" __global__ void __launch_bounds__(kThreads, kBlocks<U>) digits_##name(              \
+                         const U* in, const unsigned char* mask, int masked, long long length, int shift, int bits, \
+                         int first, const U* prefix, int ranks, unsigned long long* counts, int held) {             \
+        digits(in, Mask(mask, masked), length, shift, bits, first, prefix, ranks, counts, held);                    \
+      })                                                                                                            \
+  FASTIMG_WANTED(                                                                                                   \
+      place_##name, extern "C" __global__ void place_##name(                                                        \
+                        const unsigned long long* counts, int bits, int first, int low, int high, const double* q,  \
+                        int number, long long* totals, const U* before, U* after, long long* rank) {                \
+        place(counts, bits, first, low, high, q, number, totals, before, after, rank);                              \
+      })
 FASTIMG_KEYS(uint32, unsigned int)
 FASTIMG_KEYS(uint64, unsigned long long)

@@ -26,6 +26,18 @@ FASTIMG_ATOM u32 fixed_bin(double x, double low, double high, double scale, int 
   return is_finite(x) ? index : (u32)(bins + 2);
 }
 
+// The same with borders of the value's own kind, `least` and `most` the outermost ones inside the range: one conversion
+// and two operations in float64 where the other has nine. For a GPU, where these are what a value costs.
+template <class B>
+FASTIMG_ATOM u32 fixed_bin_between(B x, B least, B most, double low, double scale, int bins) {
+  const bool inside = x >= least && x <= most;
+  int index = (int)(inside ? ((double)x - low) * scale : 0.0);
+  index = index < bins - 1 ? index : bins - 1;
+  const int outside = x < least ? 0 : bins + 1;
+  index = inside ? index + 1 : outside;
+  return x - x == B(0) ? (u32)index : (u32)(bins + 2);
+}
+
 // The caller knows that base <= floor(x * inverse) < base + bins for every finite x; others go to `bins`.
 FASTIMG_ATOM u32 power_bin(double x, double inverse, double base, int bins) {
   const double t = small_floor((is_finite(x) ? x : 0.0) * inverse) - base;

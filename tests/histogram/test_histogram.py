@@ -47,6 +47,45 @@ def test_whole_numbers_are_counted_exactly(put, dtype, masked):
     assert seen.var() == pytest.approx(chosen.var(dtype=np.float64), rel=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("begin", [0, 1])
+def test_long_vectors_are_counted_whole(put, dtype, begin):
+    """Longer than what a block of a GPU reads at once, from an aligned address and from one that is not."""
+    values = values_of(dtype, 40_001)
+    part = put(values)[begin:]
+    mask = np.arange(len(values)) % 11 < 8  # whole groups of voxels are in, out and mixed
+    for inside in (None, mask):
+        chosen = values[begin:] if inside is None else values[begin:][inside[begin:]]
+        given_mask = None if inside is None else put(inside)[begin:]
+        seen = fi.histogram.moments(part, mask=given_mask)
+        assert (seen.count, seen.min, seen.max) == (chosen.size, chosen.min(), chosen.max())
+        assert seen.mean == pytest.approx(chosen.mean(dtype=np.float64), rel=1e-12)
+        assert seen.var() == pytest.approx(chosen.var(dtype=np.float64), rel=1e-12)
+        counts = Histogram.of(part, mask=given_mask, bins=37, range=(-10, 60))
+        assert (counts.counts.tolist(), counts.below, counts.above) == twin.fixed(chosen, -10, 60, 37)[:3]
+        if np.dtype(dtype).kind != "f":
+            assert as_counts(Histogram.of(part, mask=given_mask)) == twin.integer(chosen)
+
+
+@pytest.mark.parametrize("dtype", REAL)
+@pytest.mark.parametrize("span", [(-1.1, 1.1), (1.1, 1.1 + 2**-40), (-1e300, 1e300)])
+def test_fixed_bins_at_their_edges(put, dtype, span):
+    """Borders and edges that float32 does not hold, its neighbours on both sides of each, and what is no number."""
+    edges = np.linspace(*span, 100)
+    with np.errstate(over="ignore"):
+        edges = edges.astype(dtype)
+        around = [edges, np.nextafter(edges, dtype(np.inf)), np.nextafter(edges, dtype(-np.inf))]
+        values = np.concatenate([*around, np.array([np.nan, np.inf, -np.inf, 0, -0.0, 3e38, -3e38], dtype)])
+    seen = Histogram.of(put(values), bins=99, range=span, nan="ignore")
+    assert (seen.counts.tolist(), seen.below, seen.above, seen.skipped) == twin.fixed(values, *span, 99)
+
+
+def test_values_beyond_the_busiest_bins(put):
+    """A block counts a window of bins by itself; what lies on either side of it is counted too."""
+    values = np.concatenate([values_of(np.int16, 30_000), np.linspace(-32768, 32767, 3001).astype(np.int16)])
+    assert as_counts(Histogram.of(put(values))) == twin.integer(values)
+
+
 @pytest.mark.parametrize("dtype", WHOLE + REAL)
 def test_fixed_bins_on_every_device(put, dtype):
     values = values_of(dtype)

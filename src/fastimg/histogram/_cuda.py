@@ -8,16 +8,18 @@ import numpy as np
 
 from .. import _gpu
 
-_BLOCK = 256
-_BLOCKS = 528  # four for each multiprocessor of an H100, eight of them of 256 threads fill one
-_SHARED = 48 << 10  # bytes of tables a block: four blocks fit the 227 KiB of a multiprocessor
-_BINS = _SHARED // 4
+_BLOCK = 512  # kThreads of kernels/histogram.cu
+_PROCESSORS = 132  # of an H100
+_BINS = (48 << 10) // 4 - 1  # counted in a block's shared memory, beside one place for what lies elsewhere
 _DIGIT, _RANKS = 12, 128  # as in kernels/histogram.cu
+_HELD = 11 << 10  # counts of digits in a block's shared memory, beside the prefixes
 _PARTS = 6
 
 
-def _grid(length: int, each: int = _BLOCK * 16) -> int:
-    return max(1, min(_BLOCKS, -(-length // each)))
+def _grid(values: Any) -> int:
+    """As many blocks as run at once (kBlocks of kernels/histogram.cu), fewer where a block would read too little."""
+    resident = _PROCESSORS * (3 if values.dtype.itemsize == 4 else 2)
+    return max(1, min(resident, -(-values.size // (_BLOCK * 16))))
 
 
 def _mask_of(values: Any, mask: Any) -> tuple[Any, Any]:
@@ -31,13 +33,10 @@ def count(entry: str, values: Any, mask: Any, size: int, *parameters: Any, first
     counts = device.xp.zeros(size, np.uint64)
     if values.size:
         shared = min(size - first, _BINS)
-        copies = 1
-        while copies < 32 and 2 * copies * shared <= _BINS:
-            copies *= 2
         _gpu.launch(
             "histogram",
             f"{entry}_{values.dtype.name}",
-            (_grid(values.size),),
+            (_grid(values),),
             (_BLOCK,),
             values,
             *_mask_of(values, mask),
@@ -46,8 +45,7 @@ def count(entry: str, values: Any, mask: Any, size: int, *parameters: Any, first
             counts,
             np.int32(first),
             np.int32(shared),
-            np.int32(copies),
-            shared=4 * shared * copies,
+            shared=4 * (shared + 1),
         )
     return counts
 
@@ -92,7 +90,7 @@ def power(values: Any, mask: Any, inverse: float, base: float, bins: int, *, thr
 def order_statistics(values: Any, mask: Any, q: Any, *, threads: int) -> tuple[int, int, Any, Any]:
     """(finite values, others, the order statistics below and above q (n - 1)); one wait, for the result.
 
-    The keys' digits are counted, 12 bits a reading; a kernel looks the ranks up between them, 64 quantiles at a time.
+    The keys' digits are counted, one a reading; a kernel looks the ranks up between them, 64 quantiles at a time.
     """
     if len(q) > _RANKS // 2:
         parts = [order_statistics(values, mask, q[n : n + _RANKS // 2], threads=threads) for n in range(0, len(q), 64)]
@@ -105,22 +103,24 @@ def order_statistics(values: Any, mask: Any, q: Any, *, threads: int) -> tuple[i
         return 0, 0, np.zeros(0), np.zeros(0)
     ranks = 2 * len(q)
     first_low, first_high = (0x008, 0xFF8) if width == 32 else (0x001, 0xFFF)  # digits of what is finite
-    levels = -(-width // _DIGIT)
-    counts = xp.zeros((levels, ranks, 1 << _DIGIT), np.uint64)
+    widths = (12, 10, 10) if width == 32 else (12, 11, 11, 10, 10, 10)
+    counts = xp.zeros((len(widths), ranks, 1 << _DIGIT), np.uint64)
     found = xp.zeros(ranks + 2, np.int64)  # the keys, then both totals
     rank, wanted = xp.zeros(ranks, np.int64), device.to_device(q)
     before = xp.zeros(ranks, word)
     flat = values.view(word)
-    for level in range(levels):
-        bits = min(_DIGIT, width - level * _DIGIT)
-        shift, first = np.int32(width - level * _DIGIT - bits), np.int32(level == 0)
+    for level, bits in enumerate(widths):
+        shift, first = np.int32(width - sum(widths[: level + 1])), np.int32(level == 0)
+        held = 1 << _DIGIT if level == 0 else _HELD
         after = xp.zeros(ranks, word)
         _gpu.launch(
-            *("histogram", f"digits_{word.name}", (_grid(values.size),), (_BLOCK,), flat, *_mask_of(flat, mask)),
+            *("histogram", f"digits_{word.name}", (_grid(values),), (_BLOCK,), flat, *_mask_of(flat, mask)),
             *(np.int64(values.size), shift, np.int32(bits), first, before, np.int32(ranks), counts[level]),
+            np.int32(held),
+            shared=4 * held,
         )
         _gpu.launch(
-            *("histogram", f"place_{word.name}", (ranks,), (_BLOCK,), counts[level], np.int32(bits), first),
+            *("histogram", f"place_{word.name}", (ranks,), (min(_BLOCK, 256),), counts[level], np.int32(bits), first),
             *(np.int32(first_low), np.int32(first_high), wanted, np.int32(len(q)), found[ranks:], before, after, rank),
         )
         before = after
@@ -145,7 +145,9 @@ def moments(values: Any, mask: Any, *, threads: int) -> tuple[int, int, float, f
     sample = sample[np.isfinite(sample)]
     shift = float(sample.mean()) if len(sample) else 0.0
     shift = shift if np.isfinite(shift) else 0.0
-    blocks = _grid(values.size)
+    if values.dtype.kind in "iu":
+        shift = float(round(shift))  # deviations of 8 and 16 bits are whole
+    blocks = _grid(values)
     part = device.xp.zeros((blocks, _PARTS), np.float64)
     where = _mask_of(values, mask)
     length = np.int64(values.size)

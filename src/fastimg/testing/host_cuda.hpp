@@ -134,5 +134,10 @@ template <class T>
 T atomicCAS(T* p, T expected, T v) {
   return host_cuda::change(p, [&](T old) { return old == expected ? v : old; });
 }
+inline float __double2float_ru(double v) {
+  const float near = static_cast<float>(v);
+  return near < v ? std::nextafter(near, INFINITY) : near;
+}
+inline float __double2float_rd(double v) { return -__double2float_ru(-v); }
 inline int __float2int_rn(float v) { return static_cast<int>(std::nearbyint(v)); }
 inline void __threadfence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
