@@ -80,7 +80,7 @@ tests() {
   # shellcheck disable=SC2046
   timeout -s INT -k 10 "$seconds" python3 -m pytest -m gpu -q -n "$(($(nproc) * 3 / 4))" --dist worksteal --benchmark-disable \
       --durations=15 -p no:cacheprovider --junitxml="$folder/gpu-tests.xml" \
-      $(grep -rlwE 'put|gpu' tests --include='test_*.py' --exclude-dir=kernels) "$@" 2>&1 | tee "$folder/gpu-tests.txt" || true
+      $(grep -rlwE 'put|gpu' tests --include='test_*.py') "$@" 2>&1 | tee "$folder/gpu-tests.txt" || true
 }
 
 # bench FOLDER SECONDS [OPTION ...]

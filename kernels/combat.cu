@@ -1,5 +1,5 @@
 // ComBat: sums in tiles of rows of one batch, a thread a feature, folded in the order of the tiles: no atomics, the
-// same bits each time. The correction: a thread a feature, and rows in strides.
+// same bits each time. The correction: a thread a feature, and some rows, four of them under way.
 #include "fastimg/combat.cuh"
 
 namespace {
@@ -7,11 +7,13 @@ namespace {
 using fastimg::i64;
 
 // partial[tile][slot][feature] = sum over the tile's rows of factor[row][slot] * d^power(slot), d = x - center; the
-// last slot holds d * d. Slots come in groups of 4: those of the first `linear` groups have power 1, the others power
-// 0, where NaN counts for nothing. A block reads its rows once for a group; the first group sums d * d as well.
+// last slot holds d * d. `order` lists the rows by batch; it is not read where they lie so. Slots come in groups of 4:
+// those of the first `linear` groups have power 1, the others power 0, where NaN counts for nothing. A block reads its
+// rows once for a group; the first group sums d * d as well.
 template <class T>
-__device__ void add(const T* x, const i64* order, const i64* first, const int* batch_of, const double* factor,
-                    const double* center, i64 features, int groups, int linear, double* partial, int skip) {
+__device__ void add(const T* x, const i64* order, int sorted, const i64* first, const int* batch_of,
+                    const double* factor, const double* center, i64 features, int groups, int linear, double* partial,
+                    int skip) {
   const i64 f = (i64)blockIdx.x * blockDim.x + threadIdx.x;
   if (f >= features) return;
   const i64 tile = blockIdx.y;
@@ -21,7 +23,7 @@ __device__ void add(const T* x, const i64* order, const i64* first, const int* b
   double a = 0.0, b = 0.0, c = 0.0, e = 0.0, squares = 0.0;
 #pragma unroll 4
   for (i64 i = first[tile]; i < first[tile + 1]; ++i) {
-    const i64 row = order[i];
+    const i64 row = sorted ? i : order[i];
     const double v = (double)x[row * features + f];
     const bool here = !skip || v == v;
     const double d = here ? v - about : 0.0;
@@ -59,28 +61,50 @@ __device__ void apply(const T* x, T* out, const int* batch, const double* covari
   const i64 f = (i64)blockIdx.x * blockDim.x + threadIdx.x;
   if (f >= features) return;
   const double level = mean[f];
-  for (i64 row = blockIdx.y; row < rows; row += gridDim.y) {
-    const i64 b = batch[row], i = row * features + f;
-    if (b < 0) {
-      out[i] = x[i];
-      continue;
+  constexpr int kUnderWay = 4;
+  const i64 some = (rows + gridDim.y - 1) / gridDim.y, begin = blockIdx.y * some;
+  const i64 end = begin + some < rows ? begin + some : rows;
+  i64 last = -1;
+  double shift = 0.0, scale = 0.0;  // of batch `last`: rows of a batch mostly follow one another
+  for (i64 start = begin; start < end; start += kUnderWay) {
+    T v[kUnderWay];
+    i64 b[kUnderWay];
+#pragma unroll
+    for (int u = 0; u < kUnderWay; ++u)
+      if (start + u < end) {
+        v[u] = x[(start + u) * features + f];
+        b[u] = batch[start + u];
+      }
+#pragma unroll
+    for (int u = 0; u < kUnderWay; ++u) {
+      const i64 row = start + u;
+      if (row >= end) break;
+      if (b[u] < 0) {
+        out[row * features + f] = v[u];
+        continue;
+      }
+      if (b[u] != last) {
+        last = b[u];
+        shift = gamma[last * features + f];
+        scale = alpha[last * features + f];
+      }
+      double m = level;
+      for (int j = 0; j < columns; ++j) {
+        const double value = covariates[row * columns + j];
+        if (value != 0.0) m += value * beta[j * features + f];
+      }
+      out[row * features + f] = (T)fastimg::combat_apply((double)v[u], m, shift, scale);
     }
-    double m = level;
-    for (int j = 0; j < columns; ++j) {
-      const double value = covariates[row * columns + j];
-      if (value != 0.0) m += value * beta[j * features + f];
-    }
-    out[i] = (T)fastimg::combat_apply((double)x[i], m, gamma[b * features + f], alpha[b * features + f]);
   }
 }
 
 }  // namespace
 
 #define FASTIMG_ENTRY(name, T)                                                                                    \
-  extern "C" __global__ void add_##name(const T* x, const long long* order, const long long* first,               \
+  extern "C" __global__ void add_##name(const T* x, const long long* order, int sorted, const long long* first,   \
                                         const int* batch_of, const double* factor, const double* center,          \
                                         long long features, int groups, int linear, double* partial, int skip) {  \
-    add(x, order, first, batch_of, factor, center, features, groups, linear, partial, skip);                      \
+    add(x, order, sorted, first, batch_of, factor, center, features, groups, linear, partial, skip);              \
   }                                                                                                               \
   extern "C" __global__ void apply_##name(const T* x, T* out, const int* batch, const double* covariates,         \
                                           const double* mean, const double* beta, const double* gamma,            \

@@ -1,5 +1,6 @@
-// Voxel-wise maps to float32: a thread a voxel, grid-stride.
+// Voxel-wise maps to float32.
 #include "fastimg/affine.cuh"
+#include "fastimg/each.cuh"
 #include "fastimg/piecewise.cuh"
 
 namespace {
@@ -8,26 +9,22 @@ using fastimg::i64;
 
 template <class T>
 __device__ void affine_each(const T* in, float* out, i64 count, float shift, float scale) {
-  const i64 step = (i64)gridDim.x * blockDim.x;
-  for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step)
-    out[i] = fastimg::affine((float)in[i], shift, scale);
+  fastimg::each(in, out, count, [=](T x) { return fastimg::affine((float)x, shift, scale); });
 }
 
 template <class T>
 __device__ void piecewise_each(const T* in, float* out, i64 count, const float* knot, const float* level,
                                const float* slope, int knots) {
-  const i64 step = (i64)gridDim.x * blockDim.x;
-  for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step) {
-    const float x = (float)in[i];
+  fastimg::each(in, out, count, [=](T value) {
+    const float x = (float)value;
     const int k = fastimg::segment(x, knot, knots);
-    out[i] = fastimg::on_segment(x, knot[k], level[k], slope[k]);
-  }
+    return fastimg::on_segment(x, knot[k], level[k], slope[k]);
+  });
 }
 
 template <class T>
 __device__ void lookup_each(const T* in, float* out, i64 count, const float* table, int least) {
-  const i64 step = (i64)gridDim.x * blockDim.x;
-  for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step) out[i] = table[(int)in[i] - least];
+  fastimg::each(in, out, count, [=](T x) { return table[(int)x - least]; });
 }
 
 }  // namespace

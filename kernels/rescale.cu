@@ -1,4 +1,5 @@
-// One thread a voxel; grid-stride.
+// Stored values to modality units.
+#include "fastimg/each.cuh"
 #include "fastimg/rescale.cuh"
 
 namespace {
@@ -6,20 +7,19 @@ namespace {
 template <class T>
 __device__ void rescale_each(const T* in, float* out, fastimg::i64 count, int left, int right, double slope,
                              double intercept) {
-  const fastimg::i64 step = (fastimg::i64)gridDim.x * blockDim.x;
-  for (fastimg::i64 i = (fastimg::i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step)
-    out[i] = fastimg::rescale((double)fastimg::stored_bits(in[i], left, right), slope, intercept);
+  fastimg::each(in, out, count, [=](T word) {
+    return fastimg::rescale((double)fastimg::stored_bits(word, left, right), slope, intercept);
+  });
 }
 
 // Stored values beyond the table take its nearest entry (PS3.3 C.11.1.1.1).
 template <class T>
 __device__ void lookup_each(const T* in, float* out, fastimg::i64 count, fastimg::i64 first, const float* table,
                             fastimg::i64 entries) {
-  const fastimg::i64 step = (fastimg::i64)gridDim.x * blockDim.x;
-  for (fastimg::i64 i = (fastimg::i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step) {
-    const fastimg::i64 at = (fastimg::i64)in[i] - first;
-    out[i] = table[at < 0 ? 0 : at < entries ? at : entries - 1];
-  }
+  fastimg::each(in, out, count, [=](T word) {
+    const fastimg::i64 at = (fastimg::i64)word - first;
+    return table[at < 0 ? 0 : at < entries ? at : entries - 1];
+  });
 }
 
 }  // namespace

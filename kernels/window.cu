@@ -1,4 +1,5 @@
-// One thread a voxel; grid-stride, so that any grid covers any length. Whoever sees NaN says so in `holes`.
+// Whoever sees NaN says so in `holes`.
+#include "fastimg/each.cuh"
 #include "fastimg/window.cuh"
 
 namespace {
@@ -6,13 +7,12 @@ namespace {
 template <class T>
 __device__ void window_each(const T* in, float* out, fastimg::i64 count, float low, float high, float scale,
                             int* holes) {
-  const fastimg::i64 step = (fastimg::i64)gridDim.x * blockDim.x;
   bool seen = false;
-  for (fastimg::i64 i = (fastimg::i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step) {
-    const float x = (float)in[i];
+  fastimg::each(in, out, count, [&](T value) {
+    const float x = (float)value;
     seen |= x != x;
-    out[i] = fastimg::window(x, low, high, scale);
-  }
+    return fastimg::window(x, low, high, scale);
+  });
   if (seen) atomicOr(holes, 1);
 }
 

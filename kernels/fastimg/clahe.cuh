@@ -34,6 +34,7 @@ FASTIMG_ATOM float clahe_mix(float a, float b, float share) { return a + (b - a)
 
 // An index beyond the end, mirrored about the last one (as numpy's "reflect").
 FASTIMG_ATOM int clahe_mirror(int index, int length) {
+  if (index < length) return index;
   if (length == 1) return 0;
   const int period = 2 * (length - 1);
   index %= period;

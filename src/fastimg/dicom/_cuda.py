@@ -9,11 +9,12 @@ import numpy as np
 from .. import _gpu
 
 _BLOCK = 256
+_EACH = _BLOCK * 16  # values of a block; see kernels/fastimg/each.cuh
 
 
 def rescale(array: Any, out: Any, left: int, right: int, slope: float, intercept: float, *, threads: int) -> None:
     """out = rescale(array); see kernels/fastimg/rescale.cuh. `threads` is of the CPU only."""
-    blocks = min(-(-array.size // (_BLOCK * 4)), 1 << 16)
+    blocks = min(-(-array.size // _EACH), 1 << 16)
     if blocks:
         _gpu.launch(
             "rescale",
@@ -33,7 +34,7 @@ def rescale(array: Any, out: Any, left: int, right: int, slope: float, intercept
 def lookup(array: Any, out: Any, first: int, table: Any) -> None:
     """out = table[array - first], the ends beyond them (PS3.3 C.11.1.1.1); integers to float32."""
     entries = _gpu.backend().to_device(np.ascontiguousarray(table, np.float32))
-    blocks = min(-(-array.size // (_BLOCK * 4)), 1 << 16)
+    blocks = min(-(-array.size // _EACH), 1 << 16)
     if blocks:
         _gpu.launch(
             "rescale",

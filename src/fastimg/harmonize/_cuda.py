@@ -13,8 +13,8 @@ _TILE = 128  # rows of one batch that a block sums, at least
 
 
 def _each(file: str, entry: str, array: Any, out: Any, *rest: Any) -> None:
-    """A thread a voxel, grid-stride."""
-    blocks = min(-(-array.size // (_BLOCK * 4)), 1 << 16)
+    """A thread sixteen voxels; see kernels/fastimg/each.cuh."""
+    blocks = min(-(-array.size // (_BLOCK * 16)), 1 << 16)
     if blocks:
         name = f"{entry}_{array.dtype.name}"
         _gpu.launch(file, name, (blocks,), (_BLOCK,), array, out, np.int64(array.size), *rest)
@@ -62,8 +62,10 @@ def clahe(
     blocks = (int(np.prod(tiles)),)
     _gpu.launch("clahe", "tiles", blocks, (_BLOCK,), levels, *where, *sizes, *number[1:], np.int32(bins), counts)
     maps = device.to_device(clahe_maps(device.to_host(counts), limit))
-    blocks = (min(-(-array.size // _BLOCK), 1 << 16),)
-    _gpu.launch("clahe", "apply", blocks, (_BLOCK,), levels, maps, *sizes, *number, np.int32(bins), out)
+    nz, ny, nx = array.shape
+    block = min(_BLOCK, 32 * -(-nx // 32))
+    grid3 = -(-nx // block), min(-(-ny // 4), 65_535), min(nz, 65_535)  # four rows a thread
+    _gpu.launch("clahe", "apply", grid3, (block,), levels, maps, *sizes, *number, np.int32(bins), out)
 
 
 def combat_add(x: Any, batch: Any, covariates: Any, center: Any, sums: dict[str, Any], *, threads: int) -> None:
@@ -73,8 +75,8 @@ def combat_add(x: Any, batch: Any, covariates: Any, center: Any, sums: dict[str,
         return
     xp, device = _gpu.backend().xp, _gpu.backend().to_device
     batches, q = center.shape[0], covariates.shape[1]
-    order = np.argsort(batch, kind="stable").astype(np.int64, copy=False)
-    first, batch_of, tiles = _tiles(np.bincount(batch, minlength=batches))
+    order, counts = _by_batch(batch, batches)
+    first, batch_of, tiles = _tiles(counts)
     skip = "n" in sums
     one = xp.ones((rows, 1))
     linear = _fours(xp, [one, covariates])
@@ -91,7 +93,8 @@ def combat_add(x: Any, batch: Any, covariates: Any, center: Any, sums: dict[str,
         f"add_{x.dtype.name}",
         (-(-features // 64), len(batch_of), groups),
         (64,),
-        *(x, device(order), device(first), device(batch_of), factor, center),
+        *(x, x if order is None else device(order), np.int32(order is None)),
+        *(device(first), device(batch_of), factor, center),
         *(np.int64(features), np.int32(groups), np.int32(linear.shape[1] // 4), partial, np.int32(skip)),
     )
     width = total.shape[1] * features
@@ -110,6 +113,16 @@ def combat_add(x: Any, batch: Any, covariates: Any, center: Any, sums: dict[str,
         sums["n"] += total[:, at]
         sums["c"] += total[:, at + 1 : at + 1 + q]
         sums["cc"] += total[:, at + 1 + q : at + 1 + q + q * q].reshape(batches, q, q, features)
+
+
+def _by_batch(batch: Any, batches: int) -> tuple[Any, Any]:
+    """(the rows by batch, None where they lie so, and how many each has)."""
+    order = None
+    if not (batch[1:] >= batch[:-1]).all():
+        keys = batch.astype(np.uint16) if batches <= 1 << 16 else batch  # NumPy sorts 16 bits by radix
+        order = np.argsort(keys, kind="stable").astype(np.int64, copy=False)
+        batch = batch[order]
+    return order, np.diff(np.searchsorted(batch, np.arange(batches + 1)))
 
 
 def _tiles(counts: Any) -> tuple[Any, Any, Any]:
