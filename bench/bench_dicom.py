@@ -376,6 +376,7 @@ GPU_SERIES = {
     "native": (ExplicitVRLittleEndian, None),
     "JPEG lossless": CODECS["JPEG lossless"][:2],
     "HTJ2K": CODECS["HTJ2K"][:2],
+    "JPEG 2000": CODECS["JPEG 2000"][:2],
 }
 
 
@@ -411,3 +412,4 @@ def _gpu_cases(name):
 bench_gpu_native, bench_gpu_native_cpu = _gpu_cases("native")
 bench_gpu_sv1, bench_gpu_sv1_cpu = _gpu_cases("JPEG lossless")
 bench_gpu_htj2k, bench_gpu_htj2k_cpu = _gpu_cases("HTJ2K")
+bench_gpu_j2k, bench_gpu_j2k_cpu = _gpu_cases("JPEG 2000")

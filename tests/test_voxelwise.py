@@ -42,7 +42,7 @@ def test_an_image_keeps_its_place():
 
 
 @pytest.mark.gpu
-@pytest.mark.filterwarnings("ignore:Grid size")  # Numba's, of a grid that does not fill the device
+@pytest.mark.filterwarnings("default")  # numba-cuda has some of its own
 def test_on_a_device():
     rng = np.random.default_rng(1)
     a, b = rng.random((2, 40, 41, 43), np.float32)

@@ -131,8 +131,7 @@ def test_nvimagecodec_where_it_is_installed(tmp_path, both, codec, syntax, store
         compressed(ds, [data], syntax, tmp_path / str(k))
     read = both(tmp_path)
     np.testing.assert_array_equal(np.asarray(fi._dispatch.move(read.array, "cpu")), volume.astype(np.float32) - 1024)
-    precise = stored == 16 or syntax != HTJ2K  # the HTJ2K encoder here writes 16 bits whatever they hold
-    assert codec.calls == (3 if precise else 0)
+    assert codec.calls == 3  # the HTJ2K encoder here writes 16 bits whatever they hold
 
 
 def test_nvimagecodec_leaves_signed_values_with_fewer_bits_alone(tmp_path, both, codec):
@@ -173,7 +172,8 @@ def test_nvimagecodec_on_a_device(tmp_path, monkeypatch, syntax, stored):
         compressed(ds, [data], syntax, tmp_path / str(k))
     seen = fi.dicom.read(tmp_path, device="cuda")
     np.testing.assert_array_equal(fi._dispatch.move(seen.array, "cpu"), volume.astype(np.float32) - 1024)
-    assert _upload._agrees == {(syntax, "uint16", stored): True}  # and not decoded here after all
+    # nvJPEG's bits of lossless JPEG were found to be others (13.3 on an H200): such frames are decoded here after all
+    assert _upload._agrees == {(syntax, "uint16", stored): syntax != SV1}
 
 
 @pytest.mark.parametrize("syntax", [SV1, J2K, HTJ2K])

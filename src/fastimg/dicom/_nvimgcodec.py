@@ -62,7 +62,8 @@ def decode(frames: Sequence[bytes], layout: Layout) -> Any:
         rows, columns, samples, precision = _header(data, layout.syntax) or (0, 0, 0, 0)
         if (rows, columns, samples) != (layout.rows, layout.columns, 1):
             raise FormatError("decode-failed: a compressed image is of another size than the header says")
-        if precision != layout.bits_stored:
+        whole = layout.syntax not in LOSSLESS and precision == layout.bits_allocated and not layout.signed
+        if precision != layout.bits_stored and not whole:  # (a whole word comes as it is, whatever it holds)
             return None
     codec = _codec()
     assert codec is not None
