@@ -23,6 +23,17 @@ def test_equals_its_twin_on_every_device(put, get, dtype, mode):
     np.testing.assert_array_equal(seen, twin.separable(values, KERNELS, mode))
 
 
+@pytest.mark.parametrize("mode", ["nearest", "mirror", "reflect", "wrap"])
+@pytest.mark.parametrize(
+    ("shape", "sigma"), [((19, 24, 150), (2, 1.3, 3)), ((2, 9, 1, 1), (5, 0, 2)), ((1, 17, 131), 4)]
+)
+def test_axes_longer_and_shorter_than_the_kernel_on_every_device(put, get, shape, sigma, mode):
+    values = np.random.default_rng(3).normal(size=shape).astype(np.float32)
+    kernels = [fi.filtering.gaussian_kernel(s) for s in np.broadcast_to(sigma, 3)]
+    seen = get(fi.filtering.gaussian(put(values), sigma=sigma, mode=mode))
+    np.testing.assert_array_equal(seen, twin.separable(values, kernels, mode))
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     shape=st.tuples(*[st.integers(1, 12)] * 2, st.integers(1, 70)),
