@@ -367,6 +367,19 @@ def bench_gpu_rescale_cupy(gpu_case, gpu):
     gpu_case(work, tool="CuPy", nbytes=6 * stored.size, items=stored.size, unit="voxel")
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("tool", ["fastimg", "CuPy"])
+@pytest.mark.benchmark(group="dicom: GPU, 300 slices of int16 with their axes turned (x, z, y)")
+def bench_gpu_reorient(gpu_case, gpu, tool):
+    stored = gpu(np.ones((gpu.size(300, 4), gpu.size(SIZE, 8), gpu.size(SIZE, 8)), np.int16))
+    image, out = fi.Image(stored), gpu.xp.empty((stored.shape[2], *stored.shape[:2]), np.int16)
+    works = {
+        "fastimg": lambda: fi.dicom.reorient(image, "PSL", out=out),
+        "CuPy": lambda: gpu.xp.copyto(out, stored.transpose(2, 0, 1)),
+    }
+    gpu_case(works[tool], tool=tool, nbytes=4 * stored.size, items=stored.size, unit="voxel")
+
+
 @pytest.fixture(scope="session")
 def few(volume, gpu):
     return volume[: gpu.size(SLICES, 3)]

@@ -212,6 +212,18 @@ def bench_maps(benchmark, case, one_thread, group):
     case(lambda: radiomics.maps(image, mask, chosen), nbytes=3 * voxels, items=voxels, unit="voxel", rounds=3)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def bench_gpu_maps(benchmark, gpu_case, gpu, size):
+    """GLCM features of a 3 x 3 x 3 window around each voxel, all left on the device."""
+    image, mask = ball(*SIZES[gpu.size(size, TINY)])
+    there, inside = fi.Image(gpu(image.array), image.affine), gpu(mask)
+    chosen, voxels = settings(families=["glcm"]), int(mask.sum())
+    benchmark.group = f"radiomics: GLCM maps on the GPU, a mask of {round(voxels, -4):,} voxels"
+    work = lambda: radiomics.maps(there, inside, chosen)  # noqa: E731
+    gpu_case(work, nbytes=3 * voxels, items=voxels, unit="voxel", batches=5)
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("group", [MAPS, ALL_MAPS])
 def bench_maps_pyradiomics(benchmark, case, group):
