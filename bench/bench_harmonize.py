@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from growth import apart
 
 import fastimg as fi
 from fastimg.testing import harmonize as twin
@@ -109,6 +110,15 @@ def bench_scale(request, benchmark, case, one_thread, ct_volume, name, dtype, to
     case(lambda: function(array, out=out), nbytes=least, items=array.size, unit="voxel", error=error)
 
 
+def matched_apart(image, reference):
+    """From scikit-image's, as a share of its range; None without it."""
+    try:
+        exposure = pytest.importorskip("skimage.exposure", reason="peer scikit-image is not installed")
+    except pytest.skip.Exception:
+        return None
+    return apart(fi.harmonize.match_histogram(image, reference), exposure.match_histograms(image, reference))
+
+
 @pytest.mark.parametrize("dtype", SCALES)
 @pytest.mark.parametrize("tool", ["fastimg", "scikit-image"])
 def bench_match(benchmark, case, one_thread, ct_volume, dtype, tool):
@@ -123,7 +133,8 @@ def bench_match(benchmark, case, one_thread, ct_volume, dtype, tool):
     out = np.empty(image.shape, np.float32)
     least = (2 if dtype == "int16" else 3) * image.nbytes + out.nbytes + reference.nbytes
     work = lambda: fi.harmonize.match_histogram(image, reference, out=out)  # noqa: E731
-    case(work, nbytes=least, items=image.size, unit="voxel")
+    error = matched_apart(image[:2, :128, :128], reference[:2, :128, :128])
+    case(work, nbytes=least, items=image.size, unit="voxel", error=error)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -138,7 +149,12 @@ def bench_threads(benchmark, case, ct_volume, name, dtype, threads):
     rest = (fi.Histogram.of(array[:20]),) if name == "match_histogram" else ()
     tool = "fastimg" if threads == 2 else "fastimg, 1 thread"
     work = lambda: function(array, *rest, out=out, threads=threads)  # noqa: E731
-    case(work, tool=tool, nbytes=array.nbytes + out.nbytes, items=array.size, unit="voxel")
+    few = np.ascontiguousarray(array[:2, :128, :128])
+    if name in NUMPY:
+        error = np.abs(function(few, threads=threads) - NUMPY[name](few)).max()
+    else:
+        error = matched_apart(few, array[20:22, :128, :128])
+    case(work, tool=tool, nbytes=array.nbytes + out.nbytes, items=array.size, unit="voxel", error=error)
 
 
 CLAHE = "harmonize: CLAHE 128^3 uint16, 16^3 tiles"
@@ -169,7 +185,11 @@ def bench_fcm(benchmark, case, one_thread, tool):
     image = np.concatenate(parts).astype(np.float32).clip(1).reshape(96, 96, 96)
     if tool == "fastimg":
         work = lambda: fi.harmonize.FCM().fit_transform(image)  # noqa: E731
-        case(work, nbytes=3 * image.nbytes, items=image.size, unit="voxel")
+        few = image[::8, ::8, ::8]
+        values = few.ravel().astype(np.float64)
+        share = twin.fuzzy_c_means(values, np.quantile(values, (1 / 6, 1 / 2, 5 / 6)))[1][-1]
+        error = apart(fi.harmonize.FCM().fit_transform(few), few / (share @ values / share.sum()))
+        case(work, nbytes=3 * image.nbytes, items=image.size, unit="voxel", error=error)
         return
     peer = pytest.importorskip("intensity_normalization", reason="peer intensity-normalization is not installed")
     wrapped = peer.adapters.images.NumpyImageAdapter(image)

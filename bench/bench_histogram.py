@@ -108,13 +108,20 @@ def bench_moments_numpy(case, real_volume):
 def bench_threads(benchmark, case, ct_volume, real_volume, what, threads):
     """Each group holds one and two threads of fastimg: run on two cores."""
     benchmark.group = f"histogram, threads: {what}, 78.6 M voxels"
-    work, array = {
-        "count int16": (lambda: fi.Histogram.of(ct_volume.array, threads=threads), ct_volume.array),
-        "quantile float32": (lambda: fi.histogram.quantile(real_volume, LEVELS, threads=threads), real_volume),
-        "moments float32": (lambda: fi.histogram.moments(real_volume, threads=threads), real_volume),
-    }[what]
+    work, array, expected = {
+        "count int16": (
+            lambda v: fi.Histogram.of(v, threads=threads).quantile(LEVELS), ct_volume.array, lambda v: np.quantile(v, LEVELS)
+        ),
+        "quantile float32": (
+            lambda v: fi.histogram.quantile(v, LEVELS, threads=threads), real_volume, lambda v: np.quantile(v.astype(np.float64), LEVELS)
+        ),
+        "moments float32": (
+            lambda v: fi.histogram.moments(v, threads=threads).mean, real_volume, lambda v: v.mean(dtype=np.float64)
+        ),
+    }[what]  # fmt: skip
+    error = np.abs(work(array[:9]) - expected(array[:9])).max()
     tool = "fastimg" if threads == 2 else "fastimg, 1 thread"
-    case(work, tool=tool, nbytes=array.nbytes, items=array.size, unit="voxel")
+    case(lambda: work(array), tool=tool, nbytes=array.nbytes, items=array.size, unit="voxel", error=error)
 
 
 # On a GPU. Counting alone, the counts left on the device; and the public call, whose counts come to the host.

@@ -10,6 +10,8 @@ import os
 
 import numpy as np
 import pytest
+from growth import apart
+from resampling_points import blurred_and_sampled, crop, pointwise, turned_grid
 
 import fastimg as fi
 
@@ -25,22 +27,6 @@ ALIAS = "resampling: antialiased linear float32 to 2 mm"
 
 def oblique(kind, about):
     return f"resampling: linear {kind}, turned by 10 degrees about {about}, to 1 mm"
-
-
-def turned(axis, degrees):
-    u = np.array(axis, float) / np.linalg.norm(axis)
-    a, cross = np.deg2rad(degrees), -np.cross(np.eye(3), u)
-    return np.cos(a) * np.eye(3) + np.sin(a) * cross + (1 - np.cos(a)) * np.outer(u, u)
-
-
-def turned_grid(image, axis):
-    """1 mm, turned about the volume's centre."""
-    shape = fi.resampling.Plan(image, spacing=1).shape
-    middle = (image.affine @ [*((np.array(image.shape) - 1) / 2), 1])[:3]
-    affine = np.eye(4)
-    affine[:3, :3] = turned(axis, 10)[:, ::-1]
-    affine[:3, 3] = middle - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
-    return fi.Image(np.broadcast_to(np.uint8(0), shape), affine)
 
 
 def plan_of(image, options):
@@ -77,11 +63,12 @@ def simpleitk(case, image, grid, interpolator, pixel=None, rounds=2):
     )
 
 
-def ours(case, image, rounds=4, nbytes=None, **options):
+def ours(case, image, rounds=4, nbytes=None, error=None, **options):
     plan = fi.resampling.Plan(image, **options)
     voxels = int(np.prod(plan.shape))
     moved = nbytes or image.array.nbytes + voxels * image.dtype.itemsize
-    case(lambda: plan(image), nbytes=moved, items=voxels, unit="voxel", rounds=rounds)
+    error = pointwise(image, **options) if error is None else error
+    case(lambda: plan(image), nbytes=moved, items=voxels, unit="voxel", error=error, rounds=rounds)
 
 
 def straight_grid(image, spacing):
@@ -155,23 +142,17 @@ def bench_oblique(case, benchmark, one_thread, images, kind, axis, tool):
 
 @pytest.mark.benchmark(group=ALIAS)
 def bench_antialias(case, one_thread, images):
-    ours(case, images["float32"], spacing=2, antialias=True)
+    part = crop(images["float32"])
+    error = apart(fi.resample(part, spacing=2, antialias=True), blurred_and_sampled(part, np.float64))
+    ours(case, images["float32"], error=error, spacing=2, antialias=True)
 
 
 @pytest.mark.benchmark(group=ALIAS)
 def bench_antialias_scipy(case, images):
-    from scipy import ndimage
-
     image = images["float32"]
-    plan = fi.resampling.Plan(image, spacing=2)
-    factor = 2 / np.array(image.spacing)
-    sigma = np.sqrt((factor**2 - 1) / (8 * np.log(2)))
-
-    def work():
-        blurred = ndimage.gaussian_filter(image.array, sigma, mode="nearest")
-        return ndimage.affine_transform(blurred, factor, output_shape=plan.shape, order=1, mode="nearest")
-
-    case(work, tool="scipy gaussian_filter + affine_transform", items=np.prod(plan.shape), unit="voxel", rounds=2)
+    voxels = np.prod(fi.resampling.Plan(image, spacing=2).shape)
+    work = lambda: blurred_and_sampled(image)  # noqa: E731
+    case(work, tool="scipy gaussian_filter + affine_transform", items=voxels, unit="voxel", rounds=2)
 
 
 @pytest.mark.benchmark(group=LABELS)
@@ -187,7 +168,11 @@ def bench_labels_simpleitk(case, images):
 @pytest.mark.benchmark(group=FUSED)
 def bench_fused(case, one_thread, images):
     steps = {"rescale": (1, -24), "clip": (-160, 240), "normalise": (-160, 1 / 400), "dtype": "float32"}
-    ours(case, images["int16"], nbytes=images["int16"].array.nbytes + 4 * 57_500_000, spacing=1, **steps)
+    part = crop(images["int16"])
+    wide = part.with_array(np.clip(part.array.astype(np.float64) - 24, -160, 240))
+    exact = (fi.resample(wide, spacing=1).array + 160) / 400
+    error = apart(fi.resampling.Plan(part, spacing=1, **steps)(part), exact)
+    ours(case, images["int16"], nbytes=images["int16"].array.nbytes + 4 * 57_500_000, error=error, spacing=1, **steps)
 
 
 @pytest.mark.benchmark(group=FUSED)
@@ -222,7 +207,9 @@ def bench_displacement(case, one_thread, images, warp):
     image, (grid, field) = images["int16"], warp
     plan = fi.resampling.Plan(image, like=grid)
     moved = image.array.nbytes + field.nbytes + field.nbytes // 6
-    case(lambda: plan(image, displacement=field), nbytes=moved, items=field.size // 3, unit="voxel", rounds=3)
+    error = pointwise(image, lambda shape: np.ascontiguousarray(field[: shape[0], : shape[1], : shape[2]]))
+    work = lambda: plan(image, displacement=field)  # noqa: E731
+    case(work, nbytes=moved, items=field.size // 3, unit="voxel", error=error, rounds=3)
 
 
 @pytest.mark.benchmark(group=WARP)
@@ -269,6 +256,9 @@ def bench_threads(benchmark, case, images, name, threads):
         nbytes=image.array.nbytes + voxels * image.dtype.itemsize,
         items=voxels,
         unit="voxel",
+        error=apart(fi.resample(crop(image), spacing=2, antialias=True), blurred_and_sampled(crop(image), np.float64))
+        if "antialias" in options
+        else pointwise(image, **options),
     )
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -188,3 +190,19 @@ def ct_volume():
     volume += rng.normal(0, 22, (512, 512)).astype(np.int16)
     volume[::2] += rng.normal(0, 10, (512, 512)).astype(np.int16)
     return fi.Image(volume, spacing=(1.5, 0.7, 0.7), unit="HU")
+
+
+@pytest.fixture(scope="session")
+def room():
+    """A folder for series of DICOM, in memory where there is room."""
+    base = "/dev/shm" if os.path.isdir("/dev/shm") and shutil.disk_usage("/dev/shm").free > 1 << 30 else None
+    with tempfile.TemporaryDirectory(dir=base) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def volume():
+    """Their voxels, 300 slices of 12 bits."""
+    from series_maker import slices
+
+    return np.stack(list(slices()))

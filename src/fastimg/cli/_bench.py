@@ -18,11 +18,18 @@ __all__: list[str] = []
 @click.option("--size", type=click.IntRange(16, 512), default=160, show_default=True, help="Voxels along an edge.")
 @click.option("--case", "wanted", multiple=True, help="Only the cases whose name holds this text.")
 @click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=50.0,
+    show_default=True,
+    help="Time to spend: what would begin later is named, not timed.",
+)
+@click.option(
     "--repeat", type=click.IntRange(1), help="Do each so many times and time nothing: for instruction counts."
 )
 @as_json
 @exit_with
-def bench(size: int, wanted: tuple[str, ...], repeat: int | None, json_: bool) -> int:
+def bench(size: int, wanted: tuple[str, ...], seconds: float, repeat: int | None, json_: bool) -> int:
     """Time a few kernels on a synthetic volume, against the machine's copy speed measured in the same run.
 
     Two installations are compared by bench/compare.py of the repository, which runs this command of both in turn.
@@ -31,6 +38,7 @@ def bench(size: int, wanted: tuple[str, ...], repeat: int | None, json_: bool) -
 
     from .. import config
 
+    end = time.perf_counter() + seconds
     rng = np.random.default_rng(0)
     volume = rng.normal(40, 200, (size, size, size)).astype(np.float32)
     cases = [case for case in _cases(volume) if not wanted or any(text in case[0] for text in wanted)]
@@ -42,19 +50,25 @@ def bench(size: int, wanted: tuple[str, ...], repeat: int | None, json_: bool) -
                 work()
         return 0
     target = np.empty_like(volume)
-    copy = _best(lambda: np.copyto(target, volume))
+    copy = _best(lambda: np.copyto(target, volume), end)
     speed = 2 * volume.nbytes / copy
     rows = [{"work": "copy (the machine's limit)", "seconds": copy, "Mvoxel/s": volume.size / copy / 1e6, "share": 1.0}]
+    late = []
     for name, moved, voxels, work in cases:
-        spent = _best(work)
+        if time.perf_counter() > end:
+            late.append(name)
+            continue
+        spent = _best(work, end)
         rows.append({"work": name, "seconds": spent, "Mvoxel/s": voxels / spent / 1e6, "share": moved / spent / speed})
     if json_:
-        emit({"size": size, "threads": config.threads(), "isa": config.isa(), "cases": rows})
+        emit({"size": size, "threads": config.threads(), "isa": config.isa(), "cases": rows, "not_timed": late})
         return 0
     click.echo(f"{size}^3 float32, {config.threads()} threads, {config.isa()}; copy {speed / 1e9:.1f} GB/s")
     click.echo(f"{'work':<36} {'Mvoxel/s':>10} {'of the limit':>13}")
     for row in rows:
         click.echo(f"{row['work']:<36} {row['Mvoxel/s']:>10.0f} {100 * float(str(row['share'])):>12.0f}%")
+    if late:
+        click.echo(f"not timed, {seconds:g} s were spent: {', '.join(late)} (--seconds gives more, --size less work)")
     return 0
 
 
@@ -91,11 +105,15 @@ def _cases(volume: Any) -> list[tuple[str, float, float, Callable[[], Any]]]:
     ]
 
 
-def _best(work: Callable[[], Any], seconds: float = 1.5) -> float:
+def _best(work: Callable[[], Any], end: float, seconds: float = 1.5) -> float:
+    """The best of what `seconds` allow after a first time, of which none begins that would pass `end`."""
+    start = time.perf_counter()
     work()
-    best, began = float("inf"), time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        start = time.perf_counter()
+    now = time.perf_counter()
+    best, until = now - start, min(now + seconds, end)
+    while now < until and now + best <= end:
+        start = now
         work()
-        best = min(best, time.perf_counter() - start)
+        now = time.perf_counter()
+        best = min(best, now - start)
     return best
