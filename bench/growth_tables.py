@@ -262,7 +262,7 @@ KERNELS = {
     "secure aggregation, 4 masks": Kernel(
         masks,
         masks_idiom,
-        "cryptography + numpy",
+        "OpenSSL, numpy",
         reference=lambda v: masked.mask(v.reshape(-1), *SEEDS, bits=BITS, clip=CLIP),
     ),
     "secure aggregation, a round of 4 clients": Kernel(

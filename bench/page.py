@@ -27,8 +27,9 @@ th, td { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px so
 svg { width: 100%; height: auto } svg text { fill: var(--ink); font: 12px system-ui, sans-serif } svg .pale { fill: var(--pale) }
 .us { fill: var(--us) } .them { fill: var(--them) } .bad { fill: var(--bad) }
 path.us, path.them { fill: none; stroke: var(--us); stroke-width: 1.5 } path.them { stroke: var(--them) } .axis { stroke: var(--line) }
-.wide { overflow-x: auto }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 1rem }
+.wide { overflow-x: auto } figure { margin: 0 } figcaption { font-size: 13px; color: var(--pale) } figcaption b { color: var(--ink); font-size: 14px }
+summary { cursor: pointer; color: var(--us) } :focus-visible { outline: 2px solid var(--us); outline-offset: 2px }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 1.4rem 2rem }
 """
 
 
@@ -48,8 +49,16 @@ def ratios(report: dict) -> dict[str, float]:
     return result
 
 
-def bars(values: dict[str, float]) -> str:
-    """Horizontal bars on a logarithmic axis from the value 1; below 1 they point left, in another colour."""
+def errors(report: dict) -> dict[str, str]:
+    """In words, by group."""
+    return {name: error_of(best(found, True)) for name, found in groups_of(report).items()}
+
+
+def bars(values: dict[str, float], told: dict[str, str] | None = None) -> str:
+    """Horizontal bars on a logarithmic axis from the value 1; below 1 they point left, in another colour.
+
+    `told` are words beside some.
+    """
     if not values:
         return "<p>Nothing of that kind was measured.</p>"
     low = min(-0.3, math.floor(min(map(math.log10, values.values()))))
@@ -71,7 +80,7 @@ def bars(values: dict[str, float]) -> str:
         parts.append(
             f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{html.escape(name[:68])}</text>'
             f'<rect class="{"us" if value >= 1 else "bad"}" x="{x:.1f}" y="{y + 3}" width="{max(far - x, 1):.1f}" height="13"/>'
-            f'<text x="{max(far, place(0)) + 6:.1f}" y="{y + 13}">{value:.3g}×</text>'
+            f'<text x="{max(far, place(0)) + 6:.1f}" y="{y + 13}">{value:.3g}×<tspan class="pale" dx="8">{(told or {}).get(name, "")}</tspan></text>'
         )
     return f'<svg viewBox="0 0 960 {step * len(values) + 30}" role="img" aria-label="Bars, each with its value">{"".join(parts)}</svg>'
 
@@ -79,39 +88,68 @@ def bars(values: dict[str, float]) -> str:
 Points = list[tuple[float, float]]
 
 
-def curves(title: str, series: dict[str, Points], x_name: str, y_name: str, *, logarithmic: bool = True) -> str:
-    """Points joined by lines; the first of the series in our colour, one of all threads broken, a peer's grey."""
+LEFT, RIGHT, TOP, BOTTOM = 50, 358, 30, 134
+
+
+def curves(
+    title: str, series: dict[str, Points], x_name: str, y_name: str, *, told: str = "", logarithmic: bool = True
+) -> str:
+    """Points joined by lines; ours in our colour, that of all threads broken, a peer's grey. `told` stands under the title."""
     scale = math.log10 if logarithmic else float
-    xs = [scale(x) for points in series.values() for x, _ in points]
-    ys = [math.log10(y) for points in series.values() for _, y in points]
-    span_x, span_y = (max(v) - min(v) or 1 for v in (xs, ys))
-    parts = []
-    for number, (name, points) in enumerate(series.items()):
+    every = [point for points in series.values() for point in points]
+    xs, ys = [scale(x) for x, _ in every], [math.log10(y) for _, y in every]
+    low, high = min(ys), max(ys)
+    if high - low < 0.3:  # what hardly changes looks level
+        low, high = (low + high) / 2 - 0.15, (low + high) / 2 + 0.15
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return (
+            LEFT + (RIGHT - LEFT) * (scale(x) - min(xs)) / (max(xs) - min(xs) or 1),
+            BOTTOM - (BOTTOM - TOP) * (math.log10(y) - low) / (high - low),
+        )
+
+    parts, at = [], 8.0
+    for value in ticks(10**low, 10**high):
+        y = place(every[0][0], value)[1]
+        parts.append(
+            f'<line class="axis" x1="{LEFT}" x2="{RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text class="pale" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{number_of(value)}</text>'
+        )
+    for name, points in series.items():
         kind = "us" if name.startswith("fastimg") else "them"
         dashes = ' stroke-dasharray="5 3"' if name.endswith("all threads") else ""
-        places = [
-            (40 + 280 * (scale(x) - min(xs)) / span_x, 128 - 80 * (math.log10(y) - min(ys)) / span_y) for x, y in points
-        ]
+        places = [place(x, y) for x, y in points]
         line = "M" + " L".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts.append(f'<path class="{kind}" d="{line}"{dashes}/>')
         parts += [
-            f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{html.escape(name)}, {p[0]:g}: {p[1]:.3g}</title></circle>'
+            f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{html.escape(name)}, {number_of(p[0])}: {p[1]:.3g}</title></circle>'
             for (x, y), p in zip(places, points, strict=True)
         ]
-        at = 40 + 105 * number
+        label = name.removeprefix("fastimg, ")
         parts.append(
-            f'<path class="{kind}" d="M{at},12 h18"{dashes}/><text x="{at + 22}" y="16">{html.escape(name.removeprefix("fastimg, "))}</text>'
+            f'<path class="{kind}" d="M{at:.0f},12 h18"{dashes}/><text x="{at + 22:.0f}" y="16">{html.escape(label)}</text>'
         )
-    every = [point for points in series.values() for point in points]
+        at += 40 + 6.6 * len(label)
     ends = (
-        f'<text class="pale" x="40" y="147">{number_of(min(x for x, _ in every))} {x_name}</text>'
-        f'<text class="pale" x="320" y="147" text-anchor="end">{number_of(max(x for x, _ in every))}</text>'
-        f'<text class="pale" x="40" y="38">{max(y for _, y in every):.3g} {y_name}, lowest {min(y for _, y in every):.3g}</text>'
+        f'<text class="pale" x="{LEFT}" y="152">{number_of(min(x for x, _ in every))}</text>'
+        f'<text class="pale" x="{(LEFT + RIGHT) / 2}" y="152" text-anchor="middle">{x_name}</text>'
+        f'<text class="pale" x="{RIGHT}" y="152" text-anchor="end">{number_of(max(x for x, _ in every))}</text>'
     )
+    words = ", ".join(filter(None, (y_name, told)))
     return (
-        f'<figure style="margin:0"><figcaption>{html.escape(title[:60])}</figcaption>'
-        f'<svg viewBox="0 0 370 152" role="img" aria-label="{html.escape(title)}">{"".join(parts)}{ends}</svg></figure>'
+        f"<figure><figcaption><b>{html.escape(title[:60])}</b><br>{html.escape(words)}</figcaption>"
+        f'<svg viewBox="0 0 370 156" role="img" aria-label="{html.escape(title)}">{"".join(parts)}{ends}</svg></figure>'
     )
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Two to five round numbers between both: powers of ten, or with their 2 and 5 between."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)):
+        found = [step * 10.0**k for k in decades for step in steps if low <= step * 10.0**k <= high]
+        if len(found) >= 2:
+            return found[:: -(-len(found) // 5)]
+    return found
 
 
 def number_of(value: float) -> str:
@@ -125,11 +163,12 @@ def number_of(value: float) -> str:
 def growth(report: dict) -> list[str]:
     """Cost an item against the size, of works that were timed at three or more sizes: one thread, all, the best peer."""
     families: dict[str, dict[str, Points]] = defaultdict(lambda: defaultdict(list))
-    titles = {}
+    titles, errors = {}, {}
     for name, found in groups_of(report).items():
         threads = next((words for words in ("one thread", "all threads") if name.endswith(words)), "")
         family = re.sub(r"[\d.,^×x]+ *(k|M|million|G)?", "#", name.removesuffix(f", {threads}") if threads else name)
         titles[family] = name
+        errors[family] = error_of(best(found, True))
         for ours in (True, False):
             case = best(found, ours)
             if case and case["extra_info"].get("items") and not name.startswith("machine:"):
@@ -137,12 +176,18 @@ def growth(report: dict) -> list[str]:
                 items = case["extra_info"]["items"]
                 families[family][label].append((items, 1e9 * seconds_of(case) / items))
     drawn = []
-    for family, series in sorted(families.items()):
+    for family, series in families.items():
         long = {label: sorted(points) for label, points in series.items() if len({x for x, _ in points}) >= 3}
         if any(label.startswith("fastimg") for label in long):
             title = re.sub(r"^growth: |, \d+\^3(, .*)?$", "", titles[family]) if "growth:" in family else family
-            drawn.append(curves(title, long, "items", "ns an item"))
-    return drawn
+            drawn.append((title.lower(), curves(title, long, "items", "ns an item", told=errors[family])))
+    return [figure for _, figure in sorted(drawn)]
+
+
+def error_of(case: dict | None) -> str:
+    """As words; nothing where none was measured."""
+    error = case["extra_info"].get("error") if case else None
+    return "" if error is None else "exact" if error == 0 else f"error {error:.1g}"
 
 
 def history(folder: Path) -> list[str]:
@@ -153,7 +198,7 @@ def history(folder: Path) -> list[str]:
         for name, value in ratios(report).items():
             lines[name].append((float(number), value))
     return [
-        curves(name, {"fastimg": points}, "th result", "× the peer", logarithmic=False)
+        curves(name, {"fastimg": points}, "results, oldest first", "times the best peer", logarithmic=False)
         for name, points in sorted(lines.items())
         if len(points) >= 3
     ]
@@ -167,10 +212,19 @@ def roofline(report: dict) -> dict[str, float]:
 
 
 def tabulated(report: dict) -> str:
-    """All cases, as the Markdown table has them."""
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows(report))
+    """All cases, as the Markdown table has them; those of the growth curves folded."""
+    every = rows(report)
+    grown = [row for row in every if row[0].startswith("growth: ")]
+    text = _table([row for row in every if row not in grown])
+    if grown:
+        text += f"<details><summary>{len(grown)} rows of growth</summary>{_table(grown)}</details>"
+    return text
+
+
+def _table(found: list[tuple[str, ...]]) -> str:
+    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in found)
     head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def on_gpu(report: dict, tests: str) -> str:
@@ -178,7 +232,7 @@ def on_gpu(report: dict, tests: str) -> str:
     device = report.get("machine_info", {}).get("gpu", "")
     said = f"The whole suite of GPU tests there: {html.escape(tests.strip(' ='))}. " if tests else ""
     return f"""<h2>On a GPU</h2><p>{html.escape(report.get("datetime", "")[:16])} {html.escape(device)}. {said}Times of kernels between events
-on the device, against its own copy rate; peers on the same device.</p>{bars(ratios(report))}{bars(roofline(report))}{tabulated(report)}"""
+on the device, against its own copy rate; peers on the same device.</p>{bars(ratios(report), errors(report))}{bars(roofline(report))}{tabulated(report)}"""
 
 
 def page(report: dict, folder: Path, gpu: Path | None = None) -> str:
@@ -196,10 +250,12 @@ def page(report: dict, folder: Path, gpu: Path | None = None) -> str:
 <p>{html.escape(report.get("datetime", "")[:16])}, commit {html.escape(commit)}, {html.escape(machine.get("cpu", {}).get("brand_raw", ""))},
 Python {html.escape(machine.get("python_version", ""))}. fastimg and its peers ran in one process on the same data; read the ratios, a
 shared machine's times change.</p>
-<h2>Times the best peer</h2><p>Logarithmic; a bar to the left is a peer that is faster.</p>{bars(ratios(report))}
+<h2>Times the best peer</h2><p>Logarithmic; a bar to the left is a peer that is faster. Beside each how far our result is from the reference: most are
+shares of its range, the cases say.</p>{bars(ratios(report), errors(report))}
 <h2>Share of the machine's limit</h2><p>Fewest bytes that the work needs, over the time it took, against a copy in the same run, or a
 codec where the table says so. Work that computes a lot a byte cannot reach 1; work that stays in a cache passes it.</p>{bars(roofline(report))}
-<h2>Growth</h2><p>Cost an item against the number of items, both logarithmic; a level line is a cost that grows with the size alone.</p>
+<h2>Growth</h2><p>Nanoseconds an item against the number of items, both logarithmic: a level line is a cost that grows with the size alone. The
+error is that of a small cube against a definition in float64 or a peer, as a share of its range.</p>
 <div class="grid">{"".join(grown) or "<p>No work of these cases has three sizes.</p>"}</div>
 <h2>Over commits</h2><div class="grid">{"".join(past) or "<p>Fewer than three results are kept.</p>"}</div>
 {device}<h2>All cases</h2>{tabulated(report)}</main></html>

@@ -129,6 +129,10 @@ def use(*, threads: int | None = None, isa: str | None = None, memory_limit: int
     memory_limit : int, bytes, optional
         As for `set_memory_limit`.
 
+    Yields
+    ------
+    None
+
     Raises
     ------
     ArgumentError

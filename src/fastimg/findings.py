@@ -171,7 +171,7 @@ class Finding:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Finding:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`. `record` is what that gave."""
         return cls(record["code"], record.get("message", ""), record.get("where", ""), dict(record.get("details", {})))
 
 

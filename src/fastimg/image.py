@@ -51,6 +51,8 @@ class Image:
     ------
     GeometryError
         Singular affine, spacing that is zero or not finite, fewer than three axes.
+    ArgumentError
+        An affine and a spacing, leading axes without names, or coords that do not fit theirs.
 
     Examples
     --------
@@ -161,7 +163,10 @@ class Image:
         return _dispatch.device(self.array)
 
     def same_grid(self, other: Image, *, tolerance: float = 1e-3) -> bool:
-        """Whether both have the same voxels: equal spatial shape, corners no further apart than `tolerance` voxels."""
+        """Whether both have the same voxels: equal spatial shape, corners no further apart than `tolerance` voxels.
+
+        `other` is an Image.
+        """
         if self.shape[-3:] != other.shape[-3:]:
             return False
         if self._affine is other._affine:
@@ -194,7 +199,10 @@ class Image:
         return type(self)(array, **{**settings, **changes})
 
     def to_device(self, device: str) -> Self:
-        """The same image with its array on "cpu" or "cuda" (copied only if it is elsewhere)."""
+        """The same image with its array on "cpu" or "cuda" (copied only if it is elsewhere).
+
+        Raises ArgumentError for any other `device`.
+        """
         if device not in ("cpu", "cuda"):
             raise ArgumentError(f"Image.to_device: device must be 'cpu' or 'cuda', got {device!r}")
         padding = None if self.padding is None else _dispatch.move(self.padding, device)
@@ -223,7 +231,7 @@ class Image:
 
     @classmethod
     def from_nifti(cls, source: Any) -> Image:
-        """From a NIfTI file or a nibabel image."""
+        """From a NIfTI file or a nibabel image. `source` and errors as in `interop.from_nifti`."""
         from .interop import nifti
 
         return nifti.from_nifti(source)
@@ -249,7 +257,10 @@ class Image:
 def affine_from(
     spacing: Sequence[float], origin: Sequence[float] = (0, 0, 0), direction: npt.ArrayLike | None = None
 ) -> npt.NDArray[np.float64]:
-    """The affine of a rectangular grid: `spacing` (z, y, x) mm, `origin` (x, y, z) mm, `direction` columns x, y, z."""
+    """The affine of a rectangular grid: `spacing` (z, y, x) mm, `origin` (x, y, z) mm, `direction` columns x, y, z.
+
+    Raises GeometryError where the spacing is not 3 positive numbers.
+    """
     steps = np.asarray(spacing, np.float64)
     if steps.shape != (3,) or not np.isfinite(steps).all() or (steps <= 0).any():
         raise GeometryError(f"spacing must be 3 positive values in mm (z, y, x), got {spacing!r}")

@@ -79,6 +79,11 @@ def test_the_page_of_growth_and_of_a_gpu(tool, tmp_path):
     seen.feed(drawn)
     assert seen.words[0] == "blur, 2 <mm>"
     assert {"one thread", "all threads", "scipy"} <= set(seen.words)
+    assert "error" not in drawn
+    for error, words in ((0, "ns an item, exact"), (3e-7, "ns an item, error 3e-07")):
+        for one in cases:
+            one["extra_info"]["error"] = error
+        assert words in page.growth({"benchmarks": cases})[0]
     assert "8 k" in page.growth({"benchmarks": [c for c in cases if "40^3" not in c["group"]] + [
         case(f"growth: blur, 2 <mm>, 5^3, {threads}", "fastimg", 1e-7, 125) for threads in ("one thread", "all threads")
     ]})[0]  # fmt: skip
@@ -94,6 +99,15 @@ def test_the_page_of_growth_and_of_a_gpu(tool, tmp_path):
     text = " ".join(seen.words)
     assert "812 passed, 1 skipped in 60.00s." in text
     assert {"50% of GPU copy", "3×", "0.5×"} & set(seen.words) == {"50% of GPU copy", "3×", "0.5×"}
+
+
+@pytest.mark.parametrize("low", [1e-9, 0.7, 1.0, 3.3, 96.0, 4e8])
+@pytest.mark.parametrize("span", [1.9, 2.5, 7.0, 90.0, 1e6])
+def test_ticks_are_few_and_lie_inside(tool, low, span):
+    found = tool("page").ticks(low, low * span)
+    assert 2 <= len(found) <= 5
+    assert low <= min(found) <= max(found) <= low * span
+    assert found == sorted(found)
 
 
 def test_exit_status(tool, program, capsys):

@@ -191,6 +191,8 @@ class Case:
     def image(self, *, threads: int | None = None) -> Image:
         """The whole image, checked chunk by chunk.
 
+        `threads` defaults to `config.threads()`.
+
         Raises
         ------
         IntegrityError
@@ -211,6 +213,11 @@ class Case:
             Read this mask instead of the image.
         threads : int, optional
             Default: `config.threads()`.
+
+        Returns
+        -------
+        Image
+            Of the stored dtype.
         """
         entry = self._image_entry()
         what = entry if mask is None else self._mask_entry(mask)
@@ -232,7 +239,10 @@ class Case:
     def voxels(
         self, slices: Any, mask: str | None = None, *, level: int = 0, out: Any = None, threads: int | None = None
     ) -> npt.NDArray[Any]:
-        """As `read`, without the geometry: the bare array, of a coarser level if asked for, in `out` where it is given."""
+        """As `read`, without the geometry: the bare array, of a coarser level if asked for, in `out` where it is given.
+
+        `slices`, `mask` and `threads` as in `Case.read`.
+        """
         entry = self._level(self._image_entry() if mask is None else self._mask_entry(mask), level)
         return self.part(entry, _shard.region_of(slices, entry["shape"]), threads, out)
 
@@ -262,6 +272,10 @@ class Case:
             Bytes a voxel that the caller makes of a block, counted too.
         threads : int, optional
             Default: `config.threads()`.
+
+        Yields
+        ------
+        region, {None or mask: array}
         """
         entry = self._image_entry()
         marks = {name: self._mask_entry(name) for name in masks}
@@ -287,7 +301,11 @@ class Case:
     def part(
         self, entry: dict[str, Any], region: tuple[slice, ...], threads: int | None, out: Any = None
     ) -> npt.NDArray[Any]:
-        """A region (one slice an axis, within the shape) of one of `entries`, in `out` where it is given."""
+        """A region (one slice an axis, within the shape) of one of `entries`, in `out` where it is given.
+
+        `entry` is one of them; `threads` as in `Case.read`. Raises IntegrityError where a chunk is missing or differs
+        from its checksum.
+        """
         path = entry["path"]
         try:
             if path not in self._shards:

@@ -95,6 +95,15 @@ class Cohort:
         options : mapping, optional
             Of the object store, as obstore takes them: endpoint, region, access_key_id ...; what is not given comes from
             the environment (AWS_ACCESS_KEY_ID ...). "allow_http": True lets voxels travel without TLS.
+
+        Returns
+        -------
+        Cohort
+
+        Raises
+        ------
+        ArgumentError
+            An unknown profile, or a folder that is not empty.
         """
         if profile not in _shard.PROFILES:
             raise ArgumentError(f"profile: must be one of {', '.join(map(repr, _shard.PROFILES))}; got {profile!r}")
@@ -117,7 +126,10 @@ class Cohort:
         options: Mapping[str, Any] | None = None,
     ) -> Cohort:
         """A cohort that exists: "r" to read (nothing on the disk is touched), "r+" to write too; `options` as for
-        `create`."""
+        `create`.
+
+        Raises ArgumentError for another `mode`.
+        """
         if mode not in ("r", "r+"):
             raise ArgumentError(f"mode: must be 'r' or 'r+', got {mode!r}")
         return cls(path, writable=mode == "r+", options=options)
@@ -130,7 +142,8 @@ class Cohort:
     def lock(self) -> Lock:
         """For `with`: one run at a time on this cohort. A second one gets a RefusedError that names the first.
 
-        It does not hinder `add` by others; it is an agreement between runs.
+        It does not hinder `add` by others; it is an agreement between runs. Raises ArgumentError for an object store,
+        which has no locks.
         """
         self._must_write("lock")
         if not isinstance(self.path, Path):
@@ -190,6 +203,11 @@ class Cohort:
         threads : int, optional
             Default: `config.threads()`.
 
+        Returns
+        -------
+        Case
+            As it is stored.
+
         Raises
         ------
         ArgumentError, GeometryError
@@ -229,6 +247,11 @@ class Cohort:
             Of the new voxels.
         memory : int
             Bytes of voxels held at a time.
+
+        Returns
+        -------
+        Case
+            As it is stored.
         """
         self._must_write("add_derived")
         body = _stored.body_of(
@@ -255,7 +278,7 @@ class Cohort:
     ) -> Case:
         """Store what is known of a case without voxels: quarantined or failed, and why.
 
-        The parameters are those of `add`; `state` is "quarantined" or "failed".
+        The parameters are as for `Cohort.add`; ArgumentError where `state` is neither "quarantined" nor "failed".
         """
         self._must_write("record")
         if state not in ("quarantined", "failed"):
@@ -265,7 +288,7 @@ class Cohort:
         return self._place.commit(case_id, body, lambda writer: None, replace=replace, listed=listed)
 
     def set_features(self, case_id: str, features: Mapping[str, Mapping[str, Any]]) -> None:
-        """Store the features of a case, {mask: {feature: number}}, in place of those it has."""
+        """Store the features of a case, {mask: {feature: number}}, in place of those it has. `case_id` names it."""
         self._must_write("set_features")
         case = self[case_id]
         self._place.put_features(case_id, _features.pack_features(features, case.digest))
@@ -275,7 +298,8 @@ class Cohort:
     ) -> None:
         """Add these values to the metadata of a case, or put them in place of those of their names; voxels stay.
 
-        `provenance` is added to in the same way. As with `add`, a kill leaves the old values or the new ones.
+        `provenance` is added to in the same way. As with `add`, a kill leaves the old values or the new ones. `case_id`
+        names it.
         """
         self._must_write("set_metadata")
         more, told = plain(dict(metadata), "metadata"), plain(dict(provenance or {}), "provenance")
@@ -314,7 +338,10 @@ class Cohort:
         return _remove.removals(self._place)
 
     def is_removed(self, *, subject: str | None = None, source: str | None = None, case_id: str | None = None) -> bool:
-        """Whether one of these was removed and would be refused."""
+        """Whether one of these was removed and would be refused.
+
+        `subject` and `source` are keyed hashes, `case_id` a case's name.
+        """
         return _remove.is_removed(self._place, subject=subject, source=source, case_id=case_id)
 
     def _must_write(self, what: str) -> None:
@@ -360,7 +387,8 @@ class Cohort:
         see `add`; a mask's series has a row for each case that it belongs to).
 
         It reads only: anything but SELECT is an ArgumentError. Counts and other aggregates of columns with simple
-        conditions are computed column by column (3 ms for 100,000 cases), the rest by SQLite, with equal results.
+        conditions are computed column by column (3 ms for 100,000 cases), the rest by SQLite, with equal results. `sql`
+        is the statement.
         """
         with self._place.reader() as db:
             return self._place.query(db, sql, parameters)
@@ -387,6 +415,11 @@ class Cohort:
             Columns of these features alone, of those that a row has.
         cases : sequence of str, optional
             Rows of these cases alone, in this order: a large table a part at a time.
+
+        Returns
+        -------
+        pyarrow.Table
+            Null where a case has no such feature.
         """
         chosen = self.cases() if cases is None else (self[case_id] for case_id in cases)
         return _features.features_table(
@@ -403,15 +436,15 @@ class Cohort:
     # computing --------------------------------------------------------------------------------------------------------
 
     def map(self, fn: Callable[[Case], Any], executor: Any = None, **options: Any) -> Iterator[tuple[str, Any]]:
-        """See `fastimg.cohort.map_cases`."""
+        """See `fastimg.cohort.map_cases`. `fn`, `executor` and options as there."""
         return _map.map_cases(self, fn, executor, **options)
 
     def map_voxels(self, function: Callable[..., Any], target: Cohort, **options: Any) -> Iterator[tuple[str, str]]:
-        """See `fastimg.cohort.map_voxels`."""
+        """See `fastimg.cohort.map_voxels`. `function`, `target` and options as there."""
         return _voxelwise.map_voxels(self, function, target, **options)
 
     def patches(self, size: Sequence[int], n: int, *, seed: int = 0, **options: Any) -> Iterator[_patches.Patch]:
-        """See `fastimg.cohort.draw_patches`."""
+        """See `fastimg.cohort.draw_patches`. `size`, `n`, `seed` and options as there."""
         return _patches.draw_patches(self, size, n, seed=seed, **options)
 
     # keeping sound ----------------------------------------------------------------------------------------------------
@@ -419,7 +452,8 @@ class Cohort:
     def verify(self, full: bool = False, *, threads: int | None = None) -> _verify.Report:
         """Compare files with the manifests: sizes and checksums; with `full` every voxel with its digest.
 
-        Open for writing it also makes the index anew where that differs from the manifests.
+        Open for writing it also makes the index anew where that differs from the manifests. `threads` defaults to
+        `config.threads()`.
         """
         return _verify.verify(self._place, full=full, threads=threads)
 

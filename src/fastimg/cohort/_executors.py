@@ -36,10 +36,16 @@ def open_executor(
         One worker for each, which sees that device alone: for "processes", and for "dask" (with dask-cuda where it is
         installed). A cluster that runs has its own pins.
 
+    Yields
+    ------
+    Executor
+
     Raises
     ------
     MissingError
         With the command that installs what lacks.
+    ArgumentError
+        An unknown name, workers below 1, or devices where they cannot be pinned.
 
     Examples
     --------

@@ -59,6 +59,15 @@ def map_cases(
     progress : bool
         A bar on standard error where that is a terminal; nothing where it is not.
 
+    Yields
+    ------
+    case_id, result
+
+    Raises
+    ------
+    ArgumentError
+        A number below 1, an unknown `on_error`, or devices with an executor of the caller's.
+
     Notes
     -----
     At most four cases a worker are under way, so memory does not grow with the cohort. A pool of processes or of loky

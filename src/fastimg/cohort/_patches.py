@@ -160,11 +160,17 @@ class Sampler:
         return Place(case, starts)
 
     def read(self, place: Place, level: int, *, out: Any = None, threads: int | None = None) -> npt.NDArray[Any]:
-        """The image's voxels there, into `out` where it is given."""
+        """The image's voxels there, into `out` where it is given.
+
+        `place` says where, `level` how coarse (0: as stored), `threads` defaults to `config.threads()`.
+        """
         return place.case.voxels((..., *self.region(place, level)), level=level, out=out, threads=threads)
 
     def mask(self, place: Place, level: int, *, threads: int | None = None) -> npt.NDArray[Any] | None:
-        """The masks' voxels there; zeros for one that the case lacks."""
+        """The masks' voxels there; zeros for one that the case lacks.
+
+        `place`, `level` and `threads` as for `Sampler.read`.
+        """
         if not self.names:
             return None
         region, found = self.region(place, level), []
@@ -176,11 +182,14 @@ class Sampler:
         return np.stack(found) if self.several else found[0]
 
     def region(self, place: Place, level: int) -> tuple[slice, ...]:
-        """(z, y, x) of the patch on a level."""
+        """(z, y, x) of the patch on a level. `place` and `level` as for `Sampler.read`."""
         return tuple(slice(a, a + s) for a, s in zip(place.starts[level], self.size, strict=True))
 
     def patch(self, number: int, epoch: int = 0, *, threads: int | None = None) -> Patch:
-        """The patch of this number, read."""
+        """The patch of this number, read.
+
+        `number` counts within the `epoch`; `threads` defaults to `config.threads()`.
+        """
         place = self.place(number, epoch)
         patches = [
             Patch(
@@ -238,6 +247,10 @@ def draw_patches(
         Another set of patches of the same seed.
     threads : int, optional
         Default: `config.threads()`.
+
+    Yields
+    ------
+    Patch
     """
     if n < 0 or first < 0 or epoch < 0:
         raise ArgumentError(f"n, first and epoch: must not be negative, got {n}, {first} and {epoch}")

@@ -56,7 +56,7 @@ class Pace:
         self._spent = 0.0
 
     def step(self, cost: float = 1.0, *, failed: bool = False) -> Progress:
-        """One more is done."""
+        """One more is done. `cost` is its share of the work, `failed` says that it went wrong."""
         self._done += 1
         self._failed += failed
         self._spent += cost

@@ -90,6 +90,11 @@ def deidentify(dataset: Dataset, profile: Profile, *, report: Deidentified | Non
     pydicom Dataset
         PatientID and PatientName hold the subject's pseudonym; the attributes that tell how it was de-identified are set.
 
+    Raises
+    ------
+    ArgumentError
+        No pydicom Dataset, or no Profile.
+
     Notes
     -----
     Attributes of PS3.15 Table E.1-1 are treated as the table says, at every depth of sequences. Beyond the table, because

@@ -104,6 +104,13 @@ def read_masks(source: Any, *, like: Image, threshold: float = 0.5, threads: int
     Masks
         A mapping from name to Image (uint8), with `.findings`. Names that stand twice get " #2", " #3" ...
 
+    Raises
+    ------
+    FormatError
+        Not a mask object, or one that cannot be read.
+    ArgumentError
+        `like` is no Image, or `threshold` not above 0 and at most 1.
+
     Notes
     -----
     RTSTRUCT: a voxel is inside when its centre is (even-odd rule over all contours of a plane; a point on an edge belongs
@@ -111,11 +118,6 @@ def read_masks(source: Any, *, like: Image, threshold: float = 0.5, threads: int
     where several planes of contours fall to one slice, the nearest is taken. Nothing is interpolated between slices.
     DICOM-SEG: frames on the image's own grid are placed as they are (turned or flipped where needed); on another grid the
     nearest segmentation voxel is taken, which is told by a finding.
-
-    Raises
-    ------
-    FormatError
-        Not a mask object, or one that cannot be read.
     """
     if not isinstance(like, Image):
         raise ArgumentError(f"read_masks: like must be an Image, got {type(like).__name__}")

@@ -54,6 +54,11 @@ def pixel_identity(source: Any, *, release: Collection[str] = ()) -> list[Findin
         that meet the rule.
     release : collection of str
         Names of `RULES` that a site rule lets pass.
+
+    Returns
+    -------
+    list of Finding
+        Empty where nothing is suspected.
     """
     rows: Any = source if isinstance(source, Dataset) else getattr(source, "rows", source)
     if not rows and hasattr(source, "attributes"):

@@ -116,6 +116,8 @@ def read(
         A finding that was not tolerated; the message begins with its code.
     FormatError
         Pixels that cannot be decoded, or slices that differ in size or format; the message begins with the code.
+    ArgumentError
+        An option that is unknown, or that excludes another.
     """
     choice("dtype", dtype, ("float32", "exact"))
     if choice("device", device, ("cpu", "cuda")) == "cuda" and out is not None:

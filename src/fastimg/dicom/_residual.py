@@ -137,6 +137,11 @@ def identifiers_of(source: Any, *, keep_hashed: bool = False) -> set[str]:
         dates; addresses; institution and station; UIDs other than those that DICOM defines. Values shorter than three
         characters (two in ideographic scripts, five for plain numbers) are left out: they would be found everywhere. Of
         names that short family and given name are taken together.
+
+    Raises
+    ------
+    ArgumentError
+        Anything else.
     """
     if isinstance(source, Dataset):
         return own_values(source, keep_hashed=keep_hashed)

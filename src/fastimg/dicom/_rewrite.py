@@ -72,17 +72,19 @@ def deidentify_bytes(data: bytes, profile: Profile, *, report: Deidentified | No
     bytes
         A whole file of the same transfer syntax. The preamble is zeros, the file header is new, sequences have lengths.
 
+    Raises
+    ------
+    FormatError
+        Not a DICOM file, or so damaged that it cannot be written again. The message quotes nothing of it.
+    ArgumentError
+        No bytes, or no Profile.
+
     Notes
     -----
     Plain little-endian files are rewritten element by element without making objects of their values; each thread
     remembers the identifiers of up to 64 patients, which makes the slices of a series cheap. All others (private elements
     that are kept, wrong lengths or order, big endian, deflated) take the way of `deidentify` through pydicom.
     Memory: at most seven times the file.
-
-    Raises
-    ------
-    FormatError
-        Not a DICOM file, or so damaged that it cannot be written again. The message quotes nothing of it.
     """
     if not isinstance(data, bytes | bytearray | memoryview):
         raise ArgumentError(f"deidentify_bytes: expected the bytes of a file, got {type(data).__name__}")

@@ -33,6 +33,11 @@ def rocrate(result: Any, folder: str | os.PathLike[str], *, license: str | None 
     -------
     Path
         Of ro-crate-metadata.json.
+
+    Raises
+    ------
+    ArgumentError
+        The folder is not empty.
     """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)

@@ -71,6 +71,7 @@ class Federation:
 
         Two nodes of one name are told apart by a number: "site", "site-2". `requester`: a name, an Identity that signs
         the requests, which nodes with a roster insist on, or None for a hub that only carries signed ones (`carry`).
+        Raises ArgumentError where `nodes` is neither, or one stands twice.
         """
         if isinstance(nodes, Mapping):
             from ._files import FileTransport
@@ -120,6 +121,16 @@ class Federation:
             Seconds to wait for a node in each step.
         wait : float
             Seconds to wait until `expect` nodes are connected.
+
+        Returns
+        -------
+        Federation
+            Close it, or use it in `with`.
+
+        Raises
+        ------
+        ArgumentError
+            A requester that is no Identity.
         """
         from ._flower import FlowerTransport
 
@@ -153,6 +164,10 @@ class Federation:
             Sums by secure aggregation; needs 3 nodes that answer. False: plain sums, which nodes may refuse.
         **parameters
             Of the computation; `where={column: value or values}` picks cases.
+
+        Returns
+        -------
+        Result
 
         Raises
         ------

@@ -85,6 +85,11 @@ class FileTransport:
     sandboxes : {node: path}
     timeout : float
         Seconds to wait for a node's answer; one that is late is lost for the round.
+
+    Raises
+    ------
+    ArgumentError
+        No node.
     """
 
     def __init__(self, sandboxes: Mapping[str, str | os.PathLike[str]], *, timeout: float = 600.0) -> None:
@@ -101,7 +106,7 @@ class FileTransport:
         return list(self._boxes)
 
     def exchange(self, kind: str, key: str, messages: Mapping[str, bytes]) -> dict[str, bytes | Exception]:
-        """As `Transport.exchange`."""
+        """As `Transport.exchange`. `kind`, `key` and `messages` likewise."""
         wanted = {}
         for name, message in messages.items():
             file = f"{self._next[name]:06}.msg"

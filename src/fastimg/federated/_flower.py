@@ -78,6 +78,10 @@ def serve(
         The SuperNode ended before it was connected: one side refused the other's certificate or key. One that ends later is
         started again. A SuperLink refuses a key that it does not know, and one whose node died without a word and counts as
         connected for a minute more, in the same words: so that is tried for as long.
+    ArgumentError
+        A node without identity or roster.
+    RefusedError
+        No TLS beyond this machine's loopback.
     """
     check_flower()
     if node.roster is None:

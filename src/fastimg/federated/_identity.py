@@ -49,7 +49,11 @@ class Identity:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Identity:
-        """From a file that nobody else may read (mode 0600)."""
+        """From a file that nobody else may read (mode 0600).
+
+        Raises ArgumentError where `path` cannot be read, FormatError where it holds no key, RefusedError where others
+        may read it.
+        """
         file = Path(path)
         try:
             descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
@@ -66,7 +70,10 @@ class Identity:
             raise FormatError(f"key: {file.name} is not a {_KEY} file of version {_VERSION}") from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """To a new file of mode 0600; a file that is there is never written over."""
+        """To a new file of mode 0600; a file that is there is never written over.
+
+        Raises ArgumentError where `path` cannot be made.
+        """
         file = Path(path)
         record = {"format": _KEY, "version": _VERSION, "name": self.name, "key": self._key.private_bytes_raw().hex()}
         try:
@@ -89,7 +96,7 @@ class Identity:
         return self._key.private_bytes_raw()
 
     def sign(self, data: bytes) -> str:
-        """Ed25519 signature (RFC 8032), hexadecimal."""
+        """Ed25519 signature (RFC 8032), hexadecimal. Of `data`, as it stands."""
         return self._key.sign(data).hex()
 
     def __repr__(self) -> str:
@@ -139,7 +146,10 @@ class Roster:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, authority: str) -> Roster:
-        """From a file; the signature must be that of `authority`, a public key pinned beforehand."""
+        """From a file; the signature must be that of `authority`, a public key pinned beforehand.
+
+        Raises ArgumentError where `path` cannot be read, and as for `Roster.from_bytes`.
+        """
         file = Path(path)
         try:
             data = file.read_bytes()
@@ -149,7 +159,10 @@ class Roster:
 
     @classmethod
     def from_bytes(cls, data: bytes, *, authority: str) -> Roster:
-        """The inverse of `to_bytes`; anything that is not wholly as `authority` signed it is refused."""
+        """The inverse of `to_bytes`; anything that is not wholly as `authority` signed it is refused.
+
+        Raises FormatError where `data` are no roster, RefusedError where the signature is another's.
+        """
         body = loads(data, limit=1 << 22)
         try:
             if body["format"] != _ROSTER or body["format_version"] != _VERSION:
@@ -176,7 +189,11 @@ class Roster:
         return replace(found, signature=authority.sign(found._signed()))
 
     def trust(self, name: str, role: str, key: str) -> Roster:
-        """With one more member; sign it afterwards."""
+        """With one more member; sign it afterwards.
+
+        `name` and `role` ("node", "requester") as rosters have them, `key` its public key. Raises RefusedError where
+        that key was revoked.
+        """
         if key in self.revoked:
             raise RefusedError("roster: this key was revoked")
         rest = tuple(e for e in self.entries if (e.name, e.role) != (name, role))
@@ -185,14 +202,17 @@ class Roster:
         return found
 
     def rotate(self, name: str, role: str, key: str) -> Roster:
-        """With another key for a member; the old one is revoked."""
+        """With another key for a member; the old one is revoked.
+
+        `name` and `role` say whose; ArgumentError where there is none.
+        """
         old = self.key(name, role)
         if old is None:
             raise ArgumentError(f"roster: it has no {role} {name!r}")
         return replace(self.trust(name, role, key), revoked=(*self.revoked, old))
 
     def revoke(self, name: str) -> Roster:
-        """Without the members of this name; their keys never come back."""
+        """Without the members of this name; their keys never come back. Raises ArgumentError where there is none."""
         gone = [e for e in self.entries if e.name == name]
         if not gone:
             raise ArgumentError(f"roster: it has no member {name!r}")
@@ -200,7 +220,7 @@ class Roster:
         return replace(self, entries=rest, revoked=(*self.revoked, *(e.key for e in gone)), signature="")
 
     def key(self, name: str, role: str) -> str | None:
-        """A member's public key."""
+        """A member's public key. None where there is no `name` in this `role`."""
         return next((e.key for e in self.entries if (e.name, e.role) == (name, role)), None)
 
     def nodes(self) -> dict[str, bytes]:

@@ -59,6 +59,12 @@ class Node:
         Both or neither. With them the node answers only requests that a requester of the roster signed, and secure sums
         run in the active model: a hub that lies is caught. Without them it is for use inside one machine.
 
+    Raises
+    ------
+    ArgumentError
+        No policy, one of identity and roster without the other, a name that is not 1 to 64 printable bytes, or a cohort
+        without a folder and no `log`.
+
     Examples
     --------
     A node never hands out data; `Federation.run` asks it. What it did stands in `node.log`.
@@ -107,7 +113,10 @@ class Node:
         return f"Node({self.name!r}, min_cases={self.policy.min_cases})"
 
     def renew(self, roster: Roster) -> None:
-        """Take a newer roster; one with a lower serial number than was seen before is refused, also after a restart."""
+        """Take a newer roster; one with a lower serial number than was seen before is refused, also after a restart.
+
+        Raises RefusedError too for a roster of another authority, or without this node's name and key.
+        """
         assert self.identity is not None
         if self.roster is not None and roster.authority != self.roster.authority:
             raise RefusedError("rule roster: it is of another authority")
@@ -146,7 +155,10 @@ class Node:
                 raise
 
     def receive(self, key: str, message: bytes) -> bytes | None:
-        """The secure-aggregation messages that follow `answer`, of the round that `Query.key` names."""
+        """The secure-aggregation messages that follow `answer`, of the round that `Query.key` names.
+
+        `message` is the hub's; `key` the round's. Raises RefusedError where no such round is open.
+        """
         with self._lock:
             try:
                 client = self._clients.get(key)

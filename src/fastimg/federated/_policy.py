@@ -125,7 +125,8 @@ class Policy:
     def load(cls, path: str | os.PathLike[str]) -> Policy:
         """From a TOML file; unknown keys, wrong types and a newer version are errors that name the key.
 
-        The file holds `format = "fastimg-policy"`, `version = 1` and the parameters above.
+        The file holds `format = "fastimg-policy"`, `version = 1` and the parameters above. Raises ArgumentError where
+        `path` cannot be read, FormatError for what is wrong in it.
         """
         file = Path(path)
         try:
@@ -159,7 +160,10 @@ class Policy:
         return "sha256:" + hashlib.sha256(dumps(asdict(self))).hexdigest()
 
     def check(self, what: str, value: Any) -> None:
-        """Refuse a requester, a (name, version), a number of values or of patients that the policy does not allow."""
+        """Refuse a requester, a (name, version), a number of values or of patients that the policy does not allow.
+
+        `value` is what is asked of `what`.
+        """
         if what == "requester" and value not in self.requesters:
             raise RefusedError("rule requesters: this requester is not allowed at this node")
         if what == "computation" and not {value[0], f"{value[0]}@{value[1]}"} & set(self.computations):

@@ -147,6 +147,11 @@ def signed_request(
     Returns
     -------
     bytes
+
+    Raises
+    ------
+    ArgumentError
+        No node, one that stands twice, or `valid` beyond a day.
     """
     from ._registry import find
 

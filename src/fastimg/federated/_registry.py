@@ -90,7 +90,10 @@ class Parameter:
     choices: tuple[Any, ...] = ()
 
     def check(self, name: str, value: Any) -> Any:
-        """The value in its plain form."""
+        """The value in its plain form.
+
+        `name` stands in the ArgumentError that a `value` of another kind, or out of bounds, raises.
+        """
         if value is None and self.default is None:
             return None
         checker = _CHECKS.get(self.kind)
@@ -306,6 +309,16 @@ def computation(
         What `Done.value` holds: "integer", "number", "string", "array" or "object", several as in "integer|array", and "?" at
         the end where it may be left out; or the format's name of a fitted model (its `to_dict()["format"]`). Another value is
         an error at the hub; `describe` shows it as JSON Schema.
+
+    Returns
+    -------
+    decorator
+        It gives back the function.
+
+    Raises
+    ------
+    ArgumentError
+        A name or version that is not allowed, or that is registered already.
 
     Notes
     -----

@@ -58,7 +58,8 @@ class Transport(Protocol):
     def exchange(self, kind: str, key: str, messages: Mapping[str, bytes]) -> dict[str, bytes | Exception]:
         """Send each node its message, at once, and wait for what they say; nodes that are late or gone give an error.
 
-        `kind` is "ask" (a query) or "give" (a message of the open round `key`).
+        `kind` is "ask" (a query) or "give" (a message of the open round `key`). `messages` by the nodes' names; so are
+        the answers.
         """
 
 

@@ -103,14 +103,14 @@ class Rows:
         return len(self.patient_names)
 
     def column(self, name: str) -> list[Any]:
-        """A metadata column's values, None where missing."""
+        """A metadata column's values, None where missing. `name` is the column's."""
         if name not in self.table.column_names or name == self.policy.patient:
             raise RefusedError("rule columns: a column that was asked for is not in this node's index")
         values: list[Any] = self.table.column(name).to_pylist()
         return values
 
     def labels(self, name: str) -> list[str]:
-        """A column's values as text; "" where missing."""
+        """A column's values as text; "" where missing. `name` is the column's."""
         return ["" if value is None else str(value) for value in self.column(name)]
 
     def cases(self) -> Iterator[tuple[int, Any]]:
@@ -186,8 +186,9 @@ class Rows:
     def blocks(self, names: Sequence[str], mask: str | None = None) -> Iterator[Block]:
         """(values float64 (rows, features), case's place of each row), some cases at a time, patient by patient.
 
-        A case has a row a mask; NaN where missing. The memory is a block's, whatever the cases; small tables are kept for the
-        next pass. A case whose features cannot be read has no rows and is counted in `broken`.
+        A case has a row a mask; NaN where missing. The memory is a block's, whatever the cases; small tables are kept
+        for the next pass. A case whose features cannot be read has no rows and is counted in `broken`. `names` are the
+        features, in this order.
         """
         key = (mask, tuple(names))
         if key in self._held:
@@ -221,7 +222,7 @@ class Rows:
     def complete(
         self, names: Sequence[str], mask: str | None = None
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """(case's place, whether no feature is missing) of each row of `blocks`."""
+        """(case's place, whether no feature is missing) of each row of `blocks`; `names` and `mask` as for `Rows.blocks`."""
         places, whole = [np.zeros(0, np.int64)], [np.zeros(0, bool)]
         for values, found in self.blocks(names, mask):
             places.append(found)
@@ -231,7 +232,10 @@ class Rows:
     def kept(
         self, names: Sequence[str], mask: str | None, keep: npt.NDArray[np.bool_]
     ) -> Iterator[npt.NDArray[np.float64]]:
-        """The values of `blocks`, of the rows that are marked."""
+        """The values of `blocks`, of the rows that `keep` marks; `names` and `mask` as for `Rows.blocks`.
+
+        Raises IntegrityError where the rows are others than they were.
+        """
         at = 0
         for values, _ in self.blocks(names, mask):
             if at + len(values) > len(keep):
@@ -242,7 +246,11 @@ class Rows:
             raise IntegrityError(_CHANGED)
 
     def pick(self, names: Sequence[str], mask: str | None, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """The values of these rows of `blocks`, by number and in any order; their cases alone are read."""
+        """The values of these rows of `blocks`, by number and in any order; their cases alone are read.
+
+        `names` and `mask` as for `Rows.blocks`, `wanted` the numbers. Raises IntegrityError where the rows are others than
+        they were.
+        """
         self.in_time()
         places, _ = self._feature_rows(mask)
         held = self._held.get((mask, tuple(names)))
@@ -289,7 +297,7 @@ class Rows:
             raise RefusedError("rule max_seconds: the answer takes longer than this node allows")
 
     def reserve(self, size: int) -> None:
-        """Refuse an array of so many bytes if the policy does not allow it; before it is made."""
+        """Refuse an array of so many bytes if the policy does not allow it; before it is made. `size` in bytes."""
         self.policy.check("bytes", size)
 
     def _feature_rows(self, mask: str | None) -> tuple[npt.NDArray[np.int64], list[str]]:

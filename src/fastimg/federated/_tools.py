@@ -82,6 +82,16 @@ def tool(
     options : {name: default}, optional
         Numbers that a question may set.
 
+    Returns
+    -------
+    decorator
+        It gives back the function.
+
+    Raises
+    ------
+    ArgumentError
+        A name or a range that is not allowed, no output, or a name that is registered already.
+
     Examples
     --------
     >>> import fastimg as fi

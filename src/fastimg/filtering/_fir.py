@@ -20,7 +20,10 @@ MODES = ("nearest", "mirror", "reflect", "wrap", "constant")
 
 
 def gaussian_kernel(sigma: float, *, truncate: float = 4.0) -> npt.NDArray[np.float64]:
-    """A sampled Gaussian of `sigma` voxels, cut at `truncate` sigma and scaled to sum 1, as scipy.ndimage makes it."""
+    """A sampled Gaussian of `sigma` voxels, cut at `truncate` sigma and scaled to sum 1, as scipy.ndimage makes it.
+
+    Raises ArgumentError for a negative or unbounded `sigma`.
+    """
     sigma, truncate = finite("sigma", sigma), finite("truncate", truncate)
     if sigma < 0 or truncate <= 0 or sigma * truncate > 1 << 20:
         raise ArgumentError(f"sigma: must be 0 or more (and the kernel below 2^20 voxels), got {sigma:g}")

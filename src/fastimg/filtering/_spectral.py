@@ -67,6 +67,11 @@ def gabor(
     Image or array
         float64 for wide dtypes, else float32.
 
+    Raises
+    ------
+    ArgumentError
+        A length or ratio that is not above 0, or a bare array without `spacing`.
+
     Notes
     -----
     exp(-(x'^2 + gamma^2 y'^2) / (2 sigma^2) + 2 pi i x' / lambda), on a square of 1 + 2 floor(n / 2) voxels, n the longer
@@ -173,6 +178,11 @@ def simoncelli(
     -------
     Image or array
         float64 for wide dtypes, else float32.
+
+    Raises
+    ------
+    ArgumentError
+        `level` is no whole number from 1 to 16.
 
     Notes
     -----

@@ -66,7 +66,7 @@ class ComBat(Streaming, Recorded, OneToOneFeatureMixin, TransformerMixin, BaseEs
     Attributes
     ----------
     model_ : Model
-        The estimates: mean, beta, var, gamma_star, delta_star ... (features, batches and columns as in `design_`).
+        The estimates: mean, beta, var, gamma_star, delta_star ... (features, batches and columns in the order of `design_`).
     design_ : Design
         Features, batches and levels of the fit.
     findings_ : list of Finding
@@ -193,7 +193,10 @@ class ComBat(Streaming, Recorded, OneToOneFeatureMixin, TransformerMixin, BaseEs
         return Design.of(names, rows, columns, tuple(self.categorical), tuple(self.interactions), splines)
 
     def merge(self, other: ComBat | Statistics) -> Self:
-        """A new estimator of the subjects of both; neither is changed."""
+        """A new estimator of the subjects of both; neither is changed.
+
+        Raises ArgumentError where `other` has other features, covariates or options.
+        """
         stats = other.statistics if isinstance(other, ComBat) else other
         if isinstance(other, ComBat):
             check_scale(self._scale, other._scale)
@@ -243,6 +246,8 @@ class ComBat(Streaming, Recorded, OneToOneFeatureMixin, TransformerMixin, BaseEs
     @classmethod
     def from_statistics(cls, statistics: Statistics, **options: Any) -> Self:
         """An estimator of these sums, with the options of the constructor.
+
+        `statistics` are the sums. Raises ArgumentError for monotone="rank-normal", which learns from values.
 
         >>> import numpy as np
         >>> from fastimg.harmonize import ComBat, Statistics
@@ -295,7 +300,7 @@ class ComBat(Streaming, Recorded, OneToOneFeatureMixin, TransformerMixin, BaseEs
 
     @property
     def statistics(self) -> Statistics:
-        """The sums this estimator was made of."""
+        """The sums this estimator was made of; ArgumentError where it was loaded without them."""
         stats: Statistics | None = getattr(self, "statistics_", None)
         if stats is None:
             if self._known() is None:

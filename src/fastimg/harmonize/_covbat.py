@@ -112,7 +112,7 @@ class CovBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             self.__dict__.pop(name, None)
 
     def partial_fit(self, X: Any, y: Any = None, *, batch: Any, covariates: Any = None) -> Self:
-        """Add subjects; chunk after chunk gives the estimates of all of them, in any order."""
+        """Add subjects; chunk after chunk gives the estimates of all of them, in any order. `y` is ignored."""
         return self._add(X, batch, covariates)
 
     def _add(self, X: Any, batch: Any, covariates: Any) -> Self:
@@ -139,11 +139,17 @@ class CovBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     @classmethod
     def from_statistics(cls, statistics: Statistics, **options: Any) -> Self:
-        """An estimator of these sums (`products=True`), with the options of the constructor."""
+        """An estimator of these sums (`products=True`), with the options of the constructor.
+
+        `statistics` are the sums.
+        """
         return cls(**options)._take(statistics)
 
     def merge(self, other: CovBat | Statistics) -> Self:
-        """A new estimator of the subjects of both; neither is changed."""
+        """A new estimator of the subjects of both; neither is changed.
+
+        Raises ArgumentError where `other` has other features, covariates or options.
+        """
         mine = self._sums()
         if isinstance(other, CovBat):
             if other._base().monotone != self._base().monotone:
@@ -296,7 +302,7 @@ class CovBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return combat._unscaled((here + (moved - score) @ back).astype(x.dtype))
 
     def fit_transform(self, X: Any, y: Any = None, *, batch: Any, covariates: Any = None) -> Any:
-        """`fit` and `transform` of the same subjects."""
+        """`fit` and `transform` of the same subjects. `y` is ignored."""
         return self.fit(X, batch=batch, covariates=covariates).transform(X, batch=batch, covariates=covariates)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -305,7 +311,10 @@ class CovBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     # keeping ----------------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Options and estimates as plain values for JSON."""
+        """Options and estimates as plain values for JSON.
+
+        Raises ArgumentError for a fit of one batch, which has none.
+        """
         parts = self._parts()
         if "scores" not in parts:
             raise ArgumentError("CovBat.save: a fit of one batch has no estimates")
@@ -320,7 +329,10 @@ class CovBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`: an estimator that transforms."""
+        """The inverse of `to_dict`: an estimator that transforms.
+
+        Raises FormatError where `record` is no such record or damaged.
+        """
         if record.get("format") != FORMAT:
             raise FormatError(f"CovBat.from_dict: not a {FORMAT} record")
         _record.refuse_newer("CovBat", record.get("version"), VERSION)
@@ -338,12 +350,15 @@ class CovBat(Streaming, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the estimates as a JSON file (format fastimg-covbat)."""
+        """Write the estimates as a JSON file (format fastimg-covbat).
+
+        Errors as in `CovBat.to_dict`; `path` is the file.
+        """
         _record.write(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; a newer version is refused."""
+        """Read what `save` wrote; a newer version is refused. Errors as in `CovBat.from_dict`; `path` is the file."""
         return cls.from_dict(_record.read(path, "CovBat"))
 
 

@@ -149,7 +149,10 @@ class Design:
         interactions: Sequence[Sequence[str]] = (),
         splines: Mapping[str, Spline] | None = None,
     ) -> Self:
-        """The design of these rows. Text, booleans and the columns named in `categorical` have levels, sorted."""
+        """The design of these rows. Text, booleans and the columns named in `categorical` have levels, sorted.
+
+        Raises ArgumentError for a column there that does not exist.
+        """
         unknown = set(categorical) - set(covariates)
         if unknown:
             raise ArgumentError(f"categorical: no covariate is named {', '.join(sorted(map(repr, unknown)))}")
@@ -177,6 +180,8 @@ class Design:
 
     def encode(self, batch: Any, covariates: Any, count: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
         """(batch index, design columns) of rows.
+
+        `count` is how many rows there are.
 
         Raises
         ------
@@ -222,7 +227,10 @@ class Design:
         return codes, design
 
     def union(self, other: Design) -> Design:
-        """The design of both: levels and batches joined; features and kinds of covariates must be the same."""
+        """The design of both: levels and batches joined; features and kinds of covariates must be the same.
+
+        Raises ArgumentError where those of `other` are not.
+        """
         if self == other:
             return self
         if self.features != other.features:
@@ -255,7 +263,7 @@ class Design:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`. Raises FormatError where `record` is damaged."""
         try:
             splines = {str(name): Spline(**values) for name, values in record.get("splines", {}).items()}
             terms = (record.get("interactions", ()), splines)

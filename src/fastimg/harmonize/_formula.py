@@ -27,6 +27,13 @@ class Formula:
     text : str
         The right-hand side. The intercept is ComBat's own.
 
+    Raises
+    ------
+    ArgumentError
+        The text is no formula, or has a left-hand side.
+    MissingError
+        formulaic is not installed (extra `formula`).
+
     Examples
     --------
     With the extra "formula":
@@ -76,7 +83,10 @@ class Formula:
 
     @property
     def interactions(self) -> tuple[tuple[str, ...], ...]:
-        """Products, for `ComBat(interactions=)` and `Design`. Each column in one must stand on its own too."""
+        """Products, for `ComBat(interactions=)` and `Design`. Each column in one must stand on its own too.
+
+        Raises ArgumentError where one does not.
+        """
         terms = self._terms()
         found = tuple(names for names in terms if len(names) > 1)
         missing = {name for names in found for name in names} - {names[0] for names in terms if len(names) == 1}
@@ -95,7 +105,8 @@ class Formula:
     def columns(self, covariates: Any) -> dict[str, npt.NDArray[np.float64]]:
         """The formula's values as numeric covariates, evaluated here: it runs what the formula calls.
 
-        Encodings and knots are those of the first table that came; later ones follow them.
+        Encodings and knots are those of the first table that came; later ones follow them. Raises ArgumentError where
+        `covariates` is no table.
         """
         columns = table(covariates)
         if columns is None:

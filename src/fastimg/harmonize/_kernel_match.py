@@ -104,6 +104,11 @@ class KernelMatch:
     limit : float
         The greatest factor by which a band grows.
 
+    Raises
+    ------
+    ArgumentError
+        Sigmas that do not increase from above 0, no iteration, a tolerance that is not positive, or `limit` not above 1.
+
     Attributes
     ----------
     ratios : (bands,) float64
@@ -154,6 +159,11 @@ class KernelMatch:
             What NaN and infinite voxels do, in a mask or not: an error, or they are left out of Gaussians and energies.
         threads : int, optional
             Default: `config.threads()`.
+
+        Raises
+        ------
+        ArgumentError
+            No image was given.
         """
         self._sum = ExactSum(len(self.sigmas_mm))
         for image, mask in zip(references, repeat(None) if masks is None else masks, strict=masks is not None):
@@ -168,7 +178,10 @@ class KernelMatch:
         return self
 
     def merge(self, other: KernelMatch) -> KernelMatch:
-        """What was learnt from the images of both; neither is changed."""
+        """What was learnt from the images of both; neither is changed.
+
+        Raises ArgumentError where `other` has other sigmas.
+        """
         if self.sigmas_mm != other.sigmas_mm:
             raise ArgumentError("KernelMatch.merge: sigmas_mm must be the same")
         both = KernelMatch.from_dict(self.to_dict())
@@ -182,7 +195,7 @@ class KernelMatch:
 
     @property
     def reference(self) -> npt.NDArray[np.float64]:
-        """Mean energies of the reference kernel."""
+        """Mean energies of the reference kernel; ArgumentError before `fit`."""
         if not self.count:
             raise ArgumentError("KernelMatch: not fitted; call fit or partial_fit first")
         return self._sum.mean()
@@ -192,7 +205,8 @@ class KernelMatch:
     ) -> Image:
         """The image with the reference's energies, float32; `mask` is where its own are measured.
 
-        With nan="ignore" NaN and infinite voxels stay what they are.
+        With nan="ignore" NaN and infinite voxels stay what they are. `out` is an array to write to, `threads` defaults to
+        `config.threads()`. Raises ArgumentError before `fit`, and where a band of the image is empty.
         """
         choice("nan", nan, NAN)
         reference = self.reference
@@ -271,7 +285,10 @@ class KernelMatch:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`; a newer version is refused."""
+        """The inverse of `to_dict`; a newer version is refused.
+
+        Raises FormatError where `record` is no such record or damaged.
+        """
         if record.get("format") != "fastimg-kernel-match":
             raise FormatError("KernelMatch.from_dict: not a fastimg-kernel-match record")
         if record.get("version") != _VERSION:

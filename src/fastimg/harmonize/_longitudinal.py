@@ -211,7 +211,7 @@ class LongitudinalComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return np.asarray(found[who])
 
     def fit_transform(self, X: Any, y: Any = None, *, batch: Any, subject: Any, covariates: Any = None) -> Any:
-        """`fit` and `transform` of the same rows."""
+        """`fit` and `transform` of the same rows. `y` is ignored."""
         self.fit(X, batch=batch, subject=subject, covariates=covariates)
         return self.transform(X, batch=batch, subject=subject, covariates=covariates)
 
@@ -242,7 +242,10 @@ class LongitudinalComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`: an estimator that transforms."""
+        """The inverse of `to_dict`: an estimator that transforms.
+
+        Raises FormatError where `record` is no such record or damaged.
+        """
         if record.get("format") != FORMAT:
             raise FormatError(f"LongitudinalComBat.from_dict: not a {FORMAT} record")
         _record.refuse_newer("LongitudinalComBat", record.get("version"), VERSION)
@@ -264,10 +267,13 @@ class LongitudinalComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self._named(combat.design_)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the estimates as a JSON file (format fastimg-longitudinal-combat)."""
+        """Write the estimates as a JSON file (format fastimg-longitudinal-combat). `path` is replaced."""
         _record.write(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; a newer version is refused."""
+        """Read what `save` wrote; a newer version is refused.
+
+        Errors as in `LongitudinalComBat.from_dict`; `path` is the file.
+        """
         return cls.from_dict(_record.read(path, "LongitudinalComBat"))

@@ -32,6 +32,11 @@ class LSQ:
     ----------
     value : float
         What the fluid's mean becomes in the standard.
+
+    Raises
+    ------
+    ArgumentError
+        `value` is not positive.
     """
 
     def __init__(self, *, value: float = 1.0) -> None:
@@ -48,7 +53,10 @@ class LSQ:
         nan: str = "raise",
         threads: int | None = None,
     ) -> Self:
-        """Learn the standard of these images alone; parameters as in `Nyul.fit`."""
+        """Learn the standard of these images alone; parameters as in `Nyul.fit`.
+
+        Raises ArgumentError where no image is given.
+        """
         self._sum = ExactSum(3)
         for image, mask in zip(images, repeat(None) if masks is None else masks, strict=masks is not None):
             self.partial_fit(image, mask=mask, nan=nan, threads=threads)
@@ -57,13 +65,16 @@ class LSQ:
         return self
 
     def partial_fit(self, image: Any, *, mask: Any = None, nan: str = "raise", threads: int | None = None) -> Self:
-        """Add one image, or its Histogram."""
+        """Add one image, or its Histogram. `mask`, `nan` and `threads` as in `FCM.fit`."""
         means = self._means(image, mask, nan, threads)
         self._sum.add(means / means[0])
         return self
 
     def merge(self, other: LSQ) -> LSQ:
-        """What was learnt from the images of both; neither is changed."""
+        """What was learnt from the images of both; neither is changed.
+
+        Raises ArgumentError where `other` has another `value`.
+        """
         if self.value != other.value:
             raise ArgumentError("LSQ.merge: value must be the same")
         both = LSQ(value=self.value)
@@ -77,20 +88,20 @@ class LSQ:
 
     @property
     def standard(self) -> npt.NDArray[np.float64]:
-        """Means of fluid, grey and white matter to come close to."""
+        """Means of fluid, grey and white matter to come close to; ArgumentError before `fit`."""
         if not self.count:
             raise ArgumentError("LSQ: not fitted; call fit or partial_fit first")
         return self._sum.mean() * self.value
 
     def factor(self, image: Any, *, mask: Any = None, nan: str = "raise", threads: int | None = None) -> float:
-        """What `transform` divides by."""
+        """What `transform` divides by. `mask`, `nan` and `threads` as in `FCM.fit`."""
         standard, means = self.standard, self._means(image, mask, nan, threads)
         return float(means @ means / (means @ standard))
 
     def transform(
         self, image: Any, *, mask: Any = None, nan: str = "raise", out: Any = None, threads: int | None = None
     ) -> Any:
-        """image / factor, float32."""
+        """image / factor, float32. `mask`, `nan` and `threads` as in `FCM.fit`; `out` is an array to write to."""
         return divided("LSQ", image, self.factor(image, mask=mask, nan=nan, threads=threads), out, threads)
 
     @staticmethod
@@ -106,7 +117,10 @@ class LSQ:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`; a newer version is refused."""
+        """The inverse of `to_dict`; a newer version is refused.
+
+        Raises FormatError where `record` is no such record or damaged.
+        """
         if record.get("format") != "fastimg-lsq":
             raise FormatError("LSQ.from_dict: not a fastimg-lsq record")
         if record.get("version") != _VERSION:

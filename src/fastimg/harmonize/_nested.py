@@ -150,7 +150,10 @@ class NestedComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return x
 
     def fit_transform(self, X: Any, y: Any = None, *, batch: Any, covariates: Any = None) -> Any:
-        """`fit` and `transform` of the same subjects."""
+        """`fit` and `transform` of the same subjects.
+
+        `batch` and `covariates` as in `NestedComBat.fit`; `y` is ignored.
+        """
         return self.fit(X, batch=batch, covariates=covariates).transform(X, batch=batch, covariates=covariates)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -175,7 +178,10 @@ class NestedComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`: an estimator that transforms."""
+        """The inverse of `to_dict`: an estimator that transforms.
+
+        Raises FormatError where `record` is no such record or damaged.
+        """
         if record.get("format") != FORMAT:
             raise FormatError(f"NestedComBat.from_dict: not a {FORMAT} record")
         _record.refuse_newer("NestedComBat", record.get("version"), VERSION)
@@ -191,12 +197,15 @@ class NestedComBat(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self._named()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the steps as a JSON file (format fastimg-nested-combat)."""
+        """Write the steps as a JSON file (format fastimg-nested-combat). `path` is replaced."""
         _record.write(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; a newer version is refused."""
+        """Read what `save` wrote; a newer version is refused.
+
+        Errors as in `NestedComBat.from_dict`; `path` is the file.
+        """
         return cls.from_dict(_record.read(path, "NestedComBat"))
 
 

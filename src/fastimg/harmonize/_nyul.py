@@ -40,6 +40,11 @@ class Nyul:
     scale : (float, float)
         Where the outer percentiles of the standard scale lie.
 
+    Raises
+    ------
+    ArgumentError
+        Percentiles that do not increase within 0 to 100, or a scale that does not increase.
+
     Examples
     --------
     >>> import numpy as np, fastimg as fi
@@ -88,6 +93,11 @@ class Nyul:
             What NaN and infinite values do.
         threads : int, optional
             Default: `config.threads()`.
+
+        Raises
+        ------
+        ArgumentError
+            No image was given.
         """
         self._sum = ExactSum(len(self.percentiles))
         for image, mask in zip(images, repeat(None) if masks is None else masks, strict=masks is not None):
@@ -97,7 +107,11 @@ class Nyul:
         return self
 
     def partial_fit(self, image: Any, *, mask: Any = None, nan: str = "raise", threads: int | None = None) -> Self:
-        """Add one image, or its histogram; parameters and errors as in `fit`."""
+        """Add one image, or its histogram; parameters and errors as in `fit`.
+
+        Without `mask` all voxels count. Raises ArgumentError where the outer percentiles are equal: there is no
+        contrast to learn.
+        """
         own = self._landmarks(image, mask, nan, threads)
         if not own[-1] > own[0]:
             raise ArgumentError(
@@ -108,7 +122,10 @@ class Nyul:
         return self
 
     def merge(self, other: Nyul) -> Nyul:
-        """What was learnt from the images of both; neither is changed."""
+        """What was learnt from the images of both; neither is changed.
+
+        Raises ArgumentError where percentiles or scale of `other` are not the same.
+        """
         if self.percentiles != other.percentiles or self.scale != other.scale:
             raise ArgumentError("Nyul.merge: percentiles and scale must be the same")
         both = Nyul.from_dict(self.to_dict())
@@ -122,7 +139,7 @@ class Nyul:
 
     @property
     def standard(self) -> npt.NDArray[np.float64]:
-        """The standard scale: where each of `percentiles` lies."""
+        """The standard scale: where each of `percentiles` lies; ArgumentError before `fit`."""
         if not self.count:
             raise ArgumentError("Nyul: not fitted; call fit or partial_fit first")
         return self._sum.mean()
@@ -170,7 +187,10 @@ class Nyul:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`; a newer version is refused."""
+        """The inverse of `to_dict`; a newer version is refused.
+
+        Raises FormatError where `record` is no such record or damaged.
+        """
         if record.get("format") != "fastimg-nyul":
             raise FormatError("Nyul.from_dict: not a fastimg-nyul record")
         if record.get("version") not in (1, _VERSION):

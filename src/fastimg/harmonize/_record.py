@@ -96,7 +96,10 @@ class Recorded:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`: an estimator that transforms; its sums are gone, so it cannot be added to."""
+        """The inverse of `to_dict`: an estimator that transforms; its sums are gone, so it cannot be added to.
+
+        Raises FormatError where `record` is no such record or damaged.
+        """
         options, model, scale = model_of(record)
         try:
             self: Any = cls(**(options | {"smooth": dict(model.design.splines)}))
@@ -108,12 +111,15 @@ class Recorded:
         return held
 
     def save(self: Any, path: str | os.PathLike[str]) -> None:
-        """Write the estimates as a JSON file (format fastimg-combat, see `to_dict`)."""
+        """Write the estimates as a JSON file (format fastimg-combat, see `to_dict`).
+
+        Raises ArgumentError for a fit of one batch, which has none to write to `path`.
+        """
         if self._is_single():
             raise ArgumentError("ComBat.save: a fit of one batch has no estimates")
         write(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; a newer version is refused."""
+        """Read what `save` wrote; a newer version is refused. Errors as in `ComBat.from_dict`; `path` is the file."""
         return cls.from_dict(read(path, "ComBat"))

@@ -256,6 +256,11 @@ def agreement(x: Any, y: Any) -> dict[str, Array]:
         "ccc": Lin's concordance correlation, 2 s_xy / (s_x^2 + s_y^2 + (mean_x - mean_y)^2), Biometrics 45:255 (1989);
         "icc": ICC(2, 1), two-way random effects, absolute agreement, Shrout & Fleiss, Psychol. Bull. 86:420 (1979).
         NaN where both are constant.
+
+    Raises
+    ------
+    ArgumentError
+        Two shapes, fewer than 2 subjects, or values that are not finite.
     """
     a, b = np.asarray(matrix(x), np.float64), np.asarray(matrix(y), np.float64)
     if a.shape != b.shape or len(a) < 2:

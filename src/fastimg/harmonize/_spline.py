@@ -72,7 +72,10 @@ class Spline:
         degree: int = 3,
         penalty: float | Literal["gcv"] = "gcv",
     ) -> Self:
-        """Knots at quantiles of these values, `df` splines with the one left out; the range is theirs unless given."""
+        """Knots at quantiles of these values, `df` splines with the one left out; the range is theirs unless given.
+
+        Raises ArgumentError for values that are not finite, or `df` below degree + 1.
+        """
         array = np.asarray(values, np.float64)
         if not array.size or not np.isfinite(array).all():
             raise ArgumentError("Spline.of: expected finite values, at least one")
@@ -89,7 +92,7 @@ class Spline:
         return len(self.inner) + self.degree
 
     def basis(self, name: str, values: Array) -> Array:
-        """(values, columns). Raises ArgumentError outside the range."""
+        """(values, columns). Raises ArgumentError outside the range. `name` is told in the error."""
         from scipy.interpolate import BSpline
 
         if ((values < self.low) | (values > self.high)).any():

@@ -295,7 +295,10 @@ class Statistics:
         return type(self)(design, sums, center=center, covariate_center=self.covariate_center[is_numeric])
 
     def merge(self, other: Statistics) -> Self:
-        """Sums of both parts, with the batches and levels of either; neither is changed."""
+        """Sums of both parts, with the batches and levels of either; neither is changed.
+
+        `other` are sums of the same features.
+        """
         if not isinstance(other, Statistics):
             raise ArgumentError(f"merge: expected Statistics, got {type(other).__name__}")
         if set(self.sums) != set(other.sums) or self.missing != other.missing:

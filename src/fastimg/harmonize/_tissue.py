@@ -59,6 +59,11 @@ class FCM:
     tolerance : float
         Stop when no centre moves by more than this share of the range.
 
+    Raises
+    ------
+    ArgumentError
+        `classes` outside 2 to 16, `fuzziness` not above 1, no iteration, or a negative tolerance.
+
     Attributes
     ----------
     centers : (classes,) float64, increasing
@@ -131,7 +136,10 @@ class FCM:
         return self
 
     def transform(self, image: Any, *, out: Any = None, threads: int | None = None) -> Any:
-        """image / mean, float32."""
+        """image / mean, float32.
+
+        `out` is an array to write to, `threads` defaults to `config.threads()`. Raises ArgumentError before `fit`.
+        """
         if math.isnan(self.mean):
             raise ArgumentError("FCM: not fitted; call fit first")
         return divided("FCM", image, self.mean, out, threads)
@@ -139,11 +147,17 @@ class FCM:
     def fit_transform(
         self, image: Any, *, mask: Any = None, nan: str = "raise", out: Any = None, threads: int | None = None
     ) -> Any:
-        """`fit` and `transform` of one image."""
+        """`fit` and `transform` of one image.
+
+        `mask` and `nan` as in `FCM.fit`, `out` and `threads` as in `FCM.transform`.
+        """
         return self.fit(image, mask=mask, nan=nan, threads=threads).transform(image, out=out, threads=threads)
 
     def memberships(self, image: Any) -> Any:
-        """How far each voxel belongs to each class: float32 (classes, ...), sums of 1; an Image has the axis "tissue"."""
+        """How far each voxel belongs to each class: float32 (classes, ...), sums of 1; an Image has the axis "tissue".
+
+        Raises ArgumentError before `fit`.
+        """
         if math.isnan(self.mean):
             raise ArgumentError("FCM: not fitted; call fit first")
         array = array_of(image)
@@ -224,7 +238,10 @@ class KDE:
         return self
 
     def transform(self, image: Any, *, out: Any = None, threads: int | None = None) -> Any:
-        """image / peak, float32."""
+        """image / peak, float32.
+
+        `out` is an array to write to, `threads` defaults to `config.threads()`. Raises ArgumentError before `fit`.
+        """
         if math.isnan(self.peak):
             raise ArgumentError("KDE: not fitted; call fit first")
         return divided("KDE", image, self.peak, out, threads)
@@ -232,7 +249,10 @@ class KDE:
     def fit_transform(
         self, image: Any, *, mask: Any = None, nan: str = "raise", out: Any = None, threads: int | None = None
     ) -> Any:
-        """`fit` and `transform` of one image."""
+        """`fit` and `transform` of one image.
+
+        `mask` and `nan` as in `KDE.fit`, `out` and `threads` as in `KDE.transform`.
+        """
         return self.fit(image, mask=mask, nan=nan, threads=threads).transform(image, out=out, threads=threads)
 
 

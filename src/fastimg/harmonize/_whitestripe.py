@@ -30,6 +30,11 @@ class WhiteStripe:
     width : float
         Half the stripe's width, as a share of the voxels.
 
+    Raises
+    ------
+    ArgumentError
+        `width` does not lie between 0 and 0.5.
+
     Attributes
     ----------
     peak, mean, std : float
@@ -83,7 +88,10 @@ class WhiteStripe:
         return self
 
     def transform(self, image: Any, *, out: Any = None, threads: int | None = None) -> Any:
-        """(image - mean) / std of the fitted stripe, float32."""
+        """(image - mean) / std of the fitted stripe, float32.
+
+        `out` is an array to write to, `threads` defaults to `config.threads()`. Raises ArgumentError before `fit`.
+        """
         if math.isnan(self.mean):
             raise ArgumentError("WhiteStripe: not fitted; call fit first")
         return _shift_and_scale("WhiteStripe", image, self.mean, self.std, out, threads)
@@ -91,7 +99,10 @@ class WhiteStripe:
     def fit_transform(
         self, image: Any, *, mask: Any = None, nan: str = "raise", out: Any = None, threads: int | None = None
     ) -> Any:
-        """`fit` and `transform` of one image."""
+        """`fit` and `transform` of one image.
+
+        `mask` and `nan` as in `WhiteStripe.fit`, `out` and `threads` as in `WhiteStripe.transform`.
+        """
         return self.fit(image, mask=mask, nan=nan, threads=threads).transform(image, out=out, threads=threads)
 
 

@@ -235,6 +235,8 @@ class Histogram:
     def merge(self, other: Histogram) -> Self:
         """The histogram of both parts; neither is changed. Order and grouping do not matter.
 
+        `other` is a Histogram.
+
         Raises
         ------
         ArgumentError
@@ -368,7 +370,7 @@ class Histogram:
         return float(self.counts @ self.values / total)
 
     def var(self, ddof: int = 0) -> float:
-        """Variance; exact to rounding for whole numbers, from bin middles otherwise."""
+        """Variance; exact to rounding for whole numbers, from bin middles otherwise. Divided by count - `ddof`."""
         total = int(self.counts.sum())
         if total <= ddof:
             return math.nan
@@ -378,7 +380,7 @@ class Histogram:
         return float(self.counts @ (apart * apart) / (total - ddof))
 
     def std(self, ddof: int = 0) -> float:
-        """Square root of `var`."""
+        """Square root of `var`. `ddof` likewise."""
         return math.sqrt(self.var(ddof))
 
     def _whole_sum(self, power: int) -> int:
@@ -425,7 +427,10 @@ class Histogram:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`; a newer version is refused."""
+        """The inverse of `to_dict`; a newer version is refused.
+
+        Raises FormatError where `record` is no such record or damaged.
+        """
         if record.get("format") != "fastimg-histogram":
             raise FormatError("Histogram.from_dict: not a fastimg-histogram record")
         if record.get("version") != _VERSION:

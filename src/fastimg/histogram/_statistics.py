@@ -41,7 +41,7 @@ class Moments:
         return self.m2 / (self.count - ddof) if self.count > ddof else math.nan
 
     def std(self, ddof: int = 0) -> float:
-        """Square root of `var`."""
+        """Square root of `var`. `ddof` likewise."""
         return math.sqrt(self.var(ddof)) if self.count > ddof else math.nan
 
 

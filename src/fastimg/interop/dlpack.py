@@ -36,6 +36,11 @@ def from_dlpack(
     Returns
     -------
     Image
+
+    Raises
+    ------
+    ArgumentError
+        No DLPack, or a device that is neither CPU nor CUDA.
     """
     if not hasattr(tensor, "__dlpack__") or not hasattr(tensor, "__dlpack_device__"):
         raise ArgumentError(f"from_dlpack: {type(tensor).__name__} does not speak DLPack")

@@ -88,6 +88,8 @@ def from_nifti(source: Any, *, unit: str | None = None) -> Image:
         Not a NIfTI file, or one cut short, or with voxels that are not real numbers.
     GeometryError
         A singular affine.
+    ArgumentError
+        Neither a path nor a nibabel image.
     """
     nibabel = package("nibabel")
     if isinstance(source, (str, os.PathLike)):

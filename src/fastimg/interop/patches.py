@@ -106,7 +106,7 @@ class PatchDataset:
         return self._n
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw other patches: those of this epoch."""
+        """Draw other patches: those of this epoch. Raises ArgumentError for a negative one."""
         if epoch < 0:
             raise ArgumentError(f"epoch: must not be negative, got {epoch!r}")
         self._epoch = epoch
@@ -158,6 +158,15 @@ class PatchDataset:
             Batches prepared before they are asked for.
         drop_last : bool
             Leave out what does not fill a batch on every rank.
+
+        Yields
+        ------
+        dict of tensors
+
+        Raises
+        ------
+        ArgumentError
+            `size` or `ahead` below 1, or a dataset with `form` or transforms.
         """
         torch = package("torch", "torch")
         if size < 1 or ahead < 1:

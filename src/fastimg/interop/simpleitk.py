@@ -68,6 +68,8 @@ def from_sitk(image: Any, *, unit: str | None = None) -> Image:
     ------
     GeometryError
         Two dimensions, or a fourth one that is not at right angles to the others.
+    ArgumentError
+        No SimpleITK.Image.
     """
     sitk = package("SimpleITK")
     if not isinstance(image, sitk.Image):

@@ -55,6 +55,11 @@ def from_xarray(data: Any) -> Image:
         Steps along z, y and x must be whole: `isel` with slices of step 1 keeps a voxel's place in the patient, because
         the coordinates say where the part begins.
 
+    Returns
+    -------
+    Image
+        It shares the array's memory.
+
     Raises
     ------
     GeometryError

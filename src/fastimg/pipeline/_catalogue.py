@@ -91,7 +91,7 @@ class Catalogue:
         return json.dumps(json.loads(text), indent=1, ensure_ascii=False) + "\n"
 
     def write(self, path: str | os.PathLike[str]) -> Path:
-        """As .ttl or .jsonld; the file is replaced as a whole."""
+        """As .ttl or .jsonld; the file is replaced as a whole. By the ending of `path`."""
         target = check_output(Path(path))
         write_whole(target, (self.turtle() if target.suffix == ".ttl" else self.jsonld()).encode())
         return target

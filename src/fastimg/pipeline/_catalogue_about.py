@@ -117,6 +117,8 @@ class About:
     def load(cls, path: str | Path) -> About:
         """From a TOML file.
 
+        `path` is the file.
+
         Raises
         ------
         ArgumentError

@@ -103,11 +103,14 @@ class QcReport:
         }
 
     def write(self, path: str | os.PathLike[str]) -> Path:
-        """The findings as .parquet or .csv, or everything as .json; the file is replaced as a whole."""
+        """The findings as .parquet or .csv, or everything as .json; the file is replaced as a whole.
+
+        By the ending of `path`.
+        """
         return _write(Path(path), self.findings, self.to_dict)
 
     def write_measures(self, path: str | os.PathLike[str]) -> Path:
-        """The measures as .parquet or .csv, or everything as .json."""
+        """The measures as .parquet or .csv, or everything as .json. By the ending of `path`."""
         return _write(Path(path), self.measures, self.to_dict)
 
 

@@ -103,7 +103,7 @@ class QcSettings:
         return self.limits.get(modality, self.limits[""])
 
     def severity_of(self, code: str) -> str:
-        """off, info, warning, quarantine or error."""
+        """off, info, warning, quarantine or error. `code` is a finding's."""
         return self.severity.get(code, CODES[code].severity)
 
     def fails(self, severity: str) -> bool:
@@ -122,6 +122,8 @@ class QcSettings:
     @classmethod
     def load(cls, path: str | Path) -> QcSettings:
         """From a TOML file.
+
+        `path` is the file.
 
         Raises
         ------

@@ -34,6 +34,11 @@ def quality(
         Share of the voxels above the lowest value that may sit at the highest one.
     units : mapping of unit to (low, high), optional
         What values of a unit can be; default: HU, SUV and Bq/mL.
+
+    Returns
+    -------
+    list of Finding
+        Empty where all is well.
     """
     if units is None:
         units = {unit: (least, most) for unit, (least, most, _) in LIMITS.items()}

@@ -228,10 +228,14 @@ class Recipe:
     def load(cls, source: str | Path) -> Recipe:
         """From a file, or by the name of one that ships with fastimg ("default").
 
+        `source` is its path or name.
+
         Raises
         ------
         FormatError
             Every problem found, each as "file:line: key: what is wrong and what would do".
+        ArgumentError
+            No such file, and no recipe of that name.
         """
         path = Path(source)
         if not path.is_file():

@@ -158,6 +158,11 @@ def ingest(
         Made if the path does not exist.
     executor, key, workers, on_event
         As in `run`.
+
+    Returns
+    -------
+    Summary
+        As of `run`.
     """
     target = getattr(cohort, "path", cohort)
     return run("ingest", root, target, key=key, executor=executor, workers=workers, on_event=on_event)

@@ -94,6 +94,11 @@ def move(
     -------
     Image, Image
         The image (float64, linear interpolation, border repeated) and the mask (uint8, linear, cut at 0.5).
+
+    Raises
+    ------
+    ArgumentError
+        `shift` is not (z, y, x).
     """
     from ..resampling import resample
 
@@ -371,6 +376,11 @@ def icc(ratings: npt.ArrayLike, *, form: str = "1,1", confidence: float = 0.95) 
     -------
     float, float, float
         Coefficient, lower and upper limit; NaN where the ratings are not finite or all alike.
+
+    Raises
+    ------
+    ArgumentError
+        Fewer than two subjects or raters, an unknown form, or a confidence outside 0 to 1.
 
     Notes
     -----

@@ -152,6 +152,11 @@ def view(
         Black and white, in the image's unit. Default: -160 and 240 for HU, else the 1st and 99th percentile of the middle
         slice.
 
+    Returns
+    -------
+    View
+        Its `url` opens in a browser; `close` ends both servers.
+
     Raises
     ------
     MissingError

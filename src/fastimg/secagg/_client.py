@@ -160,7 +160,7 @@ class Client:
         return self._started and not self._wants
 
     def start(self) -> bytes:
-        """The first message: this round's public keys."""
+        """The first message: this round's public keys. Raises RefusedError the second time."""
         if self._started:
             raise RefusedError("secagg: this client has started; a new round needs a new client")
         terms = self._terms.to_bytes()

@@ -58,7 +58,7 @@ def mask(
     offset : int
         Words of the keystream before the vector's first one: parts of a long vector can be masked apart.
     dither : bytes, optional
-        Floats only: a secret seed as in `seeds`, and none of them. Values are then rounded up or down at random, without
+        Floats only: a secret seed like those of `seeds`, and none of them. Values are then rounded up or down at random, without
         bias (to 2**-32 of a step); default: to the nearest, halves to even. Either way the error of a sum of n values
         is bounded: n / 2 steps nearest, n steps stochastic.
     threads : int, optional

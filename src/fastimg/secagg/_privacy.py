@@ -74,6 +74,11 @@ class Privacy:
         """The least noise for which `rounds` rounds together are (epsilon, delta)-private.
 
         Needs the extra `dp` (dp-accounting).
+
+        Raises
+        ------
+        ArgumentError
+            A budget that is not above 0, a delta outside 0 to 1, or a budget that no noise meets.
         """
         dp = _dp_accounting()
         if finite("epsilon", epsilon) <= 0 or not 0 < finite("delta", delta) < 1:
@@ -97,7 +102,10 @@ class Privacy:
         )
 
     def spent(self, delta: float, rounds: int = 1) -> float:
-        """epsilon of so many rounds, by dp-accounting (the extra `dp`); a round is one event of zero-concentrated DP."""
+        """epsilon of so many rounds, by dp-accounting (the extra `dp`); a round is one event of zero-concentrated DP.
+
+        At this `delta`.
+        """
         dp = _dp_accounting()
         accountant = dp.rdp.RdpAccountant(neighboring_relation=dp.NeighboringRelation.ADD_OR_REMOVE_ONE)
         accountant.compose(self.event(), whole("rounds", rounds, 1, 1 << 20))

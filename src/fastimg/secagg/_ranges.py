@@ -39,6 +39,15 @@ class Ranges:
         ----------
         columns : array
             One axis; the largest magnitude of each column at this node, below 2**63. Its sign does not matter.
+
+        Returns
+        -------
+        (128 * columns,) uint64
+
+        Raises
+        ------
+        ArgumentError
+            Not one axis of finite values, or a magnitude of 2**63 or more.
         """
         values = np.abs(np.asarray(columns, np.float64))
         if values.ndim != 1 or not values.size or not np.isfinite(values).all():
@@ -53,7 +62,10 @@ class Ranges:
 
     @staticmethod
     def decode(total: Any) -> npt.NDArray[np.float64]:
-        """For each column a power of two above every node's magnitudes: `clip` of the next round."""
+        """For each column a power of two above every node's magnitudes: `clip` of the next round.
+
+        Raises FormatError for anything else.
+        """
         words = np.asarray(total)
         if words.dtype != np.uint64 or words.ndim != 1 or not words.size or words.size % _CELLS:
             raise FormatError("ranges: not a sum of encoded ranges")

@@ -158,7 +158,10 @@ class Server:
         return {}
 
     def result(self) -> tuple[Any, list[NodeId]]:
-        """(sum, survivors): float64 for floats (in their unit), int64, or uint64; and the nodes whose vectors are in it."""
+        """(sum, survivors): float64 for floats (in their unit), int64, or uint64; and the nodes whose vectors are in it.
+
+        Raises RefusedError before the sum is open.
+        """
         if self._wants is Kind.UNMASK:
             self._open()
         if self._value is None:

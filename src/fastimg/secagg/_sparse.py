@@ -36,6 +36,11 @@ class SparseHistogram:
     seed : bytes
         Public and the same at all nodes: it places the keys.
 
+    Raises
+    ------
+    ArgumentError
+        `seed` is longer than 64 bytes.
+
     Examples
     --------
     >>> import fastimg as fi
@@ -66,6 +71,15 @@ class SparseHistogram:
             Different, 0 to 2**52 - 1.
         counts : sequence of int
             Above 0, below 2**48.
+
+        Returns
+        -------
+        (length,) uint64
+
+        Raises
+        ------
+        ArgumentError
+            Keys that are not different, or not one count each.
         """
         names = [whole("keys", key, 0, (1 << _KEY_BITS) - 1) for key in keys]
         sizes = [whole("counts", count, 1, (1 << 48) - 1) for count in counts]
@@ -85,6 +99,8 @@ class SparseHistogram:
         ------
         RefusedError
             More different keys than the capacity, not a sum of such tables, or two keys in the same five cells.
+        FormatError
+            A vector of another type or length.
         """
         words = native(np.asarray(total))
         if words.dtype != np.uint64 or words.shape != (self.length,):

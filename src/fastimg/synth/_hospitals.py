@@ -133,6 +133,11 @@ def hospitals(folder: str | Path, *, patients: int = 12, size: int = 96, seed: i
     -------
     Manifest
         Cases with their true masks, faults with the code each should lead to, all identifiers, the clinical table.
+
+    Raises
+    ------
+    ArgumentError
+        No patient, a size below 32, or a folder that is not empty.
     """
     folder = Path(folder)
     if patients < 1 or size < 32:

@@ -62,6 +62,11 @@ def ct_series(
     -------
     Written
         `values` holds the written slices in HU, `affine` is the grid's.
+
+    Raises
+    ------
+    ArgumentError
+        No slice, no voxel, or bits outside 12 to 16.
     """
     rows, columns = (size, size) if isinstance(size, int) else size
     if slices < 1 or rows < 1 or columns < 1 or not 12 <= bits <= 16:
