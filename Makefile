@@ -21,7 +21,7 @@ test: $(VENV)/test
 peers: $(VENV)/test
 	$(BIN)/python -m pip install -q setuptools wheel versioneer numpy Cython PyWavelets pykwalify docopt six scikit-image trimesh \
 	    statsmodels onnx onnxruntime obstore 'moto[server]' neuroglancer rocrate nvidia-nvimgcodec-cu12 tensorstore zarrs \
-	    selenium axe-core-python npe2 intensity-normalization pylibjpeg pylibjpeg-openjpeg
+	    cibuildwheel selenium axe-core-python npe2 intensity-normalization pylibjpeg pylibjpeg-openjpeg
 	$(BIN)/python -m pip install -q --no-build-isolation pyradiomics==3.0.1
 	$(BIN)/python -m pip install -q flash-radiomics==1.0.0 h5py
 	$(BIN)/python -m pip install -q atheris $$($(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', \
@@ -63,7 +63,7 @@ bench: $(VENV)/test
 
 # The documentation's table of accuracy, from what the agreement tests measure beside the peers that are installed.
 accuracy: $(VENV)/test
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --accuracy docs/accuracy.json \
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --accuracy docs/accuracy.json \
 	    $$(grep -rlw accuracy tests --include='test_*.py' --exclude-dir=docs)
 
 # Warnings are errors; the gallery's scripts run, and the reference is made of every public name's docstring.
@@ -92,6 +92,7 @@ $(VENV)/python:
 	touch $@
 
 $(VENV)/core: $(VENV)/python $(SOURCES)
+	@echo "compiling about 150 C++ files: some minutes, of which pip says nothing"
 	$(BIN)/python -m pip install -q -e .
 	touch $@
 

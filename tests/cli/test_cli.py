@@ -213,14 +213,30 @@ def test_radiomics_of_a_pair(tmp_path):
     assert "original_firstorder_Mean" in call("radiomics", tmp_path / "i.nii.gz", tmp_path / "m.nii.gz").stdout
 
 
-def test_doctor_and_bench():
+def test_doctor():
     checks = {check["name"]: check for check in json.loads(CliRunner().invoke(main, ["doctor", "--json"]).stdout)}
     assert checks["numpy"]["found"] == np.__version__
     assert checks["instruction-set level"]["state"] == "ok"
     assert all(check["mend"] for check in checks.values() if check["state"] == "bad")
     assert fi.__version__ in CliRunner().invoke(main, ["doctor"]).stdout
-    rows = json.loads(call("bench", "--size", "16", "--json").stdout)["cases"]
-    assert all(row["Mvoxel/s"] > 0 for row in rows)
+
+
+def test_a_folder_without_dicom_is_told(tmp_path):
+    for name, files in (("empty", []), ("nifti", ["brain.nii", "brain.nii.gz", "notes.txt"])):
+        folder = tmp_path / name
+        folder.mkdir()
+        for file in files:
+            (folder / file).write_bytes(b"n+1" * 200)
+        seen = call("scan", folder).stdout
+        assert f"{len(files)} files" in seen
+        assert "no DICOM image is here" in seen
+        target = tmp_path / f"{name}-out"
+        assert (
+            "no case: no DICOM image" in call("run", "default", "--input", folder, "--output", target, expect=1).stdout
+        )
+        assert (target / "report.html").stat().st_size > 1000
+        assert (target / "report_shareable.html").exists() is False
+        call("report", target, "--shareable", "--output", tmp_path / f"{name}.html")
 
 
 def test_doctor_names_a_clash_of_cupy_builds(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -78,3 +79,47 @@ def test_kernels_are_where_the_loader_looks():
     from fastimg import _gpu
 
     assert (Path(_gpu.include_path()) / "fastimg" / "atom.cuh").is_file()
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_wheels_are_configured_for_every_promised_interpreter(machine):
+    """As cibuildwheel itself reads the configuration."""
+    pytest.importorskip("cibuildwheel", reason="cibuildwheel is not installed (make peers)")
+    promised = ("cp311", "cp312", "cp313", "cp314")
+    command = [
+        sys.executable,
+        "-m",
+        "cibuildwheel",
+        "--print-build-identifiers",
+        "--platform",
+        "linux",
+        "--archs",
+        machine,
+    ]
+    done = subprocess.run([*command, str(ROOT)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert set(done.stdout.split()) == {f"{name}-manylinux_{machine}" for name in promised}
+
+
+def interpreters() -> list[Path]:
+    """Other CPythons of this machine that are promised: on the path, or pyenv's."""
+    found = {}
+    for n in (12, 13, 14):
+        places = [*(Path.home() / ".pyenv/versions").glob(f"3.{n}.*/bin/python3"), shutil.which(f"python3.{n}")]
+        found |= {n: Path(place) for place in places[:1] if place}
+    return list(found.values())
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("python", interpreters() or [None], ids=str)
+def test_a_wheel_of_another_interpreter_works(python, tmp_path):
+    if python is None:
+        pytest.skip("no other CPython from 3.12 on is on this machine")
+    pip = ["-m", "pip", "--disable-pip-version-check"]
+    subprocess.run([python, *pip, "wheel", "-q", "--no-deps", "-w", tmp_path, ROOT], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([python, "-m", "venv", tmp_path / "venv"], check=True)
+    own = tmp_path / "venv/bin/python"
+    subprocess.run([own, *pip, "install", "-q", wheel], check=True)
+    for command in (["doctor"], ["bench", "--size", "32", "--case", "window"]):  # cibuildwheel's own test command
+        subprocess.run([own, "-m", "fastimg", *command], check=True, cwd=tmp_path)

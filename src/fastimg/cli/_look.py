@@ -43,11 +43,17 @@ def scan(root: Path, table: Path | None, key: Path | None, json_: bool) -> int:
     if json_:
         emit({"files": found.num_rows, "status": states, "series": kinds, "findings": codes})
         return 0
-    click.echo(f"{found.num_rows} files: " + ", ".join(f"{count} {name}" for name, count in states.most_common()))
-    click.echo(f"{len(series)} series: " + ", ".join(f"{count} {name}" for name, count in kinds.most_common()))
+    click.echo(f"{found.num_rows} files{_listed(states)}")
+    click.echo(f"{len(series)} series{_listed(kinds)}")
+    if not any(one.kind == "image" for one in series):
+        click.echo("no DICOM image is here")
     if codes:
         click.echo("\n".join(["findings", *finding_lines(codes)]))
     return 0
+
+
+def _listed(counts: Counter[str]) -> str:
+    return "".join([": ", ", ".join(f"{count} {name}" for name, count in counts.most_common())]) if counts else ""
 
 
 def _named(table: Any, key: Path | None) -> Any:

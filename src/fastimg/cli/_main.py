@@ -51,8 +51,8 @@ class _Group(click.Group):
 def main() -> None:
     """Exact, fast kernels for cancer-imaging cohorts: DICOM in, a harmonised cohort with features and a report out.
 
-    Research software, not a medical device. Exit status: 0 all cases done, 1 some cases or files became findings, 2
-    wrong use.
+    Research software, not a medical device. Exit status: 0 all cases done, 1 some cases or files became findings or there
+    was no case, 2 wrong use.
     """
 
 

@@ -33,7 +33,9 @@ def finding_lines(counts: Mapping[str, int], severity: Callable[[str], str] | No
 def summary_lines(summary: Summary) -> list[str]:
     """What `fastimg run` prints."""
     states = ", ".join(f"{count} {state}" for state, count in summary.states.items())
-    if summary.done == 0 and summary.pending == 0:
+    if summary.cases == 0:
+        first = "no case: no DICOM image below the input became one"
+    elif summary.done == 0 and summary.pending == 0:
         first = f"nothing to do: all {summary.skipped} cases were done before ({summary.seconds:.1f} s)"
     else:
         rate = f"{60 * summary.done / summary.seconds:.0f} cases/min" if summary.seconds else ""

@@ -116,6 +116,8 @@ def work(
         emit(summary.to_dict())
     else:
         click.echo("\n".join(summary_lines(summary)))
+        if summary.cases > summary.states.get("ok", 0):
+            click.echo(f'why          fastimg query {output} "select * from findings"')  # noqa: S608
         if report is not None:
             click.echo(f"report       {report}")
     return summary.exit_code

@@ -113,12 +113,12 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """0: all cases done; 1: some cases, or files that may have been cases, became findings."""
+        """0: all cases done; 1: some cases, or files that may have been cases, became findings, or there was no case."""
         from ..findings import CODES
 
         lost = self.states.get("quarantined", 0) + self.states.get("failed", 0) + self.pending + self.identifiers_left
         grave = any(CODES[code].severity in ("error", "quarantine") for code in self.findings if code in CODES)
-        return 1 if lost or grave else 0
+        return 1 if lost or grave or not self.cases else 0
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON; the cohort by its folder's name only."""

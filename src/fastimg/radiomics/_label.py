@@ -77,6 +77,8 @@ def _none(labels: Any, label: int | None) -> NoReturn:
 def _several(labels: Any) -> NoReturn:
     labels = _dispatch.move(labels, "cpu")
     found = ", ".join(f"{value:g}" for value in np.unique(labels[labels != 0])[:10])
+    if not found:
+        _none(labels, None)
     raise ArgumentError(f"radiomics: the mask holds the labels {found}; choose one with Settings(label=...)")
 
 

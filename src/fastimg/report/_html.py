@@ -301,7 +301,7 @@ def _identity(data: ReportData, shareable: bool) -> str:
     if not record:
         return ""
     linkable = record.get("linkable")
-    options = [f"{option['meaning']} ({option['code']})" for option in record.get("options", [])]
+    options = [f"{option['meaning']} ({option['code']})" for option in record.get("options") or []]
     facts = {
         "standard": record.get("standard") or "no header was treated",
         "profile and options": "; ".join(options) or "none",
