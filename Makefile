@@ -92,7 +92,7 @@ $(VENV)/python:
 	touch $@
 
 $(VENV)/core: $(VENV)/python $(SOURCES)
-	@echo "compiling about 150 C++ files: some minutes, of which pip says nothing"
+	@echo "compiling 130 C++ files: some minutes, of which pip says nothing"
 	$(BIN)/python -m pip install -q -e .
 	touch $@
 

@@ -25,9 +25,10 @@ def box(image, *slices):
     return mask
 
 
-def test_empty_mask(image):
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32, np.float64])
+def test_empty_mask(image, dtype):
     with pytest.raises(ArgumentError, match="no voxel; labels in it: none"):
-        extract(image, np.zeros(image.shape, np.uint8))
+        extract(image, np.zeros(image.shape, dtype))
 
 
 def test_an_image_on_a_gpu(image):

@@ -49,7 +49,9 @@ def test_tab_comes_by_everything(pages, tmp_path, name):
 
         walk = [press(Keys.TAB) for _ in range(count)]
         after = press(Keys.TAB)
-        back = [press(Keys.SHIFT + Keys.TAB + Keys.NULL) for _ in range(2)]
+        held = ActionChains(driver).key_down(Keys.SHIFT)
+        held.send_keys(Keys.TAB, Keys.TAB).key_up(Keys.SHIFT).perform()
+        back = driver.execute_script(WHERE)
         shown = lambda: driver.execute_script(  # noqa: E731
             "return [...document.querySelectorAll('.card')].filter(e => e.checkVisibility()).length"
         )
@@ -58,18 +60,18 @@ def test_tab_comes_by_everything(pages, tmp_path, name):
         if chosen:
             driver.execute_script("arguments[0].focus()", chosen[0])
             ring = [press(Keys.ARROW_RIGHT) for _ in range(radios)]
-            seen = [(driver.execute_script(WHERE)["name"], shown()) for _ in range(1)]
-    assert count > 4
+            seen = (driver.execute_script(WHERE)["name"], shown())
+    assert count >= 3
     assert hidden == 0
     assert [place and place["stop"] for place in walk] == list(range(count))  # in the order of the text
     assert [place for place in walk if not (place["marked"] and place["seen"] and place["name"])] == []
     assert after is None  # nothing holds the focus
-    assert [place["stop"] for place in back] == [count - 1, count - 2]
+    assert back["stop"] == count - 2
     if name == "whole":
         assert radios >= 2
         assert len({place["name"] for place in ring}) == radios
         assert all(place["marked"] for place in ring)
-        assert seen == [("all", cases)]
+        assert seen == ("all", cases)
 
 
 def test_enter_follows_a_link(pages, tmp_path):
