@@ -58,6 +58,27 @@ def growth():
     sys.path.remove(str(ROOT / "bench"))
 
 
+def test_curves_have_three_sizes_on_one_thread_and_on_all(growth):
+    assert len(set(growth.EDGES)) >= 3
+    assert {"one thread": 1, "all threads": fi.config.threads()} == growth.THREADS
+    for name, kernel in growth.KERNELS.items():
+        sizes = {(case.values[1], case.values[2]) for case in growth.CASES if case.values[0] == name}
+        assert len(sizes) == 6, name
+        assert (kernel.peer is None) == (kernel.name == ""), name
+
+
+def test_the_limits_of_the_machine_are_measured(growth):
+    """Copying, reading, arithmetic and two codecs: each case runs here once and checks what it made."""
+    import bench_machine
+
+    told = {}
+    for name, function in vars(bench_machine).items():
+        if name.startswith("bench_") and name != "bench_gpu_copy":
+            function(lambda work, **words: (work(), told.update({name: words})))  # noqa: B023 - called at once
+    assert set(told) == {f"bench_{limit}" for limit in ("copy", "read", "arithmetic", "zstd", "jpeg2000")}
+    assert all(words["items"] > 0 for words in told.values())
+
+
 # Errors that are more than rounding, as a share of the range, with what they come from.
 COARSE = {
     "histogram matched": 1e-3,  # floats in 1/32768 of their range
