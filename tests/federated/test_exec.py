@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 import fastimg as fi
 from fastimg.cli import main
+from fastimg.errors import ArgumentError, RefusedError
 from fastimg.federated import Federation, FileTransport, Identity, Roster, describe, prov
 
 POLICY = """format = "fastimg-policy"
@@ -215,8 +216,45 @@ def test_secure_rounds_by_files_between_processes(hospitals, tmp_path):
     assert any(text.startswith("Active model") for text in result.privacy)
 
 
-def test_hostile_files_do_not_stop_a_node(hospitals, tmp_path):
-    node = fi.federated.Node(hospitals[0][0], fi.federated.Policy(min_cases=4), name="n", log=tmp_path / "log")
+@pytest.fixture
+def enrolled(hospitals, tmp_path):
+    """(statistician, [three nodes of a roster of four])."""
+    authority, requester = Identity.new("authority"), Identity.new("statistician")
+    identities = [Identity.new(f"n{k}") for k in range(4)]
+    roster = Roster().trust("statistician", "requester", requester.public)
+    for identity in identities:
+        roster = roster.trust(identity.name, "node", identity.public)
+    roster = roster.signed(authority)
+    policy = fi.federated.Policy(min_cases=4, requesters=("statistician",))
+    return requester, [
+        fi.federated.Node(path, policy, identity=identity, roster=roster, log=tmp_path / f"{identity.name}.log")
+        for path, identity in zip(hospitals[0], identities[:3], strict=True)
+    ]
+
+
+def test_files_may_leave_the_machine_so_that_plain_sums_do_not_travel_in_them(hospitals, tmp_path, enrolled):
+    """Without a roster no file is answered; with one no plain sum is, though the requester signs for it."""
+    alone = fi.federated.Node(hospitals[0][0], fi.federated.Policy(min_cases=4), name="n", log=tmp_path / "log")
+    with pytest.raises(ArgumentError, match="needs an identity and a roster"):
+        fi.federated.serve_files(alone, tmp_path / "box")
+    requester, nodes = enrolled
+    boxes = {node.name: tmp_path / f"box-{node.name}" for node in nodes}
+    threads = [threading.Thread(target=fi.federated.serve_files, args=(node, boxes[node.name])) for node in nodes]
+    for thread in threads:
+        thread.start()
+    with Federation(FileTransport(boxes, timeout=30), requester=requester) as federation:
+        with pytest.raises(RefusedError, match="rule secure: sums beyond one machine"):
+            federation.run("count", secure=False)
+        result = federation.run("count")
+    for thread in threads:
+        thread.join()
+    assert result.value["cases"] == 72
+    answers = [answer for box in boxes.values() for answer in sorted((box / "outbox").glob("*.msg"))]
+    assert len(answers) > 6
+    assert not any(b'"words"' in answer.read_bytes() for answer in answers)  # a plain sum's field
+
+
+def test_hostile_files_do_not_stop_a_node(tmp_path, enrolled):
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     (inbox / "000001.msg").write_bytes(b"\xff" * 100)
@@ -224,16 +262,13 @@ def test_hostile_files_do_not_stop_a_node(hospitals, tmp_path):
     (inbox / "000002.msg").symlink_to(tmp_path / "elsewhere")
     (inbox / "000003.msg").write_bytes(b"")
     (inbox / "stop").touch()
-    assert fi.federated.serve_files(node, tmp_path) == 3
+    assert fi.federated.serve_files(enrolled[1][0], tmp_path) == 3
     assert all(b"secret" not in p.read_bytes() for p in (tmp_path / "outbox").iterdir())
 
 
-def test_a_node_that_does_not_answer_is_lost_in_time(hospitals, tmp_path):
+def test_a_node_that_does_not_answer_is_lost_in_time(tmp_path, enrolled):
+    requester, nodes = enrolled
     boxes = {f"n{k}": tmp_path / f"n{k}" for k in range(4)}
-    nodes = [
-        fi.federated.Node(hospitals[0][k], fi.federated.Policy(min_cases=4), name=f"n{k}", log=tmp_path / f"l{k}")
-        for k in range(3)
-    ]
     threads = [
         threading.Thread(target=fi.federated.serve_files, args=(node, boxes[node.name]), kwargs={"timeout": 30})
         for node in nodes
@@ -241,7 +276,7 @@ def test_a_node_that_does_not_answer_is_lost_in_time(hospitals, tmp_path):
     for thread in threads:
         thread.start()
     transport = FileTransport(boxes, timeout=1.5)
-    result = Federation(transport, requester="local").run("count")
+    result = Federation(transport, requester=requester).run("count")
     transport.close()
     for thread in threads:
         thread.join()

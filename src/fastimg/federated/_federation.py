@@ -67,7 +67,7 @@ class Federation:
         """Nodes inside this process, or in processes of this machine, by the same messages as anywhere.
 
         `nodes` is a list of Node; or, for nodes that `serve_files` or `fastimg node exec --rounds` serves in processes of
-        their own, {node: its sandbox folder}, which `close` tells to end.
+        their own, {node: its sandbox folder}, which `close` tells to end. Those have a roster: `requester` is an Identity.
 
         Two nodes of one name are told apart by a number: "site", "site-2". `requester`: a name, an Identity that signs
         the requests, which nodes with a roster insist on, or None for a hub that only carries signed ones (`carry`).

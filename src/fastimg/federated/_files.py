@@ -48,7 +48,8 @@ def serve_files(node: Node, sandbox: str | os.PathLike[str], *, timeout: float =
     Parameters
     ----------
     node : Node
-        Who answers.
+        Who answers: with an identity and a roster. Where files are carried is not known here, and sums beyond this machine
+        are opened by secure aggregation, for signed questions, only.
     sandbox : path
         A folder that the hub's side can write to and read; `inbox` and `outbox` are made in it if absent.
     timeout : float
@@ -57,7 +58,14 @@ def serve_files(node: Node, sandbox: str | os.PathLike[str], *, timeout: float =
     Returns
     -------
     int
+
+    Raises
+    ------
+    ArgumentError
+        The node has no roster.
     """
+    if node.roster is None:
+        raise ArgumentError("serve_files: a node beyond this process needs an identity and a roster")
     inbox, outbox = (Path(sandbox) / name for name in ("inbox", "outbox"))
     for folder in (inbox, outbox):
         folder.mkdir(parents=True, exist_ok=True)
