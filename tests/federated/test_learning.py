@@ -186,6 +186,31 @@ def test_a_registered_family_is_judged_but_not_trained(ask, center):
         ask("fedavg", question)
 
 
+def test_a_registered_family_trains_on_the_stream(ask, clinic, center):
+    """Its own optimiser: each row once an epoch, in parts of a block at most, and a batch can be gone through again."""
+    sizes = []
+
+    def train(epoch, start, options):
+        w = dict(start)
+        for _ in range(int(options["epochs"])):
+            rows = 0
+            for batch in epoch():
+                parts = [(len(x), y.sum()) for x, y in batch]
+                assert parts == [(len(x), y.sum()) for x, y in batch]
+                sizes.extend(n for n, _ in parts)
+                rows += sum(n for n, _ in parts)
+                w = {"t": w["t"] + sum(positive for _, positive in parts)}
+            assert rows == 40
+        return w
+
+    family("test-counter", lambda x, w: np.full(len(x), 0.5), train)
+    question = {**MODEL, "model": "test-counter", "weights": {"t": np.zeros(1)}, "center": center, "rounds": 1}
+    for batch in (0, 12):
+        value = ask("fedavg", {**question, "epochs": 2, "batch": batch}).value
+        assert value["weights"]["t"] == pytest.approx([2 * clinic[1]["relapse"].sum() / 3])  # the mean over the nodes
+    assert 0 < max(sizes) <= _rows._BLOCK
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -107,6 +107,45 @@ def test_a_plain_sum_takes_nodes_that_answer(make):
     assert any("plain" in text for text in r.privacy)
 
 
+def test_disclosure_rules_act_before_masking(make, hospitals, monkeypatch):
+    """What a node masks holds no cell of fewer than its minimum of patients."""
+    from fastimg.federated import _exact
+    from fastimg.federated import _node as node_module
+
+    masked, real = {}, node_module.Client
+
+    def client(name, words, **options):
+        masked[name] = words.copy()
+        return real(name, words, **options)
+
+    monkeypatch.setattr(node_module, "Client", client)
+    value = make(min_cases=20).run("histogram", bins=64, range=(-1000, 1000)).value
+    assert value["overflow"] > 0
+    layout = (("counts", "whole", (67,)), ("overflow", "whole", (4,)))
+    for k in range(3):
+        counts = _exact.decode(masked[f"hospital-{k}"], layout)["counts"][:64]
+        own = hospitals[1]["voxels"][hospitals[1]["site"] == f"s{k}"]
+        by_patient = np.array([np.histogram(v, 64, (-1000, 1000))[0] for v in own])
+        few = (by_patient > 0).sum(axis=0) < 20
+        assert few.any()
+        assert (counts[few] == 0).all()
+        assert (counts[~few] == by_patient.sum(axis=0)[~few]).any()
+
+
+def test_a_model_may_have_a_third_of_the_patients_as_parameters():
+    Policy().check("parameters", (13, 39))
+    with pytest.raises(RefusedError, match="rule max_parameters_per_case"):
+        Policy().check("parameters", (14, 39))
+
+
+def test_a_computation_states_what_leaves_the_node(make):
+    for what in registered().values():
+        if "." not in what.name:  # the shipped ones
+            assert len(what.discloses) > 30, what.name
+    said = make().run("moments", features=FEATURES).privacy
+    assert said[0] == f"moments discloses {registered()['moments'].discloses}."
+
+
 def test_patients_are_counted_not_cases(tmp_path):
     cohort = fi.Cohort.create(tmp_path / "c")
     for i in range(12):
