@@ -23,6 +23,7 @@ class Backend(Protocol):
     """What `_cuda` modules need of a device."""
 
     xp: Any
+    shared_limit: int  # bytes of shared memory that a block may ask for
 
     def launch(
         self,
@@ -118,8 +119,10 @@ class _CupyBackend:
             self.xp.cuda.runtime.getDeviceCount()
         except self.xp.cuda.runtime.CUDARuntimeError as error:
             raise DeviceError(f"no CUDA device can be used: {error}") from error
+        self.shared_limit: int = self.xp.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
         self._modules: dict[tuple[str, str], Any] = {}
         self._entries: dict[tuple[str, str], Any] = {}
+        self._shared: dict[tuple[str, str], int] = {}
 
     def launch(
         self,
@@ -130,16 +133,19 @@ class _CupyBackend:
         arguments: tuple[Any, ...],
         shared: int,
     ) -> None:
-        kernel = self._entries.get((file, entry))
-        if kernel is not None:
-            kernel(grid, block, arguments, shared_mem=shared)
-            return
+        kernel = self._entries.get((file, entry)) or self._compiled(file, entry)
+        if shared > self._shared.get((file, entry), 48 << 10):  # every device gives so much unasked
+            kernel.max_dynamic_shared_size_bytes = self._shared[file, entry] = shared
+            kernel.preferred_shared_memory_carveout = 100  # percent
+        kernel(grid, block, arguments, shared_mem=shared)
+
+    def _compiled(self, file: str, entry: str) -> Any:
         key = (file, entry if "FASTIMG_WANTED" in source(file) else "")
         module = self._modules.get(key)
         if module is None:
             module = self._modules[key] = self.xp.RawModule(code=source(file), options=options(entry))
         kernel = self._entries[file, entry] = module.get_function(entry)
-        kernel(grid, block, arguments, shared_mem=shared)
+        return kernel
 
     def to_host(self, array: Any) -> Any:
         return self.xp.asnumpy(array)

@@ -180,6 +180,12 @@ def resampled(put: Put) -> None:
     fi.resampling.Plan(single, spacing=(2, 2, 0.7), order="cubic", dtype="float64")(single)
 
 
+def cubic(put: Put) -> None:
+    values = np.random.default_rng(4).integers(0, 100, (48, 49, 131))
+    for dtype in (np.int16, np.float32):
+        fi.resample(fi.Image(put(values.astype(dtype)), spacing=(1.5, 0.7, 0.9)), spacing=1, order="cubic")
+
+
 def turned(put: Put) -> None:
     """On a grid turned by about 10 degrees."""
     c, s = np.cos(0.17), np.sin(0.17)
@@ -223,6 +229,7 @@ CASES: dict[str, Callable[[Put], None]] = {
     "texture": texture,
     "filter": filtered,
     "spline": resampled,
+    "cubic": cubic,
     "resample": resampled,
     "oblique": turned,
     "reorient": reoriented,

@@ -22,6 +22,7 @@ class Recorder:
     def __init__(self, backend):
         self._backend = backend
         self.xp = backend.xp
+        self.shared_limit = backend.shared_limit
         self.launches = []
 
     def launch(self, file, entry, grid, block, arguments, shared):

@@ -82,6 +82,61 @@ def test_same_bits_on_every_device(_host_device, image, grid, order, dtype, roun
     np.testing.assert_array_equal(np.array(seen, subok=False), expected)
 
 
+def launched(monkeypatch):
+    """The kernel files that are launched from here on."""
+    from fastimg import _gpu
+
+    files, launch = [], _gpu.launch
+    monkeypatch.setattr(_gpu, "launch", lambda file, *rest, **more: (files.append(file), launch(file, *rest, **more)))
+    return files
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "start", "dtype", "options"),
+    [
+        pytest.param((48, 131, 52), (1.5, 0.7, 0.9), (0, 0, 0), np.float32, {}, id="a block and three samples"),
+        pytest.param((133, 49, 129), (1.2, 1, 0.6), (-5, -7, -9), np.int16, {}, id="outside before"),
+        pytest.param((50, 132, 48), (0.8, 0.8, 0.8), (9, 8, 7), np.uint8, {}, id="outside behind, z coarser"),
+        pytest.param(
+            *((2, 48, 50, 130), (5, 0.9, 0.9), (0, 0, 0), np.int16),
+            {"rescale": (2, -3), "clip": (-900, 900), "normalise": (1, 0.5), "dtype": "float32"},
+            id="fused, two volumes",
+        ),
+    ],
+)
+def test_two_axes_at_once_give_the_same_bits(_host_device, monkeypatch, shape, spacing, start, dtype, options):
+    values = smooth(shape, dtype)
+    grid = fi.Image(np.broadcast_to(np.uint8(0), shape[-3:]), spacing=spacing)
+    image = fi.Image(values, grid.affine, dims=("t", "z", "y", "x")[-values.ndim :])
+    target = [int(n * s) + 3 for n, s in zip(shape[-3:], spacing, strict=True)]
+    like = fi.Image(np.broadcast_to(np.uint8(0), target), origin=[place + 0.3 for place in start])
+    plan = fi.resampling.Plan(image, like=like, order="cubic", cval=3, **options)
+    expected = plan(image).array
+    files = launched(monkeypatch)
+    seen = plan(image.with_array(_host_device(values))).array
+    assert files == ["cubic", "cubic"]
+    np.testing.assert_array_equal(np.array(seen, subok=False), expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing"),
+    [
+        ((48, 48, 48), (1, 1.1, 0.9)),
+        ((48, 48, 48), (1, 0.9, 1.1)),
+        ((47, 48, 48), (1, 1, 1)),
+        ((48, 48, 48), (0.5, 1, 1)),
+    ],
+    ids=["y finer", "x finer", "short", "z first"],
+)
+def test_what_two_axes_at_once_do_not_serve_goes_axis_by_axis(_host_device, monkeypatch, shape, spacing):
+    image = fi.Image(smooth(shape), spacing=spacing)
+    plan = fi.resampling.Plan(image, spacing=1, order="cubic")
+    files = launched(monkeypatch)
+    seen = plan(image.with_array(_host_device(image.array))).array
+    assert files == ["spline"] * 3
+    np.testing.assert_array_equal(np.array(seen, subok=False), plan(image).array)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 150), st.integers(1, 5), st.integers(1, 150)),

@@ -6,14 +6,18 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _gpu
-from ._tables import LABEL, Displacement, Oblique, Poles, Tables, Values
+from ._tables import LABEL, AxisTable, Displacement, Oblique, Poles, Tables, Values
 
 _BLOCK = 256
 _DEPTH = 32  # output planes that share what a thread keeps of the source's
 _SPLINE_BLOCK = 128  # kernels/fastimg/bspline.cuh
 _SHARED = 48 << 10  # bytes of shared memory that every device gives a block
+_TAPS, _HORIZON, _BEHIND, _COLUMNS = 4, 13, 2, 160  # kernels/cubic.cu
+_SMALLEST = 48
+_PLANE_SHARED = 4 * _COLUMNS * (_COLUMNS + 4) + 2 * (16 + 4) * (_SPLINE_BLOCK + 2 * _BEHIND)
 
 
 def _blocks(count: int, each: int = _BLOCK) -> tuple[int]:
@@ -110,6 +114,10 @@ def spline(
     if not out.size:
         return
     xp = _gpu.backend().xp
+    cubic = _cubic_tables(tables, poles, compute, array)
+    if cubic is not None:
+        _cubic(array, out, tables, cubic, poles[0][0], outside, values)
+        return
     intake, finish = values or (None, None)
     order, shape = ((0, 1, 2) if tables.z_first else (1, 2, 0)), [math.prod(array.shape[:-3]), *array.shape[-3:]]
     axes = (tables.z, tables.y, tables.x)
@@ -133,6 +141,85 @@ def spline(
             truncate=truncate and last,
         )
         array, shape = target, made
+
+
+def _cubic_rows(axis: AxisTable) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]] | None:
+    """Where each output begins, and the weights by that; None where two outputs begin at one sample.
+
+    The outermost outputs share the axis's first or last taps: they are given the places before and behind.
+    """
+    inside, last = slice(axis.low, axis.high), axis.size - _TAPS
+    rows = axis.first.copy()
+    for edge, way in ((0, -1), (last, 1)):
+        share = np.flatnonzero(axis.first[inside] == edge) + axis.low
+        rows[share] = edge + way * np.arange(share.size)
+    if (
+        np.unique(rows[inside]).size < axis.high - axis.low
+        or np.abs(rows[inside] - last / 2).max() > last / 2 + _BEHIND
+    ):
+        return None
+    weights = np.zeros((-(-axis.size // _SPLINE_BLOCK) * _SPLINE_BLOCK + 2 * _BEHIND, _TAPS), np.float32)
+    weights[rows[inside] + _BEHIND] = axis.weight[:, inside].T
+    return rows, weights
+
+
+def _cubic_tables(tables: Tables, poles: Poles, compute: str, array: Any) -> Any:
+    """What kernels/cubic.cu takes, or None where it does not serve; see there."""
+    axes = (tables.z, tables.y, tables.x)
+    if (
+        compute != "float32"
+        or tables.z_first
+        or [horizon for _, horizon in poles] != [_HORIZON]
+        or any(axis.size < _SMALLEST or axis.weight.shape[0] != _TAPS or axis.high <= axis.low for axis in axes)
+        or 4 * max(array.shape[-1], tables.x.out) * max(array.shape[-2], tables.y.out) >= 1 << 32
+        or (np.diff(tables.z.first) < 0).any()
+    ):
+        return None
+
+    def make() -> Any:
+        y, x = _cubic_rows(tables.y), _cubic_rows(tables.x)
+        if y is None or x is None:
+            return None
+        starts = np.searchsorted(tables.z.first, np.arange(tables.z.size + 1)).astype(np.int32)
+        weights = np.zeros((tables.z.out + 2, _TAPS), np.float32)
+        weights[:-2] = tables.z.weight.T
+        shared = (
+            4 * _COLUMNS**2
+            + 16 * (int(np.diff(starts[::_SPLINE_BLOCK], append=starts[-1]).max()) + 2)
+            + 4 * (_SPLINE_BLOCK + 1)
+        )
+        if max(shared, _PLANE_SHARED) > _gpu.backend().shared_limit:
+            return None
+        # what lies outside along y and x is left to the stack
+        ranges = [np.clip(axis.ranges(_SPLINE_BLOCK), axis.low, axis.high) for axis in (tables.y, tables.x)]
+        put = _gpu.backend().to_device
+        return [*map(put, ranges)], [*map(put, y)], [*map(put, x)], (put(starts), put(weights)), shared
+
+    return tables.keep((_gpu.backend(), "cubic"), make)
+
+
+def _cubic(array: Any, out: Any, tables: Tables, cubic: Any, pole: float, outside: Any, values: Values) -> None:
+    """out = cubic B-spline of array by kernels/cubic.cu."""
+    (y_ranges, x_ranges), down, across, stack, shared = cubic
+    z, y, x = tables.z, tables.y, tables.x
+    volumes, whole = math.prod(array.shape[:-3]), np.int32
+    between = _gpu.backend().xp.empty((volumes, z.size, y.out, x.out), np.float32)
+    recursion = tuple(map(np.float32, (pole, 1 / (1 - pole), -pole / (1 - pole))))
+    tiles = volumes * z.size * -(-y.size // _SPLINE_BLOCK) * -(-x.size // _SPLINE_BLOCK)
+    _gpu.launch(
+        *("cubic", f"plane_{array.dtype.name}", (min(tiles, 1 << 20),), (_COLUMNS,), array, between),
+        *(np.int64(volumes * z.size), whole(y.size), whole(y.out), y_ranges, *down),
+        *(whole(x.size), whole(x.out), x_ranges, *across, *recursion, *_intake(values, "float32")),
+        shared=_PLANE_SHARED,
+    )
+    groups = volumes * -(-y.out * x.out // _COLUMNS) * -(-z.size // _SPLINE_BLOCK)
+    edges = [whole(edge) for axis in (y, x, z) for edge in (axis.low, axis.high)]
+    _gpu.launch(
+        *("cubic", f"stack_{out.dtype.name}", (min(groups, 1 << 20),), (_COLUMNS,), between, out, np.int64(volumes)),
+        *(np.int64(y.out * x.out), whole(z.size), whole(z.out), *stack, *recursion, whole(x.out), *edges),
+        *(outside, *_finish(values, "float32")),
+        shared=shared,
+    )
 
 
 def coefficients(

@@ -106,6 +106,7 @@ def build(file: str, folder: Path, *flags: str, threads: bool | None = None) -> 
 class _HostBackend:
     def __init__(self, folder: Path) -> None:
         self.xp = _HostModule()
+        self.shared_limit = 1 << 20
         self._folder = folder
         self._libraries: dict[str, ctypes.CDLL] = {}
 
