@@ -5,8 +5,10 @@
 //
 // seeds: (masks, 8) words; signs: +1 or -1; block: the keystream's block of out[0]; dither: 8 words of the seed that
 // rounds at random, or null; counts: {clipped, not finite}.
-// Limit: 976 integer operations a block and mask. With one mask that is about the time of its 128 bytes of traffic (at
-// 64 operations a clock and multiprocessor: 15 clocks a block), with more masks it is all.
+// Limit: of the 976 integer operations a block and mask the 640 exclusive-ors and rotations run on the ALU pipe, 64
+// lanes a clock and multiprocessor (H100), the additions on the multiplier's beside it: 10 clocks. With one mask that
+// is about the time of its 128 bytes of traffic, with more masks it is all. Rotating by the multiplier (IMAD.WIDE, its
+// halves merged by their users) was tried to even the pipes out and is slower: it takes two of its slots.
 #include "fastimg/chacha20.cuh"
 #include "fastimg/fixed_point.cuh"
 
@@ -91,12 +93,14 @@ __device__ void mask_blocks(const T* in, W* out, i64 count, u32 block, const u32
   __shared__ Chunk stage[4 * kThreads];
   const u32 nonce[3] = {0, 0, 0};
   const int me = (int)threadIdx.x;
+  constexpr bool kReal = T(0.5) != T(0);  // whole numbers are not rounded
   const bool aligned = (((u64)in | (u64)out) & 15) == 0;
   u64 clipped = 0, bad = 0;
   for (i64 tile = blockIdx.x; tile * kThreads * kWords < count; tile += gridDim.x) {
     const u32 mine = block + (u32)(tile * kThreads) + (u32)me;
+    const bool whole = aligned && (tile + 1) * kThreads * kWords <= count;
     u32 key[16], random[4 * kEach];
-    if (dither) {
+    if (kReal && dither) {
       fastimg::chacha_block(dither, mine, nonce, key);
       stage_block(key, stage);
       __syncthreads();
@@ -123,7 +127,6 @@ __device__ void mask_blocks(const T* in, W* out, i64 count, u32 block, const u32
       const i64 left = count - first;
       if (left <= 0) continue;
       const Chunk chunk = stage[place_of(s * kThreads + me)];
-      const bool whole = aligned && left >= kEach;
       Some<T, kEach> values;
       if (whole) {
         values = *(const Some<T, kEach>*)(in + first);
@@ -135,7 +138,7 @@ __device__ void mask_blocks(const T* in, W* out, i64 count, u32 block, const u32
 #pragma unroll
       for (int i = 0; i < kEach; ++i) {
         const T x = values.at[i];
-        const W word = dither ? (W)random_word_of(x, fixed, random[s * kEach + i]) : (W)word_of(x, fixed);
+        const W word = kReal && dither ? (W)random_word_of(x, fixed, random[s * kEach + i]) : (W)word_of(x, fixed);
         words.at[i] = word + word_at(chunk, i, W());
         judge(x, fixed, clipped, bad);
       }
