@@ -114,9 +114,9 @@ def clahe(
             threads=team,
         )
         kept = result if holes is None else result[~holes]
-        low, high = float(kept.min()), float(kept.max())
-        span = np.float32(1 / (high - low) if high > low else 0.0)
-        leaf.affine(result.copy(), result, np.float32(low), span, threads=team)
+        ends = moments(kept.reshape(-1), threads=threads)
+        span = np.float32(1 / (ends.max - ends.min) if ends.max > ends.min else 0.0)
+        leaf.affine(result.copy(), result, np.float32(ends.min), span, threads=team)
         xp.clip(result, 0, 1, out=result)
         if holes is not None:
             result[holes] = volume[holes]
