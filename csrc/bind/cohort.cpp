@@ -18,7 +18,7 @@ namespace {
 
 // Addresses of libzstd's and liblz4's functions, in the order of `Libraries`.
 void use(const std::vector<std::uintptr_t>& a) {
-  if (a.size() != 10) throw std::invalid_argument("ten addresses");
+  if (a.size() != 12) throw std::invalid_argument("twelve addresses");
   const auto as = [&](std::size_t k, auto& target) { target = reinterpret_cast<std::decay_t<decltype(target)>>(a[k]); };
   as(0, libraries.zstd_create_cctx);
   as(1, libraries.zstd_create_dctx);
@@ -28,8 +28,10 @@ void use(const std::vector<std::uintptr_t>& a) {
   as(5, libraries.zstd_decompress);
   as(6, libraries.zstd_is_error);
   as(7, libraries.zstd_bound);
-  as(8, libraries.lz4_compress);
-  as(9, libraries.lz4_decompress);
+  as(8, libraries.zstd_set);
+  as(9, libraries.zstd_compress2);
+  as(10, libraries.lz4_compress);
+  as(11, libraries.lz4_decompress);
   ++libraries.turn;
 }
 

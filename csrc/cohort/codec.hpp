@@ -28,6 +28,8 @@ struct Libraries {
   std::size_t (*zstd_decompress)(void*, void* out, std::size_t room, const void* in, std::size_t size);
   unsigned (*zstd_is_error)(std::size_t);
   std::size_t (*zstd_bound)(std::size_t);
+  std::size_t (*zstd_set)(void*, int parameter, int value);  // null where parameters cannot be set
+  std::size_t (*zstd_compress2)(void*, void* out, std::size_t room, const void* in, std::size_t size);
   int (*lz4_compress)(const char* in, char* out, int size, int room, int acceleration);
   int (*lz4_decompress)(const char* in, char* out, int size, int room);
   unsigned turn;  // rises when other functions are put in place: contexts of the ones before are not theirs

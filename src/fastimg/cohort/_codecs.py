@@ -19,6 +19,8 @@ _ZSTD = (
     "decompressDCtx",
     "isError",
     "compressBound",
+    "CCtx_setParameter",
+    "compress2",
 )
 _LZ4 = ("LZ4_compress_fast", "LZ4_decompress_safe")
 _kept: list[Any] = []  # what the compiled code holds addresses of
@@ -90,6 +92,8 @@ def _called() -> list[int]:
         ctypes.CFUNCTYPE(size_t, void, void, size_t, void, size_t)(zstd_out),
         ctypes.CFUNCTYPE(ctypes.c_uint, size_t)(lambda code: code == failed),
         ctypes.CFUNCTYPE(size_t, size_t)(lambda n: n + n // 128 + 512),
+        None,  # parameters of the coder's own
+        None,
         ctypes.CFUNCTYPE(number, void, void, number, number, number)(signed(lz4_in)),
         ctypes.CFUNCTYPE(number, void, void, number, number)(signed(lz4_out)),
     ]
