@@ -217,6 +217,49 @@ def test_map_on_the_ranks_of_an_mpi_job(cohort, sums, tmp_path):
     assert 1 <= len({value[1] for _, value in seen}) <= 2  # rank 0 hands out, the others work
 
 
+MPI_INGEST = """
+import os, signal, sys
+import fastimg as fi
+from fastimg.cohort._folder import Folder
+placed = Folder._placed  # of sys.argv the ranks share the last: theirs begins otherwise
+def deadly(slot, final, *, replace):
+    if len(os.listdir(final.parent)) >= 2 and not os.path.exists(sys.argv[-1]):
+        open(sys.argv[-1], "x").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return placed(slot, final, replace=replace)
+Folder._placed = staticmethod(deadly)  # in every rank: each runs this script
+if __name__ == "__main__":
+    with fi.cohort.open_executor("mpi") as pool:
+        fi.ingest(sys.argv[1], sys.argv[2], pool, key=b"a key of the tests, 32 bytes long")
+"""
+
+
+def test_an_mpi_job_whose_worker_is_killed_ends_and_the_next_one_goes_on(tmp_path):
+    """MPI knows no job that lost a rank: mpiexec ends all of it. What was committed is whole, and stays."""
+    mpiexec, environment = mpi_of()
+    for number in range(6):
+        fi.synth.ct_series(tmp_path / "in" / f"p{number}", slices=4, size=16, seed=number)
+    script, target, mark = tmp_path / "job.py", tmp_path / "c", tmp_path / "killed"
+    script.write_text(MPI_INGEST)
+    command = [mpiexec, "-n", "3", sys.executable, "-m", "mpi4py.futures", script, tmp_path / "in", target, mark]
+    codes, there = [], []
+    for _ in range(2):
+        codes.append(subprocess.run(command, capture_output=True, env=environment, timeout=120, check=False).returncode)
+        cohort = fi.Cohort.open(target)
+        assert cohort.verify(full=True).ok
+        assert set(os.listdir(target / "cases")) == set(cohort)
+        there.append({case.case_id: (case.source, case.digest) for case in cohort.cases()})
+    assert codes[0] != 0
+    assert codes[1] == 0
+    assert mark.exists()
+    fi.ingest(tmp_path / "in", tmp_path / "d", _workers.InProcess(), key=b"a key of the tests, 32 bytes long")
+    expected = {case.case_id: (case.source, case.digest) for case in fi.Cohort.open(tmp_path / "d").cases()}
+    assert len(expected) == 6
+    assert there[1] == expected
+    assert 2 <= len(there[0]) < 6
+    assert there[0].items() <= expected.items()
+
+
 # devices ----------------------------------------------------------------------------------------------------------------
 
 
