@@ -14,6 +14,7 @@ import time
 import urllib.request
 import uuid
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,33 +33,6 @@ obstore = pytest.importorskip("obstore", reason="obstore is not installed (make 
 pytest.importorskip("moto.server", reason="moto's server is not installed (make peers)")
 
 BUCKET = "cohorts"
-ABOUT = """
-format = "fastimg-catalogue"
-version = 1
-[dataset]
-uri = "https://data.hospital.example/datasets/lung-ct"
-title = "Chest CT of lung cancer"
-description = "CT of the chest with segmented tumours."
-keywords = ["lung cancer", "CT"]
-provenance = "Exported from the archive of the hospital, de-identified by PS3.15."
-access_url = "https://access.example.org/request"
-population = "Adults with lung cancer seen since 2015."
-purpose = "Research on cancer imaging."
-legal_basis = "Article 9(2)(j) of Regulation (EU) 2016/679."
-country = "ESP"
-landing_page = "https://data.hospital.example/lung-ct"
-[publisher]
-name = "Hospital of Example"
-type = "healthcare-providers"
-email = "data@hospital.example"
-note = "A hospital."
-[access_body]
-name = "Health Data Access Body of Example"
-page = "https://access.example.org"
-[contact]
-email = "data@hospital.example"
-page = "https://data.hospital.example/contact"
-"""
 
 
 @pytest.fixture(scope="module")
@@ -368,8 +342,7 @@ def test_commands_take_urls(cohort, url, options, monkeypatch, tmp_path):
     assert {name: json.loads(seen.stdout)[name] for name in ("cases", "findings")} == {
         name: json.loads(json.dumps(known))[name] for name in ("cases", "findings")
     }
-    about = tmp_path / "about.toml"
-    about.write_text(ABOUT)
+    about = Path(__file__).parents[1] / "pipeline" / "about.toml"
     refused = CliRunner().invoke(main, ["catalogue", url, "--about", str(about)])
     assert refused.exit_code == 2
     assert "name a file for the node's log" in refused.output

@@ -22,33 +22,7 @@ rdflib = pytest.importorskip("rdflib", reason="the extra catalogue is not instal
 isomorphic = pytest.importorskip("rdflib.compare").isomorphic
 HEALTH = "http://healthdataportal.eu/ns/health#"
 QB = "http://purl.org/linked-data/cube#"
-ABOUT = """
-format = "fastimg-catalogue"
-version = 1
-[dataset]
-uri = "https://data.hospital.example/datasets/lung-ct"
-title = "Chest CT of lung cancer"
-description = "CT of the chest with segmented tumours."
-keywords = ["lung cancer", "CT"]
-provenance = "Exported from the archive of the hospital, de-identified by PS3.15."
-access_url = "https://access.example.org/request"
-population = "Adults with lung cancer seen since 2015."
-purpose = "Research on cancer imaging."
-legal_basis = "Article 9(2)(j) of Regulation (EU) 2016/679."
-country = "ESP"
-landing_page = "https://data.hospital.example/lung-ct"
-[publisher]
-name = "Hospital of Example"
-type = "healthcare-providers"
-email = "data@hospital.example"
-note = "A hospital."
-[access_body]
-name = "Health Data Access Body of Example"
-page = "https://access.example.org"
-[contact]
-email = "data@hospital.example"
-page = "https://data.hospital.example/contact"
-"""
+ABOUT = Path(__file__).with_name("about.toml").read_text()
 SUBJECTS = 60
 
 

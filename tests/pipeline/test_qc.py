@@ -1,70 +1,25 @@
-"""Quality control: each code is provoked and told with its figure; clean cases stay clean; estimators hold what they say."""
+"""Quality control: each code is provoked and told with its figure; clean cases stay clean."""
 
 from __future__ import annotations
 
-import csv
 import json
-from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
+from qc_cases import RNG, SHAPE, add, body, image, seen
 from scipy import ndimage
 from small_run import KEY
 
 import fastimg as fi
-from fastimg.cli import main
-from fastimg.errors import ArgumentError, FormatError
 from fastimg.findings import Finding
-from fastimg.pipeline import QcSettings, Recipe, qc
-from fastimg.pipeline import _qc_measure as measure
+from fastimg.pipeline import QcSettings, Recipe
 from fastimg.pipeline._pool import InProcess
-from fastimg.pipeline._qc_duplicates import near_pairs
 from fastimg.pipeline._qc_identity import suspicion
-
-SHAPE = (12, 160, 160)
-RNG = np.random.default_rng(0)
-
-
-def body(seed=0, shape=SHAPE, centre=(0.5, 0.5), radius=0.35, noise=12.0):
-    """CT-like: an ellipse of tissue with organs and texture, air around, white noise; HU as int16."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0 : 1 : shape[1] * 1j, 0 : 1 : shape[2] * 1j]
-    inside = ((y - centre[0]) / (0.8 * radius)) ** 2 + ((x - centre[1]) / radius) ** 2 < 1
-    volume = np.full(shape, -1000.0)
-    volume[:, inside] = 40
-    for _ in range(25):
-        z, cy, cx = rng.uniform(0, 1, 3)
-        r, value = rng.uniform(0.04, 0.12), rng.uniform(-700, 700)
-        depth = np.linspace(0, 1, shape[0])[:, None, None] - z
-        organ = inside & (depth**2 * 0.2 + (y - cy) ** 2 + (x - cx) ** 2 < r**2)
-        volume[organ] = value
-    return np.rint(volume + rng.normal(0, noise, shape)).clip(-1024).astype(np.int16)
-
-
-def image(array, unit="HU", spacing=(3, 1, 1), **options):
-    return fi.Image(array, spacing=spacing, unit=unit, **options)
 
 
 @pytest.fixture
 def cohort(tmp_path):
     return fi.Cohort.create(tmp_path / "c")
-
-
-def seen(cohort, settings=None, **options):
-    """(codes by case, report)."""
-    report = qc(cohort, settings, executor=InProcess(), **options)
-    codes = {}
-    for row in report.findings.to_pylist():
-        codes.setdefault(row["case_id"], []).append(row["code"])
-    return codes, report
-
-
-def add(cohort, name, array, *, modality="CT", masks=None, metadata=None, **options):
-    return cohort.add(name, image(array, **options), masks, {"modality": modality, **(metadata or {})})
 
 
 # clean cases ------------------------------------------------------------------------------------------------------------
@@ -339,209 +294,3 @@ def test_a_damaged_case_is_a_finding(cohort):
     codes, report = seen(cohort)
     assert codes == {"a": ["case-damaged"]}
     assert report.failed
-
-
-# estimators -------------------------------------------------------------------------------------------------------------
-
-
-@given(st.integers(0, 10_000), st.floats(0.5, 500), st.floats(-5, 5), st.floats(-5, 5))
-def test_noise_of_a_ramp_with_white_noise(seed, sigma, slope_y, slope_x):
-    """White noise on a plane: the mask sees the noise alone. The median of 16,000 values is good to 4 %."""
-    y, x = np.mgrid[:64, :64]
-    ramp = 100 + slope_y * y + slope_x * x
-    noise = np.random.default_rng(seed).normal(0, sigma, (4, 64, 64))
-    found = measure.noise_of((ramp + noise).astype(np.float32), np.ones((4, 64, 64), bool))
-    assert found == pytest.approx(sigma, rel=0.05)
-
-
-def test_noise_is_not_that_of_edges():
-    planes = np.random.default_rng(0).normal(0, 10, (4, 96, 96)) + 500 * (np.indices((96, 96)) // 12).sum(0) % 2 * 100
-    assert measure.noise_of(planes.astype(np.float32), np.ones((4, 96, 96), bool)) < 20
-    assert np.isnan(measure.noise_of(planes.astype(np.float32), np.zeros((4, 96, 96), bool)))
-    assert np.isnan(measure.noise_of(np.zeros((1, 2, 9), np.float32), np.ones((1, 2, 9), bool)))
-
-
-def slow_blur(plane):
-    """The metric as it stands in the paper, row by row: a mean over 9, absolute differences of neighbours, their variation."""
-    rows, columns = plane.shape
-    mean = {i: plane[i - 4 : i + 5].mean(axis=0) for i in range(4, rows - 4)}
-    total = kept = 0.0
-    for i in range(5, rows - 4):
-        for j in range(columns):
-            sharp = abs(plane[i, j] - plane[i - 1, j])
-            total += sharp
-            kept += max(0.0, sharp - abs(mean[i][j] - mean[i - 1][j]))
-    return (total - kept) / total
-
-
-@given(st.integers(0, 10_000), st.integers(11, 24), st.integers(11, 24))
-def test_blur_is_that_of_the_paper(seed, rows, columns):
-    plane = np.random.default_rng(seed).normal(0, 1, (rows, columns)).cumsum(0)
-    want = max(slow_blur(plane), slow_blur(plane.T))
-    assert measure.blur_of(plane[None].astype(np.float32)) == pytest.approx(want, rel=1e-4)
-
-
-def test_blur_rises_with_blur():
-    sharp = body(0).astype(np.float32)
-    seen = [measure.blur_of(ndimage.gaussian_filter(sharp, (0, s, s))) for s in (0, 0.7, 1.5, 3, 6)]
-    assert seen == sorted(seen)
-    assert all(0 <= value <= 1 for value in seen)
-    assert np.isnan(measure.blur_of(np.zeros((2, 32, 32), np.float32)))
-
-
-def test_otsu_parts_two_normal_laws():
-    rng = np.random.default_rng(0)
-    values = np.concatenate([rng.normal(0, 1, 5000), rng.normal(20, 1, 5000)])
-    assert ((values > measure.otsu(values)) == (np.arange(10_000) >= 5000)).all()
-    assert measure.otsu(np.ones(5)) == np.inf
-
-
-@given(st.integers(0, 10_000), st.integers(0, 15), st.integers(2, 60))
-def test_near_pairs_are_all_pairs(seed, bits, count):
-    rng = np.random.default_rng(seed)
-    base = rng.integers(0, 256, (4, 32), np.uint8)
-    data = base[rng.integers(0, 4, count)]
-    for row in data:
-        for at in rng.integers(0, 256, rng.integers(0, 20)):
-            row[at // 8] ^= 1 << (at % 8)
-    wide = np.unpackbits(data, axis=1)
-    want = [
-        (i, j, int((wide[i] != wide[j]).sum()))
-        for i in range(count)
-        for j in range(i + 1, count)
-        if (wide[i] != wide[j]).sum() <= bits
-    ]
-    assert near_pairs([row.tobytes() for row in data], bits) == want
-
-
-def test_near_pairs_of_few():
-    assert near_pairs([], 8) == near_pairs([bytes(32)], 8) == []
-    assert near_pairs([bytes(32)] * 3, 0) == [(0, 1, 0), (0, 2, 0), (1, 2, 0)]
-    with pytest.raises(ArgumentError, match="0 to 15"):
-        near_pairs([], 16)
-
-
-@given(st.permutations([0, 1, 2]), st.tuples(st.booleans(), st.booleans(), st.booleans()))
-def test_canonical_axes(order, flips):
-    """However a volume is stored, its voxels are brought to the same order."""
-    array = np.arange(24).reshape(2, 3, 4)
-    affine = np.eye(4)
-    affine[:3, :3] = np.array([[0, 0, 1.0], [0, 1, 0], [1, 0, 0]])  # z, y, x rising
-    stored, turned = array.transpose(order), affine.copy()
-    turned[:, :3] = affine[:, list(order)]
-    for axis, flip in enumerate(flips):
-        if flip:
-            stored = np.flip(stored, axis)
-            turned[:3, axis] *= -1
-    assert (measure.canonical(stored, turned) == array).all()
-
-
-# settings, files, command -----------------------------------------------------------------------------------------------
-
-
-SETTINGS = """
-format = "fastimg-qc"
-version = 1
-fail = "warning"
-[limits]
-blur = 0.5
-[limits.CT]
-noise = 5
-edge = "off"
-[units.HU]
-low = -1024
-[units.ADC]
-low = 0
-high = 4000
-[severity]
-noisy = "error"
-blurred = "off"
-"""
-
-
-def test_settings_of_a_site():
-    settings = QcSettings.parse(SETTINGS)
-    assert settings.of("CT").noise == 5
-    assert settings.of("CT").edge is None
-    assert settings.of("CT").blur == settings.of("MR").blur == settings.of("XA").blur == 0.5
-    assert settings.of("MR").snr == 3
-    assert settings.units["HU"] == (-1024, 32000)
-    assert settings.units["ADC"] == (0, 4000)
-    assert settings.severity_of("noisy") == "error"
-    assert settings.fails("warning")
-    assert not settings.fails("info")
-
-
-@pytest.mark.parametrize(
-    "text, words",
-    [
-        ("[limits.CT]\nnois = 3", r'qc.toml:4: limits.CT.nois: unknown key; did you mean "noise"'),
-        ("[limits.CTT]\nnoise = 3", "limits.CTT: no such modality"),
-        ('[limits]\nnoise = "3 HU"', 'limits.noise: expected a number .*or "off"'),
-        ("[limits]\nsimilar_bits = 40", "from 0 to 15"),
-        ('[severity]\nnoizy = "off"', 'severity.noizy: no such code; did you mean "noisy"'),
-        ('[severity]\nnoisy = "bad"', "severity.noisy: expected one of off"),
-        ("[units.HU]\nlow = 5\nhigh = 1", "low must be below high"),
-        ("[units]\nHU = 5", "units.HU: expected a section"),
-        ('fail = "never"', "fail: expected one of info"),
-        ("[limit]\nx = 1", "limit: unknown key"),
-        ("limits = 1", r"limits: expected a section"),
-        ("[", "not TOML"),
-    ],
-)
-def test_wrong_settings_are_told_with_their_line(text, words):
-    with pytest.raises(FormatError, match=words):
-        QcSettings.parse(f'format = "fastimg-qc"\nversion = 1\n{text}')
-
-
-def test_settings_of_another_format_or_version(tmp_path):
-    with pytest.raises(FormatError, match="the file must say format"):
-        QcSettings.parse("version = 1")
-    with pytest.raises(FormatError, match="reads version 1, got 2"):
-        QcSettings.parse('format = "fastimg-qc"\nversion = 2')
-    with pytest.raises(ArgumentError, match="cannot be read"):
-        QcSettings.load(tmp_path / "none.toml")
-    (tmp_path / "latin.toml").write_bytes(b"\xff")
-    with pytest.raises(FormatError, match="not UTF-8"):
-        QcSettings.load(tmp_path / "latin.toml")
-
-
-def test_severities_decide(cohort, tmp_path):
-    add(cohort, "a", body(0))
-    (tmp_path / "site.toml").write_text(SETTINGS)
-    codes, report = seen(cohort, tmp_path / "site.toml")
-    assert codes == {"a": ["noisy"]}
-    assert report.findings["severity"].to_pylist() == ["error"]
-    assert report.failed
-
-
-def test_the_command(cohort, tmp_path):
-    add(cohort, "a", body(0))
-    add(cohort, "b", body(1, noise=220))
-    add(cohort, "c", np.full(SHAPE, 3, np.int16))
-    call = CliRunner().invoke
-    path = str(cohort.path)
-    files = [str(tmp_path / name) for name in ("f.parquet", "m.csv", "all.json")]
-    done = call(main, ["qc", path, "--output", files[0], "--measures", files[1], "--workers", "1"])
-    assert done.exit_code == 1, done.output  # an empty image sets a case aside
-    assert "3 cases, 2 findings" in done.output
-    assert "empty-image" in done.output
-    assert [row["code"] for row in pq.read_table(files[0]).to_pylist()] == ["noisy", "empty-image"]
-    rows = list(csv.DictReader(Path(files[1]).read_text().splitlines()))
-    assert [row["case_id"] for row in rows] == ["a", "b", "c"]
-    assert float(rows[1]["noise"]) == pytest.approx(220, rel=0.1)
-    done = call(main, ["qc", path, "--json", "--output", files[2], "--workers", "1"])
-    assert json.loads(done.stdout)["counts"] == {"noisy": 1, "empty-image": 1}
-    assert json.loads(Path(files[2]).read_text())["format"] == "fastimg-qc-report"
-    lenient = tmp_path / "site.toml"
-    lenient.write_text('format = "fastimg-qc"\nversion = 1\n[severity]\nempty-image = "info"\n')
-    assert call(main, ["qc", path, "--settings", str(lenient), "--workers", "1"]).exit_code == 0
-    assert call(main, ["qc", path, "--output", str(tmp_path / "x.txt")]).exit_code == 2
-    lenient.write_text("version = 1")
-    assert call(main, ["qc", path, "--settings", str(lenient)]).exit_code == 2
-
-
-def test_arguments(cohort):
-    with pytest.raises(ArgumentError, match="identifiers"):
-        qc(cohort, identifiers="Meyer")
-    assert seen(cohort)[1].cases == 0
