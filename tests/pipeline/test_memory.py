@@ -11,9 +11,10 @@ from small_run import KEY
 
 import fastimg as fi
 from fastimg._workers import InProcess
-from fastimg.pipeline import _after, _case, _plan, ingest
+from fastimg.pipeline import _after, _case, _plan, _run, ingest
 from fastimg.pipeline._task import Outcome, Task
 from fastimg.pipeline._tasks import Tasks
+from fastimg.versions import versions
 
 SLICES = 5
 
@@ -60,6 +61,49 @@ def test_what_is_held_of_many_cases(tmp_path, monkeypatch):
     held, worst = grown(tmp_path, 450, 1700, monkeypatch)  # of two parts and of five
     assert held < 2000, held
     assert worst < 4000, worst
+
+
+def test_what_the_end_of_a_run_holds(tmp_path, monkeypatch):
+    """Over the index and all cases, and in the last search for identifiers, which takes some of them at a time."""
+    monkeypatch.setattr(_after, "TOGETHER", 32)
+    monkeypatch.setattr(_after, "PIECE", 2048)
+
+    def make(job, task):
+        cohort = fi.Cohort.open(job.cohort, mode="r+")
+        metadata = {"modality": "CT", "subject": 32 * "a", "site": "A"}
+        cohort.record(task.case_id, "failed", findings=[], source=task.source, metadata=metadata, listed=False)
+        return Outcome(task.case_id, "failed")
+
+    known, worst = versions(), {}
+    monkeypatch.setattr("fastimg.versions.versions", lambda: known)  # half a MB, whatever the cases
+
+    def told(step, name):
+        def work(*arguments):
+            gc.collect()
+            tracemalloc.start()
+            done = step(*arguments)
+            worst[name, step.__name__] = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            return done
+
+        return work
+
+    monkeypatch.setattr(_case, "make", make)
+    few, many = 30, 130
+    for number in range(many):
+        person = {"PatientName": f"Probe^N{number:05d}", "PatientID": f"MEM{number:06d}"}
+        for name, size in (("few", few), ("many", many)):
+            if number < size:
+                fi.synth.ct_series(tmp_path / name / f"P{number:05d}", slices=2, size=8, attributes=person, seed=number)
+    for number, name in enumerate(("few", "few", "many")):  # the first fills caches
+        with monkeypatch.context() as patch:
+            for step in (_run.summed, _run.left_behind):
+                patch.setattr(_run, step.__name__, told(step, name))
+            summary = ingest(tmp_path / name, tmp_path / f"out{number}", key=KEY, executor=InProcess())
+        assert summary.states["failed"] == summary.done == {"few": few, "many": many}[name]
+    grown = {step: (worst["many", step] - worst["few", step]) / (many - few) for step in ("summed", "left_behind")}
+    assert 100 < grown["summed"] < 2000, grown  # the least: what is measured is what grows
+    assert grown["left_behind"] < 500, grown  # with all matchers kept, or all identifiers at once, some thousands
 
 
 def test_tasks_are_what_was_appended():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -31,6 +31,7 @@ from ._quiet import CORRUPT, quiet, value_of
 __all__ = [
     "TAGS",
     "TELLING",
+    "finder",
     "fold",
     "hashed_upstream",
     "identifiers_of",
@@ -268,6 +269,13 @@ def matcher(identifiers: frozenset[str]) -> Matcher:
 def ready(text: str) -> str:
     """A text as `matcher` wants it."""
     return normal(fold(text))
+
+
+def finder(identifiers: Iterable[str]) -> Callable[[str], bool]:
+    """What tells whether a text holds one of the identifiers, as `residual` looks for them; of very many of them nothing is
+    kept for the next call."""
+    pattern = matcher.__wrapped__(frozenset(identifiers))
+    return lambda text: bool(pattern) and pattern.count(ready(text)) > 0
 
 
 def residual(texts: Any, identifiers: Iterable[str]) -> list[Finding]:

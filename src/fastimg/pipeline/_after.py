@@ -103,17 +103,17 @@ def left_behind(target: Path, identifiers: set[str]) -> int:
 
     Each case was searched for its own patient's before it was stored.
     """
-    from .. import dicom
+    from ..dicom._residual import finder
 
     texts = [path.name for path in target.iterdir()]
     files = sorted((target / FOLDER).glob("*.json*"))
     wanted = sorted(telling(identifiers))
     hit: set[Any] = set()
     for start in range(0, len(wanted), TOGETHER):
-        some = wanted[start : start + TOGETHER]
-        hit.update(found.where for found in dicom.residual(texts, some))
+        found = finder(wanted[start : start + TOGETHER])
+        hit.update(filter(found, texts))
         for path in files:
-            if path not in hit and any(dicom.residual(piece, some) for piece in _pieces(path)):
+            if path not in hit and any(map(found, _pieces(path))):
                 hit.add(path)
     return len(hit)
 
