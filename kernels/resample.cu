@@ -1,9 +1,9 @@
 // Separable interpolation, nearest neighbour and votes on an axis-aligned grid; tables made on the host.
 //
 // separable: a thread owns one column (j, i) of a slab of output planes and keeps what its source planes gave along y
-// and x, so each is interpolated once a slab (2.7 cached loads an output for CT to 1 mm, not 8). The order of
-// operations is that of the CPU's row loops, so the bits are the same. nearest: a warp a row. Geometry, for each axis
-// z, y, x: in, out, low, high, linear, taps (csrc/resampling/separable.hpp).
+// and x, so each is interpolated once a slab. The order of operations is that of the CPU's row loops, so the bits are
+// the same. Where all axes have two taps kernels/linear.cu does it. Geometry, for each axis z, y, x: in, out, low,
+// high, linear, taps (csrc/resampling/separable.hpp).
 #include "fastimg/entries.cuh"
 #include "fastimg/interpolate.cuh"
 #include "fastimg/vote.cuh"
@@ -38,53 +38,6 @@ __device__ C along(const Axis& axis, const int* first, const C* weight, i64 o, A
   return sum;
 }
 
-// Two taps along every axis: what depends on the column alone is read once, and a plane costs four loads beside each
-// other.
-template <class T, class U, class C, bool truncate>
-__device__ void linear_column(const T* source, U* place, i64 from, i64 until, const Axis& z, const Axis& y,
-                              const Axis& x, i64 j, i64 i, const int* first_z, const int* first_y, const int* first_x,
-                              const C* weight_z, const C* weight_y, const C* weight_x, U outside,
-                              const fastimg::Intake<C>& intake, const fastimg::Finish<C>& finish) {
-  const C wy = weight_y[j], wx = weight_x[i];
-  const bool sy = wy != C(0), sx = wx != C(0);
-  const i64 step = y.in * x.in, across = y.out * x.out, below = sy ? x.in : 0;
-  const int beside = sx ? 1 : 0;
-  const T* const corner = source + (i64)first_y[j] * x.in + first_x[i];
-  const auto plane = [&](int zi) {
-    const T* const upper = corner + zi * step;
-    const T* const lower = upper + below;
-    C a = (C)upper[0], b = (C)upper[beside], c = (C)lower[0], d = (C)lower[beside];
-    if (intake.on) {
-      a = fastimg::taken(a, intake), b = fastimg::taken(b, intake);
-      c = fastimg::taken(c, intake), d = fastimg::taken(d, intake);
-    }
-    const C left = sy ? fastimg::lerp(a, c, wy) : a, right = sy ? fastimg::lerp(b, d, wy) : b;
-    return sx ? fastimg::lerp(left, right, wx) : left;
-  };
-  int bottom = -2;
-  bool both = false;
-  C low = C(0), high = C(0);
-  for (i64 k = from; k < until; ++k, place += across) {
-    if (!within(z, k)) {
-      *place = outside;
-      continue;
-    }
-    const int f = first_z[k];
-    const C w = weight_z[k];
-    if (f != bottom) {
-      low = f == bottom + 1 && both ? high : plane(f);
-      bottom = f, both = false;
-    }
-    C v = low;
-    if (w != C(0)) {
-      if (!both) high = plane(f + 1), both = true;
-      v = fastimg::lerp(low, high, w);
-    }
-    if (finish.on) v = fastimg::finished(v, finish);
-    *place = fastimg::Store<truncate, U>::from(v);
-  }
-}
-
 template <class T, class U, class C, bool truncate>
 __device__ void separable_each(const T* in, U* out, i64 volumes, i64 depth, const i64* geometry, const int* first_z,
                                const int* first_y, const int* first_x, const C* weight_z, const C* weight_y,
@@ -92,7 +45,7 @@ __device__ void separable_each(const T* in, U* out, i64 volumes, i64 depth, cons
   const Axis z = axis_of(geometry, 0), y = axis_of(geometry, 1), x = axis_of(geometry, 2);
   const i64 across = (x.out + kTileX - 1) / kTileX, down = (y.out + kTileY - 1) / kTileY;
   const i64 slabs = (z.out + depth - 1) / depth, pieces = volumes * slabs * down * across;
-  const bool march = z.taps <= kHeld, linear = z.linear && y.linear && x.linear;
+  const bool march = z.taps <= kHeld;
   for (i64 piece = blockIdx.x; piece < pieces; piece += gridDim.x) {
     const i64 i = piece % across * kTileX + threadIdx.x % kTileX;
     const i64 j = piece / across % down * kTileY + threadIdx.x / kTileX;
@@ -101,12 +54,6 @@ __device__ void separable_each(const T* in, U* out, i64 volumes, i64 depth, cons
     const T* const source = in + volume * z.in * y.in * x.in;
     const bool inside = within(y, j) && within(x, i);
     const i64 until = (slab + 1) * depth < z.out ? (slab + 1) * depth : z.out;
-    if (linear && inside) {
-      linear_column<T, U, C, truncate>(source, out + ((volume * z.out + slab * depth) * y.out + j) * x.out + i,
-                                       slab * depth, until, z, y, x, j, i, first_z, first_y, first_x, weight_z,
-                                       weight_y, weight_x, outside, intake, finish);
-      continue;
-    }
     const auto plane = [&](i64 zi) {
       const T* const from = source + zi * y.in * x.in;
       const auto at_x = [&](i64 xi) {
@@ -163,17 +110,61 @@ __device__ void each_in_rows(i64 rows, i64 width, F f) {
     for (i64 i = threadIdx.x % lanes; i < width; i += lanes) f(row * width + i, row, i);
 }
 
-// Voxels are moved as unsigned numbers of their size.
+// Sizes of the source and of the result along one axis; outputs [low, high) lie inside.
+struct Line {
+  int in, out, low, high;
+  __device__ bool within(int o) const { return o >= low && o < high; }
+};
+
+// A warp takes kRows rows of a plane together: an index serves all of them, and more loads are under way. They are
+// `apart` rows apart, so that all begin alike in a sector of 32 bytes of memory and the stores between a row's ends
+// fill whole sectors. Voxels are moved as unsigned numbers of their size.
 template <class T>
-__device__ void pick_each(const T* in, T* out, i64 volumes, const i64* geometry, const int* index_z, const int* index_y,
-                          const int* index_x, T outside) {
-  const Axis z = axis_of(geometry, 0), y = axis_of(geometry, 1), x = axis_of(geometry, 2);
-  each_in_rows(volumes * z.out * y.out, x.out, [&](i64 n, i64 row, i64 i) {
-    const i64 j = row % y.out, k = row / y.out % z.out, volume = row / y.out / z.out;
-    const bool inside = within(z, k) && within(y, j) && within(x, i);
-    const T* const from = in + ((volume * z.in + index_z[k]) * y.in + index_y[j]) * x.in;
-    out[n] = inside ? from[index_x[i]] : outside;
-  });
+__device__ void pick_each(const T* __restrict__ in, T* __restrict__ out, int volumes, int apart, const Line& z,
+                          const Line& y, const Line& x, const int* __restrict__ index_z,
+                          const int* __restrict__ index_y, const int* __restrict__ index_x, T outside) {
+  constexpr int kRows = 2, kLanes = 32, kUnroll = 4;
+  const int warp = (int)(blockIdx.x * (blockDim.x / kLanes) + threadIdx.x / kLanes);
+  const int top = warp / apart * apart * kRows + warp % apart;
+  if (top >= y.out) return;
+  for (int volume = blockIdx.z; volume < volumes; volume += gridDim.z)
+    for (int k = blockIdx.y; k < z.out; k += gridDim.y) {
+      const T* const source = in + ((i64)volume * z.in + index_z[k]) * y.in * x.in;
+      const T* from[kRows];
+      T* to[kRows];
+      bool inside[kRows], exists[kRows];
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        exists[r] = top + r * apart < y.out;
+        const int row = top + r * apart, j = row < y.out ? row : top;
+        inside[r] = z.within(k) && y.within(j);
+        from[r] = source + (i64)index_y[j] * x.in;
+        to[r] = out + (((i64)volume * z.out + k) * y.out + j) * x.out;
+      }
+      const int early = (int)((unsigned long long)to[0] % 32 / sizeof(T));
+      for (int i = (int)threadIdx.x % kLanes - early; i < x.out; i += kLanes * kUnroll) {
+        int at[kUnroll];
+        T voxel[kUnroll][kRows];
+#pragma unroll
+        for (int u = 0; u < kUnroll; ++u) {
+          const int column = i + u * kLanes;
+          at[u] = column >= 0 && column < x.out ? index_x[column] : 0;
+        }
+#pragma unroll
+        for (int u = 0; u < kUnroll; ++u)
+#pragma unroll
+          for (int r = 0; r < kRows; ++r) voxel[u][r] = from[r][at[u]];
+#pragma unroll
+        for (int u = 0; u < kUnroll; ++u) {
+          const int column = i + u * kLanes;
+          if (column < 0 || column >= x.out) continue;
+          const bool within = x.within(column);
+#pragma unroll
+          for (int r = 0; r < kRows; ++r)
+            if (exists[r]) to[r][column] = inside[r] && within ? voxel[u][r] : outside;
+        }
+      }
+    }
 }
 
 template <class T>
@@ -240,10 +231,12 @@ FASTIMG_SEPARABLE(float64_float64_float64, double, double, double, false)
 
 #define FASTIMG_MOVED(name, T)                                                                                       \
   FASTIMG_WANTED(                                                                                                    \
-      nearest_##name, extern "C" __global__ void nearest_##name(const T* in, T* out, long long volumes,              \
-                                                                const long long* geometry, const int* index_z,       \
-                                                                const int* index_y, const int* index_x, T outside) { \
-        pick_each(in, out, volumes, geometry, index_z, index_y, index_x, outside);                                   \
+      nearest_##name, extern "C" __global__ void nearest_##name(                                                     \
+                          const T* in, T* out, int volumes, int apart, int in_z, int out_z, int low_z, int high_z,   \
+                          int in_y, int out_y, int low_y, int high_y, int in_x, int out_x, int low_x, int high_x,    \
+                          const int* index_z, const int* index_y, const int* index_x, T outside) {                   \
+        pick_each(in, out, volumes, apart, {in_z, out_z, low_z, high_z}, {in_y, out_y, low_y, high_y},               \
+                  {in_x, out_x, low_x, high_x}, index_z, index_y, index_x, outside);                                 \
       })                                                                                                             \
   FASTIMG_WANTED(                                                                                                    \
       label_##name,                                                                                                  \

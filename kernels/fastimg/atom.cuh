@@ -26,6 +26,17 @@ using u64 = unsigned long long;
 
 }  // namespace fastimg
 
+// The value stays in its register: a compiler short of registers would make it anew in every turn of a loop.
+#ifdef __CUDA_ARCH__
+#define FASTIMG_KEPT(value) fastimg::kept(value)
+namespace fastimg {
+static __device__ __forceinline__ void kept(int& value) { asm volatile("" : "+r"(value)); }
+static __device__ __forceinline__ void kept(i64& value) { asm volatile("" : "+l"(value)); }
+}  // namespace fastimg
+#else
+#define FASTIMG_KEPT(value) ((void)0)
+#endif
+
 // Shared memory whose size is given at launch: FASTIMG_DYNAMIC_SHARED(float, tile); one a kernel.
 #if defined(__CUDACC__) || defined(__CUDACC_RTC__)
 #define FASTIMG_DYNAMIC_SHARED(type, name) extern __shared__ type name[]

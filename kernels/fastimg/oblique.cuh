@@ -16,25 +16,54 @@ struct Start {  // position = index + offset
   C offset;
 };
 
+// floor(p) of |p| <= 1e9, as both. Conversions of double run at an eighth of its additions' rate on a GPU: there the
+// number is read from the low bits of p + 1.5 * 2^52, which is rounded to a whole number.
+FASTIMG_ATOM double floor_of(double p, int& index) {
+#ifdef __CUDA_ARCH__
+  const double shifted = p + 6755399441055744.0, nearest = shifted - 6755399441055744.0;
+  const bool above = nearest > p;
+  index = __double2loint(shifted) - (above ? 1 : 0);
+  return above ? nearest - 1.0 : nearest;
+#else
+  index = (int)p;
+  index -= (double)index > p ? 1 : 0;
+  return (double)index;
+#endif
+}
+
+// Of |p| <= 1e9.
+template <class C>
+FASTIMG_ATOM Start<C> start_at(double p) {
+  int index;
+  const double whole_part = floor_of(p, index);
+  return {index, (C)(p - whole_part)};
+}
+
+FASTIMG_ATOM double within_reach(double p) {
+  p = p < -1e9 ? -1e9 : p;
+  return p > 1e9 ? 1e9 : p;
+}
+
 // Row `m` of the 3 x 4 matrix at target index (k, j, i).
 template <class C>
 FASTIMG_ATOM Start<C> block_start(const double* m, double k, double j, double i) {
-  double p = ((m[0] * k + m[1] * j) + m[2] * i) + m[3];
-  p = p < -1e9 ? -1e9 : p;
-  p = p > 1e9 ? 1e9 : p;
-  int index = (int)p;
-  if ((double)index > p) index -= 1;
-  return {index, (C)(p - (double)index)};
+  return start_at<C>(within_reach(((m[0] * k + m[1] * j) + m[2] * i) + m[3]));
 }
 
-// The lane's position: whole part and rest in [0, 1).
+// What lies `way` after a start: whole part and rest in [0, 1).
 template <class C>
-FASTIMG_ATOM void lane_position(const Start<C>& start, C lane, C step, int& index, C& rest) {
-  const C q = start.offset + lane * step;
+FASTIMG_ATOM void moved_position(const Start<C>& start, C way, int& index, C& rest) {
+  const C q = start.offset + way;
   int whole_part = (int)q;
   whole_part = (C)whole_part > q ? whole_part - 1 : whole_part;
   index = start.index + whole_part;
   rest = q - (C)whole_part;
+}
+
+// The position of a lane of the block that begins there.
+template <class C>
+FASTIMG_ATOM void lane_position(const Start<C>& start, C lane, C step, int& index, C& rest) {
+  moved_position(start, lane * step, index, rest);
 }
 
 // Where row `m` puts index (k, j, i) that is displaced by (x, y, z) mm; `n`: the row of the source's inverse affine.
@@ -42,8 +71,7 @@ template <class C>
 FASTIMG_ATOM void displaced_position(const double* m, const double* n, double k, double j, double i, double x, double y,
                                      double z, int& index, C& rest) {
   double p = (((m[0] * k + m[1] * j) + m[2] * i) + m[3]) + ((n[0] * x + n[1] * y) + n[2] * z);
-  p = p < -1e9 ? -1e9 : p;
-  p = p > 1e9 ? 1e9 : p;
+  p = within_reach(p);
   p = p == p ? p : -1e9;  // NaN is outside
   index = (int)p;
   index = (double)index > p ? index - 1 : index;
@@ -93,6 +121,16 @@ FASTIMG_ATOM T vote_8(const T* v, const Box& n, const Point& p) {
   return vote<T>(2, 2, 2, at, weight);
 }
 
+// Linear between samples x0 and x1 of four rows: planes z and z + 1 of row y, then of row y + 1.
+template <class C, class T>
+FASTIMG_ATOM C trilinear(const T* v00, const T* v10, const T* v01, const T* v11, i64 x0, i64 x1,
+                         const Intake<C>& intake, C wz, C wy, C wx) {
+  const auto at = [&](T voxel) { return intake.on ? taken((C)voxel, intake) : (C)voxel; };
+  const C a = lerp(at(v00[x0]), at(v10[x0]), wz), b = lerp(at(v01[x0]), at(v11[x0]), wz);
+  const C c = lerp(at(v00[x1]), at(v10[x1]), wz), d = lerp(at(v01[x1]), at(v11[x1]), wz);
+  return lerp(lerp(a, b, wy), lerp(c, d, wy), wx);
+}
+
 // Interpolation at one point; D: degree (0 nearest, 1 linear, else B-spline coefficients). Any position is allowed:
 // linear and nearest take the outermost sample outside, splines the mirrored one (of coefficients: no intake).
 template <int D, class C, class T>
@@ -100,13 +138,8 @@ FASTIMG_ATOM C sample_at(const T* v, const Intake<C>& intake, const Box& n, int 
   if (D == 1) {
     const i64 z0 = clamped(iz, (int)n.z) * n.y, z1 = clamped(iz + 1, (int)n.z) * n.y;
     const i64 y0 = clamped(iy, (int)n.y), y1 = clamped(iy + 1, (int)n.y);
-    const i64 x0 = clamped(ix, (int)n.x), x1 = clamped(ix + 1, (int)n.x);
-    const auto at = [&](i64 place) { return intake.on ? taken((C)v[place], intake) : (C)v[place]; };
-    const C a = lerp(at((z0 + y0) * n.x + x0), at((z1 + y0) * n.x + x0), wz);
-    const C b = lerp(at((z0 + y1) * n.x + x0), at((z1 + y1) * n.x + x0), wz);
-    const C c = lerp(at((z0 + y0) * n.x + x1), at((z1 + y0) * n.x + x1), wz);
-    const C d = lerp(at((z0 + y1) * n.x + x1), at((z1 + y1) * n.x + x1), wz);
-    return lerp(lerp(a, b, wy), lerp(c, d, wy), wx);
+    return trilinear(v + (z0 + y0) * n.x, v + (z1 + y0) * n.x, v + (z0 + y1) * n.x, v + (z1 + y1) * n.x,
+                     clamped(ix, (int)n.x), clamped(ix + 1, (int)n.x), intake, wz, wy, wx);
   }
   // even degrees centre their taps on the nearest sample
   const C half = C(0.5);

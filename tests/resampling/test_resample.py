@@ -51,6 +51,23 @@ def test_nearest_equals_its_twin_on_every_device(put, get, dtype):
     np.testing.assert_array_equal(get(seen.array), twin.nearest(values, positions, cval=1))
 
 
+STEPS = [0.3, 0.66, 1.0, -0.7, -1.9, 2.6, 5.5]  # what lies between the planes that the outputs need, both ways
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32, np.int32])
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("width", [1, 2, 9, 70])
+def test_walks_of_a_device_give_the_processors_bits(put, get, dtype, step, width):
+    values = volume((2, 21, 6, width), dtype)
+    affine, _ = grid((-1.2 if step > 0 else 20.4, 5.3, -0.7), (step, -0.8, 0.9), (67, 9, 75))
+    for cval in ("edge", 3):
+        options, dims = {"affine": affine, "shape": (67, 9, 75), "cval": cval}, "czyx"
+        for order in ("linear", "nearest"):
+            seen = fi.resample(fi.Image(put(values), dims=dims), order=order, **options)
+            expected = fi.resample(fi.Image(values, dims=dims), order=order, **options)
+            np.testing.assert_array_equal(get(seen.array), expected.array)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     shape=st.tuples(*[st.integers(1, 9)] * 2, st.integers(1, 90)),

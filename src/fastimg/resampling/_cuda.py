@@ -13,6 +13,10 @@ from ._tables import LABEL, AxisTable, Displacement, Oblique, Poles, Tables, Val
 
 _BLOCK = 256
 _DEPTH = 32  # output planes that share what a thread keeps of the source's
+_LINEAR = (64, 8, 30)  # kernels/linear.cu: columns and rows of a block, and how deep a slab it takes
+_ROWS = 2  # of nearest neighbours that a warp takes together
+_TILE = (32, 8, 32)  # kernels/oblique.cu: columns, rows and planes of a block
+_GRID = 65535  # blocks along the second and third axis of a grid
 _SPLINE_BLOCK = 128  # kernels/fastimg/bspline.cuh
 _SHARED = 48 << 10  # bytes of shared memory that every device gives a block
 _TAPS, _HORIZON, _BEHIND, _COLUMNS = 4, 13, 2, 160  # kernels/cubic.cu
@@ -20,8 +24,9 @@ _SMALLEST = 48
 _PLANE_SHARED = 4 * _COLUMNS * (_COLUMNS + 4) + 2 * (16 + 4) * (_SPLINE_BLOCK + 2 * _BEHIND)
 
 
-def _blocks(count: int, each: int = _BLOCK) -> tuple[int]:
-    return (min(-(-count // each), 1 << 20),)
+def _rows(out: Any) -> tuple[int]:
+    """Blocks whose warps take a row each."""
+    return (min(-(-out.size // max(out.shape[-1], 1) * 32 // _BLOCK), 1 << 20),)
 
 
 def _geometry(tables: Tables) -> tuple[Any, list[Any]]:
@@ -39,6 +44,28 @@ def _prepared(tables: Tables, compute: str) -> tuple[Any, list[Any], list[Any]]:
         lambda: [device.to_device(axis.weight.astype(compute)) for axis in (tables.z, tables.y, tables.x)],
     )
     return geometry, first, weights
+
+
+def _walk(tables: Tables, compute: str) -> tuple[str, int, Any, Any] | None:
+    """How kernels/linear.cu walks the planes of z: direction, first plane, the last plane that each output needs and the
+    first output that needs more than each plane, planes counted from the first on. None: where that kernel does not serve,
+    since an axis has other taps, a row is one sample, or half of the planes or more would be read in vain.
+    """
+    z = tables.z
+    if not all(axis.linear for axis in (z, tables.y, tables.x)) or tables.x.size < 2:
+        return None
+    first, top = z.first[z.low : z.high].astype(np.int64), np.zeros(z.out, np.int32)
+    last = first + (z.weight[0, z.low : z.high].astype(compute) != 0)
+    if not first.size:
+        return "up", 0, *map(_gpu.backend().to_device, (top, np.zeros(1, np.int32)))
+    down = first[0] > first[-1]
+    base = int(last[0] if down else first[0])
+    needed = base - first if down else last - base
+    if np.any(np.diff(needed) < 0) or 2 * np.union1d(first, last).size <= needed[-1]:
+        return None
+    top[z.low : z.high] = needed
+    upto = z.low + np.searchsorted(needed, np.arange(needed[-1] + 1), side="right")
+    return "down" if down else "up", base, *map(_gpu.backend().to_device, (top, upto.astype(np.int32)))
 
 
 def _intake(values: Values, compute: str) -> tuple[Any, ...]:
@@ -64,37 +91,67 @@ def separable(
 ) -> None:
     """out = weighted sums of array along y, x, z; see kernels/resample.cu."""
     geometry, first, weights = _prepared(tables, compute)
-    name = f"separable_{array.dtype.name}_{out.dtype.name}_{compute}" + ("_truncate" if truncate else "")
+    name = f"{array.dtype.name}_{out.dtype.name}_{compute}" + ("_truncate" if truncate else "")
     volumes = math.prod(array.shape[:-3])
     z, y, x = out.shape[-3:]
+    walk = tables.keep((_gpu.backend(), compute, "walk"), lambda: _walk(tables, compute))
+    if walk and max(volumes, -(-z // _LINEAR[2])) <= _GRID:
+        if out.size:
+            direction, base, top, upto = walk
+            columns, rows, depth = _LINEAR
+            _gpu.launch(
+                *("linear", f"linear_{direction}_{name}", (-(-y // rows) * -(-x // columns), -(-z // depth), volumes)),
+                *((_BLOCK,), array, out, np.int32(depth), *_sizes(tables), np.int32(base), top, upto, weights[0]),
+                *(first[1], weights[1], first[2], weights[2], outside),
+                *(*_intake(values, compute), *_finish(values, compute)),
+            )
+        return
     if out.size:
         pieces = volumes * -(-z // _DEPTH) * -(-y // 8) * -(-x // 32)
         _gpu.launch(
-            *("resample", name, (min(pieces, 1 << 20),), (_BLOCK,), array, out, np.int64(volumes), np.int64(_DEPTH)),
+            *(
+                "resample",
+                f"separable_{name}",
+                (min(pieces, 1 << 20),),
+                (_BLOCK,),
+                array,
+                out,
+                np.int64(volumes),
+                np.int64(_DEPTH),
+            ),
             *(geometry, *first, *weights, outside, *_intake(values, compute), *_finish(values, compute)),
         )
 
 
 def nearest(array: Any, out: Any, tables: Tables, *, outside: Any, threads: int) -> None:
     """out = the nearest samples of array."""
-    geometry, first = tables.keep((_gpu.backend(), "geometry"), lambda: _geometry(tables))
-    _moved("resample", "nearest", array, out, outside, geometry, *first)
+    _, first = tables.keep((_gpu.backend(), "geometry"), lambda: _geometry(tables))
+    volumes, (z, y, x) = math.prod(array.shape[:-3]), out.shape[-3:]
+    apart = 32 // math.gcd(32, x * out.dtype.itemsize)
+    warps = -(-y // (_ROWS * apart)) * apart
+    grid = (-(-warps * 32 // _BLOCK), min(z, _GRID), min(volumes, _GRID))
+    each = (np.int32(volumes), np.int32(apart), *_sizes(tables))
+    _moved("resample", "nearest", array, out, outside, *each, *first, blocks=grid)
+
+
+def _sizes(tables: Tables) -> tuple[np.int32, ...]:
+    """in, out, low, high of z, y, x."""
+    return tuple(np.int32(n) for t in (tables.z, tables.y, tables.x) for n in (t.size, t.out, t.low, t.high))
 
 
 def label(array: Any, out: Any, tables: Tables, *, outside: Any, threads: int) -> None:
     """out = the votes of the samples of array; see kernels/fastimg/vote.cuh."""
     geometry, first, weights = _prepared(tables, "float64")
-    _moved("resample", "label", array, out, outside, geometry, *first, *weights)
+    volumes = np.int64(math.prod(array.shape[:-3]))
+    _moved("resample", "label", array, out, outside, volumes, geometry, *first, *weights, blocks=_rows(out))
 
 
-def _moved(file: str, name: str, array: Any, out: Any, outside: Any, *rest: Any) -> None:
+def _moved(file: str, name: str, array: Any, out: Any, outside: Any, *rest: Any, blocks: tuple[int, ...]) -> None:
     """Voxels of one size, whatever they mean."""
     size = np.dtype(f"u{array.dtype.itemsize}")
-    volumes = np.int64(math.prod(array.shape[:-3]))
     if out.size:
-        rows = _blocks(out.size // out.shape[-1], _BLOCK // 32)
-        arguments = (array.view(size), out.view(size), volumes, *rest, outside.view(size))
-        _gpu.launch(file, f"{name}_{size.name}", rows, (_BLOCK,), *arguments)
+        arguments = (array.view(size), out.view(size), *rest, outside.view(size))
+        _gpu.launch(file, f"{name}_{size.name}", blocks, (_BLOCK,), *arguments)
 
 
 def spline(
@@ -296,21 +353,25 @@ def oblique(
     """out = array interpolated at tables.matrix @ (k, j, i, 1); degrees 2 to 5 take coefficients, LABEL votes."""
     device = _gpu.backend()
     field, inverse = displacement or (None, np.zeros((3, 3)))
-    size, matrix = tables.keep(
-        (device, inverse.tobytes()),
-        lambda: (
-            device.to_device(np.array([*tables.source, *tables.target], np.int64)),
-            device.to_device(np.concatenate([tables.matrix.ravel(), inverse.ravel()])),
-        ),
+    inverse = tables.keep((device, inverse.tobytes()), lambda: device.to_device(np.ascontiguousarray(inverse).ravel()))
+    reach = np.abs(tables.matrix) @ [*tables.target, 1]
+    far = bool(np.any(reach + np.abs(tables.matrix[:, :3]).sum(1) * 16 > 9e8))
+    place = (
+        *map(np.int32, (*tables.source, *tables.target)),
+        *map(np.float64, tables.matrix.ravel()),
+        *(inverse, inverse if field is None else field),
+        *map(np.int32, (0 if field is None else 1 if field.dtype.itemsize == 4 else 2, tables.edge, far)),
     )
-    kind = np.int32(0 if field is None else 1 if field.dtype.itemsize == 4 else 2)
-    place = (size, matrix, matrix if field is None else field, kind, np.int32(tables.edge))
+    z, y, x = out.shape[-3:]
+    volumes = math.prod(array.shape[:-3])
+    columns, rows, planes = _TILE
+    blocks = (min(volumes * -(-z // planes) * -(-y // rows) * -(-x // columns), 1 << 20),)
     if degree in (0, LABEL):
-        _moved("oblique", "oblique_nearest" if degree == 0 else "oblique_label", array, out, outside, *place)
+        name = "oblique_nearest" if degree == 0 else "oblique_label"
+        _moved("oblique", name, array, out, outside, np.int64(volumes), *place, blocks=blocks)
     elif out.size:
         name = f"oblique_{degree}_{array.dtype.name}_{out.dtype.name}_{compute}" + ("_truncate" if truncate else "")
-        volumes = np.int64(math.prod(array.shape[:-3]))
         _gpu.launch(
-            *("oblique", name, _blocks(out.size // out.shape[-1], _BLOCK // 32), (_BLOCK,), array, out, volumes),
+            *("oblique", name, blocks, (_BLOCK,), array, out, np.int64(volumes)),
             *(*place, outside, *_intake(values, compute), *_finish(values, compute)),
         )
