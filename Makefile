@@ -56,7 +56,7 @@ fuzz: $(VENV)/test
 bench: $(VENV)/test
 	mkdir -p out
 	$(BIN)/python -m pytest bench -q -p no:cacheprovider -o python_files='bench_*.py' -o python_functions='bench_*' \
-	    --benchmark-json=out/bench.json --benchmark-columns=min,median,rounds --benchmark-sort=name $(BENCH)
+	    --benchmark-json=out/bench.json --benchmark-quiet $(BENCH)
 	$(BIN)/python bench/table.py out/bench.json | tee out/bench.md
 	mkdir -p out/bench_history && cp out/bench.json out/bench_history/$$(git rev-parse --short=12 HEAD).json
 	$(BIN)/python bench/page.py out/bench.json out/bench_history $(wildcard out/gpu/gpu-bench.json) > out/bench.html
