@@ -340,7 +340,7 @@ class Cohort:
     def is_removed(self, *, subject: str | None = None, source: str | None = None, case_id: str | None = None) -> bool:
         """Whether one of these was removed and would be refused.
 
-        `subject` and `source` are keyed hashes, `case_id` a case's name.
+        `subject` and `source` as manifests hold them, `case_id` a case's name.
         """
         return _remove.is_removed(self._place, subject=subject, source=source, case_id=case_id)
 
