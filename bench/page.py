@@ -27,7 +27,7 @@ th, td { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px so
 svg { width: 100%; height: auto } svg text { fill: var(--ink); font: 12px system-ui, sans-serif } svg .pale { fill: var(--pale) }
 .us { fill: var(--us) } .them { fill: var(--them) } .bad { fill: var(--bad) }
 path.us, path.them { fill: none; stroke: var(--us); stroke-width: 1.5 } path.them { stroke: var(--them) } .axis { stroke: var(--line) }
-.wide { overflow-x: auto } figure { margin: 0 } figcaption { font-size: 13px; color: var(--pale) } figcaption b { color: var(--ink); font-size: 14px }
+.wide { overflow-x: auto } td:nth-child(4), td:nth-child(8) { white-space: nowrap } figure { margin: 0 } figcaption { font-size: 13px; color: var(--pale) } figcaption b { color: var(--ink); font-size: 14px }
 summary { cursor: pointer; color: var(--us) } :focus-visible { outline: 2px solid var(--us); outline-offset: 2px }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 1.4rem 2rem }
 """
@@ -194,7 +194,7 @@ def history(folder: Path) -> list[str]:
     """Ratios to the best peer over commits, oldest first, of groups that three or more results hold."""
     reports = sorted((json.loads(path.read_text()) for path in folder.glob("*.json")), key=lambda r: r["datetime"])
     lines = defaultdict(list)
-    for number, report in enumerate(reports):
+    for number, report in enumerate(reports, 1):
         for name, value in ratios(report).items():
             lines[name].append((float(number), value))
     return [
