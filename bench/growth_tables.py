@@ -143,11 +143,14 @@ def features_pyradiomics(v: np.ndarray) -> Work:
 def entropy_maps(v: np.ndarray) -> Work:
     image, mask = region(v)
     settings = fi.radiomics.Settings(**SETTINGS, families=["glcm"])
-    return lambda: fi.radiomics.maps(image, mask, settings)["original_glcm_JointEntropy"].array[4:8, 4:8, 4:8]
+    return lambda: fi.radiomics.maps(image, mask, settings)["original_glcm_JointEntropy"].array[3:7, 3:7, 3:7]
 
 
 def entropy_by_hand(v: np.ndarray) -> np.ndarray:
-    """Of the window around each voxel: pairs counted one by one, both ways, the mean over the 13 directions."""
+    """Of the window around each voxel: pairs counted one by one, both ways, the mean over the 13 directions.
+
+    A map begins a voxel before the region's box: of a ball in 16^3, at voxel 1.
+    """
     image, mask = region(v)
     levels = np.where(mask, image.array // WIDTH - (image.array[mask > 0] // WIDTH).min() + 1, 0)
     out = np.zeros((4, 4, 4))
