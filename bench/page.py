@@ -54,10 +54,10 @@ def errors(report: dict) -> dict[str, str]:
     return {name: error_of(best(found, True)) for name, found in groups_of(report).items()}
 
 
-def bars(values: dict[str, float], told: dict[str, str] | None = None) -> str:
+def bars(values: dict[str, float], told: dict[str, str] | None = None, *, shares: bool = False) -> str:
     """Horizontal bars on a logarithmic axis from the value 1; below 1 they point left, in another colour.
 
-    `told` are words beside some.
+    `told` are words beside some. Of `shares` none is bad, and they are told as such.
     """
     if not values:
         return "<p>Nothing of that kind was measured.</p>"
@@ -72,15 +72,15 @@ def bars(values: dict[str, float], told: dict[str, str] | None = None) -> str:
     for exponent in range(math.ceil(low), math.floor(high) + 1):
         parts.append(
             f'<line class="axis" x1="{place(exponent):.1f}" x2="{place(exponent):.1f}" y1="18" y2="{step * len(values) + 24}"/>'
-            f'<text class="pale" x="{place(exponent):.1f}" y="12" text-anchor="middle">{10**exponent:g}×</text>'
+            f'<text class="pale" x="{place(exponent):.1f}" y="12" text-anchor="middle">{f"{100 * 10**exponent:g} %" if shares else f"{10**exponent:g}×"}</text>'
         )
     for number, (name, value) in enumerate(sorted(values.items())):
         y, edge = 22 + step * number, place(math.log10(value))
         x, far = sorted((place(0), edge))
         parts.append(
             f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{html.escape(name[:68])}</text>'
-            f'<rect class="{"us" if value >= 1 else "bad"}" x="{x:.1f}" y="{y + 3}" width="{max(far - x, 1):.1f}" height="13"/>'
-            f'<text x="{max(far, place(0)) + 6:.1f}" y="{y + 13}">{value:.3g}×<tspan class="pale" dx="8">{(told or {}).get(name, "")}</tspan></text>'
+            f'<rect class="{"us" if value >= 1 or shares else "bad"}" x="{x:.1f}" y="{y + 3}" width="{max(far - x, 1):.1f}" height="13"/>'
+            f'<text x="{max(far, place(0)) + 6:.1f}" y="{y + 13}">{f"{100 * value:.3g} %" if shares else f"{value:.3g}×"}<tspan class="pale" dx="8">{(told or {}).get(name, "")}</tspan></text>'
         )
     return f'<svg viewBox="0 0 960 {step * len(values) + 30}" role="img" aria-label="Bars, each with its value">{"".join(parts)}</svg>'
 
@@ -232,12 +232,13 @@ def on_gpu(report: dict, tests: str) -> str:
     device = report.get("machine_info", {}).get("gpu", "")
     said = f"The whole suite of GPU tests there: {html.escape(tests.strip(' ='))}. " if tests else ""
     return f"""<h2>On a GPU</h2><p>{html.escape(report.get("datetime", "")[:16])} {html.escape(device)}. {said}Times of kernels between events
-on the device, against its own copy rate; peers on the same device.</p>{bars(ratios(report), errors(report))}{bars(roofline(report))}{tabulated(report)}"""
+on the device, against its own copy rate; peers on the same device.</p>{bars(ratios(report), errors(report))}{bars(roofline(report), shares=True)}{tabulated(report)}"""
 
 
 def page(report: dict, folder: Path, gpu: Path | None = None) -> str:
     """The whole file."""
     machine, commit = report.get("machine_info", {}), report.get("commit_info", {}).get("id", "")[:10]
+    commit = "" if commit.startswith("unversion") else f"commit {commit}, "
     grown, past = growth(report), history(folder)
     device = ""
     if gpu:
@@ -247,13 +248,13 @@ def page(report: dict, folder: Path, gpu: Path | None = None) -> str:
     return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>fastimg: benchmarks</title>
 <meta name="viewport" content="width=device-width"><style>{STYLE}</style><main>
 <h1>fastimg: benchmarks</h1>
-<p>{html.escape(report.get("datetime", "")[:16])}, commit {html.escape(commit)}, {html.escape(machine.get("cpu", {}).get("brand_raw", ""))},
+<p>{html.escape(report.get("datetime", "")[:16])}, {html.escape(commit)}{html.escape(machine.get("cpu", {}).get("brand_raw", ""))},
 Python {html.escape(machine.get("python_version", ""))}. fastimg and its peers ran in one process on the same data; read the ratios, a
 shared machine's times change.</p>
 <h2>Times the best peer</h2><p>Logarithmic; a bar to the left is a peer that is faster. Beside each how far our result is from the reference: most are
 shares of its range, the cases say.</p>{bars(ratios(report), errors(report))}
 <h2>Share of the machine's limit</h2><p>Fewest bytes that the work needs, over the time it took, against a copy in the same run, or a
-codec where the table says so. Work that computes a lot a byte cannot reach 1; work that stays in a cache passes it.</p>{bars(roofline(report))}
+codec where the table says so. Work that computes a lot a byte cannot reach all of it; work that stays in a cache passes it.</p>{bars(roofline(report), shares=True)}
 <h2>Growth</h2><p>Nanoseconds an item against the number of items, both logarithmic: a level line is a cost that grows with the size alone. The
 error is that of a small cube against a definition in float64 or a peer, as a share of its range.</p>
 <div class="grid">{"".join(grown) or "<p>No work of these cases has three sizes.</p>"}</div>

@@ -98,7 +98,7 @@ def test_the_page_of_growth_and_of_a_gpu(tool, tmp_path):
     seen.feed(page.page(report(1), tmp_path / "none", tmp_path / "gpu-bench.json"))
     text = " ".join(seen.words)
     assert "812 passed, 1 skipped in 60.00s." in text
-    assert {"50% of GPU copy", "3×", "0.5×"} & set(seen.words) == {"50% of GPU copy", "3×", "0.5×"}
+    assert {"50% of GPU copy", "3×", "50 %"} & set(seen.words) == {"50% of GPU copy", "3×", "50 %"}
 
 
 @pytest.mark.parametrize("low", [1e-9, 0.7, 1.0, 3.3, 96.0, 4e8])
