@@ -8,14 +8,15 @@
 #
 # It ends by itself after FASTIMG_GPU_SECONDS (220) and leaves what was done by then. The checkout and out/packed must travel.
 # The machine is expected to have CUDA 13, Python 3.12, a C++ compiler, numpy, numba, scipy, cupy, torch, pyarrow, pytest with
-# xdist and benchmark, hypothesis, pybind11, cython, setuptools. PYTHON312 names the Python 3.12 here (python3.12).
+# xdist and benchmark, hypothesis, pybind11, cython, setuptools. PYTHON312 names the Python 3.12 here (python3.12),
+# FASTIMG_WHEEL_OPTIONS more options of pip wheel.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # For CPython 3.12 and CUDA 13; what these need beyond them is on the machine already. Then the peers and the parts that only
-# a device can show: nvImageCodec with nvJPEG and nvJPEG2000, dask-cuda, cuCIM; nvCOMP where there is room (FASTIMG_GPU_MORE).
+# a device can show: nvImageCodec with nvJPEG and nvJPEG2000, nvCOMP, dask-cuda, cuCIM.
 PACKAGES="pydicom zarr numcodecs donfig google-crc32c msgspec imagecodecs==2026.3.6 cryptography cffi pycparser
-  nvidia-nvimgcodec-cu13 nvidia-nvjpeg nvidia-nvjpeg2k-cu13
+  nvidia-nvimgcodec-cu13 nvidia-nvjpeg nvidia-nvjpeg2k-cu13 nvidia-nvcomp-cu13 nvidia-libnvcomp-cu13
   distributed==2026.8.0 dask==2026.8.0 dask-cuda tornado tblib zict locket partd cucim-cu13"
 # Of no use there: other Pythons' modules, codecs that nothing here calls, a viewer of slides, tests.
 LEFT_OUT='nvidia/nv(imgcodec|comp)/.*cpython-3(9|10|11|13|13t|14|14t)-|nvimgcodec/extensions/lib(opencv|tiff|nvtiff)_ext
@@ -38,7 +39,7 @@ wheels() {
   # shellcheck disable=SC2086
   python3 -m pip download -q -d out/wheels --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
       --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux_2_24_x86_64 \
-      --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 $PACKAGES ${FASTIMG_GPU_MORE:-}
+      --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 $PACKAGES
   rm -f out/packed/fastimg-*.whl out/wheels/fastimg-*.whl
   "$python" -m pip wheel -q --no-deps ${FASTIMG_WHEEL_OPTIONS:-} -w out/packed .
   sources >out/packed/sources
@@ -47,7 +48,7 @@ wheels() {
     packed=out/packed/$(basename "${wheel%%-*}").tar.xz
     [ "$packed" -nt "$wheel" ] || python3 -c "$PACK" "$(tr -d ' \n' <<<"$LEFT_OUT")" "$wheel" "$packed"
   done
-  echo "out/packed: $(du -cb out/packed/* | tail -n 1 | cut -f 1) bytes; checkout: $(git ls-files -z | xargs -0 du -cb | tail -n 1 | cut -f 1)"
+  echo "bytes that travel: $({ git ls-files -z && printf '%s\0' out/packed/*; } | xargs -0 du -cb | tail -n 1 | cut -f 1)"
 }
 
 # What the compiled modules are made of.

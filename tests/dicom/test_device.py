@@ -155,7 +155,7 @@ def test_a_device_codec_with_other_bits_is_not_used(tmp_path, both, codec):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize(("syntax", "stored"), [(SV1, 16), (SV1, 12), (J2K, 16), (J2K, 12), (HTJ2K, 16)])
+@pytest.mark.parametrize(("syntax", "stored"), [(s, bits) for s in (SV1, J2K, HTJ2K) for bits in (16, 12)])
 def test_nvimagecodec_on_a_device(tmp_path, monkeypatch, syntax, stored):
     pytest.importorskip("nvidia.nvimgcodec", reason="nvImageCodec is not installed")
     monkeypatch.setattr(_upload, "_agrees", {})
