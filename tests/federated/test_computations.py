@@ -177,7 +177,6 @@ def filled(by_patient, minimum):
 def test_cells_are_numpys(values, bins, low, width, dtype):
     array = np.array(values, dtype)
     cells = Bins(bins, (low, low + width))
-    cells.counts(np.array([low - 7, low + 3], np.int16))  # a table of whole numbers that has to grow
     seen = cells.counts(array)
     np.testing.assert_array_equal(seen[:bins], np.histogram(array.astype(float), bins, (low, low + width))[0])
     assert seen[bins:].tolist() == [(array < low).sum(), (array > low + width).sum(), 0]

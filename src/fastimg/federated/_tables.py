@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import RefusedError
+from ..histogram import Histogram
 from ._disclosure import Cells, suppress
 from ._registry import Done, Labels, Parameter, computation
 from ._rows import Rows
@@ -185,19 +186,20 @@ def histogram(rows: Rows, parameters: dict[str, Any], shared: dict[str, Any]) ->
 
 
 class Bins:
-    """Counts of an array's values: the bins as numpy.histogram makes them, then below, above, not finite."""
+    """Counts of an array's values: the bins as numpy.histogram makes them, then below, above, not finite.
+
+    Whole numbers are counted by `Histogram`, a bin a value, and each value's count goes to its bin. Of floats Histogram
+    may put a value within rounding of a border on either side of it; NumPy's rule, which is promised, looks at the borders.
+    """
 
     def __init__(self, bins: int, limits: Sequence[float]) -> None:
         self.size, self._bins, self._limits = bins + 3, bins, (float(limits[0]), float(limits[1]))
         self._edges = np.histogram_bin_edges([], bins, self._limits)
-        self._first, self._of = 0, np.zeros(0, np.int64)  # the cell of each whole number from `first` on
 
     def counts(self, array: Any) -> npt.NDArray[np.int64]:
         """int64, (bins + 3,)."""
-        if array.dtype.kind in "iu" and array.size:
-            low, high = int(array.min()), int(array.max())
-            if high - low < _MOST_WHOLE:
-                return self._whole(array, low, high)
+        if array.dtype.kind in "iu" and array.size and int(array.max()) - int(array.min()) < _MOST_WHOLE:
+            return self._whole(Histogram.of(array))
         flat = array.ravel()
         finite = np.isfinite(flat)
         bad = int(flat.size - finite.sum())
@@ -206,18 +208,10 @@ class Bins:
         inside = np.histogram(flat, self._bins, self._limits)[0]
         return np.append(inside, extra).astype(np.int64)
 
-    def _whole(self, array: Any, low: int, high: int) -> npt.NDArray[np.int64]:
-        last = self._first + len(self._of) - 1
-        if not (len(self._of) and self._first <= low and high <= last):
-            if len(self._of) and max(high, last) - min(low, self._first) < _MOST_WHOLE:
-                low, high = min(low, self._first), max(high, last)
-            values = np.arange(low, high + 1, dtype=np.float64)
-            of = np.searchsorted(self._edges, values, side="right") - 1
-            of[values == self._limits[1]] = self._bins - 1  # the last bin holds its upper edge
-            of[values < self._limits[0]] = self._bins
-            of[values > self._limits[1]] = self._bins + 1
-            self._first, self._of = low, of
-        times = np.bincount(array.ravel().astype(np.int64) - self._first)
-        there = np.flatnonzero(times)
-        found = np.bincount(self._of[there], times[there], self.size)  # whole numbers below 2**53: exact
+    def _whole(self, counted: Histogram) -> npt.NDArray[np.int64]:
+        values, (low, high) = counted.values, self._limits
+        of = np.searchsorted(self._edges, values, side="right") - 1
+        of[values == high] = self._bins - 1  # the last bin holds its upper edge
+        of[values < low], of[values > high] = self._bins, self._bins + 1
+        found = np.bincount(of, counted.counts, self.size)  # whole numbers below 2**53: exact
         return found.astype(np.int64)

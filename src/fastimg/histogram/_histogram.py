@@ -9,17 +9,17 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from .. import _dispatch
 from .._arrays import choice, thread_count
 from ..errors import ArgumentError, FormatError
+from ._adaptive import coarsened, exponent_of
+from ._counting import MOST, adaptive, fixed, integer
 from ._select import NAN, selected
-from ._statistics import checked_q, lerp, not_finite
+from ._statistics import checked_q, lerp
 
 __all__ = ["Histogram"]
 
 Kind = Literal["integer", "fixed", "adaptive"]
 
-_MOST = 1 << 24  # bins: 128 MiB of counts
 _VERSION = 1
 
 
@@ -109,10 +109,10 @@ class Histogram:
     ) -> None:
         self.kind: Kind = choice("kind", kind, ("integer", "fixed", "adaptive"))
         self.counts: npt.NDArray[np.int64] = np.array(counts, np.int64)
-        if self.counts.ndim != 1 or len(self.counts) > _MOST or (self.counts < 0).any() or below < 0 or above < 0:
-            raise ArgumentError(f"Histogram: counts are a vector of at most {_MOST} numbers that are not negative")
+        if self.counts.ndim != 1 or len(self.counts) > MOST or (self.counts < 0).any() or below < 0 or above < 0:
+            raise ArgumentError(f"Histogram: counts are a vector of at most {MOST} numbers that are not negative")
         self.origin, self.exponent, self.limit = int(origin), int(exponent), int(limit)
-        if not 1 <= self.limit <= _MOST or abs(self.exponent) > 1100 or abs(self.origin) > 1 << 62:
+        if not 1 <= self.limit <= MOST or abs(self.exponent) > 1100 or abs(self.origin) > 1 << 62:
             raise ArgumentError("Histogram: limit, exponent or origin is out of range")
         self.low, self.high = float(low), float(high)
         self.below, self.above, self.skipped = int(below), int(above), int(skipped)
@@ -162,73 +162,18 @@ class Histogram:
             NaN or infinities with nan="raise"; whole numbers that span more than 2**24 values (give bins and range).
         """
         choice("nan", nan, NAN)
-        if bins is not None and not 1 <= bins <= _MOST - 3:
-            raise ArgumentError(f"bins: must lie between 1 and {_MOST - 3}, got {bins!r}")
+        if bins is not None and not 1 <= bins <= MOST - 3:
+            raise ArgumentError(f"bins: must lie between 1 and {MOST - 3}, got {bins!r}")
         values, inside = selected(image, mask)
         team = thread_count(threads)
+        unit = getattr(image, "unit", None)
         if range is not None:
-            made = cls._fixed(values, inside, bins or 256, range, nan, team)
-        elif values.dtype.kind in "iu":
+            return cls("fixed", **fixed(values, inside, bins or 256, range, nan, team), unit=unit)
+        if values.dtype.kind in "iu":
             if bins is not None:
                 raise ArgumentError("bins: whole numbers are counted one bin a value; give range= too for wider bins")
-            made = cls._integer(values, inside, team)
-        else:
-            made = cls._adaptive(values, inside, bins or 65536, nan, team)
-        made.unit = getattr(image, "unit", None)
-        return made
-
-    @classmethod
-    def _integer(cls, values: Any, inside: Any, threads: int) -> Self:
-        leaf = _dispatch.pick(values, leaf="histogram")
-        if values.dtype.itemsize <= 2:
-            origin, size = int(np.iinfo(values.dtype).min), 1 << (8 * values.dtype.itemsize)
-            return cls._trimmed(leaf.direct(values, inside, origin, size, threads=threads), origin)
-        xp = _dispatch.namespace(values)
-        chosen = values if inside is None else values[inside.view(xp.bool_)]
-        if not chosen.size:
-            return cls("integer", np.zeros(0, np.int64))
-        low, high = int(chosen.min()), int(chosen.max())
-        if high - low >= _MOST:
-            raise ArgumentError(
-                f"image: whole numbers from {low} to {high} need more than {_MOST} bins; give bins= and range="
-            )
-        return cls._trimmed(leaf.direct(values, inside, low, high - low + 1, threads=threads), low)
-
-    @classmethod
-    def _trimmed(cls, counts: Any, origin: int) -> Self:
-        used = np.flatnonzero(counts)
-        if not used.size:
-            return cls("integer", np.zeros(0, np.int64))
-        first, last = int(used[0]), int(used[-1])
-        return cls("integer", counts[first : last + 1], origin=origin + first, min=origin + first, max=origin + last)
-
-    @classmethod
-    def _fixed(cls, values: Any, inside: Any, bins: int, borders: Sequence[float], nan: str, threads: int) -> Self:
-        low, high = (float(v) for v in borders)
-        empty = cls("fixed", np.zeros(bins, np.int64), low=low, high=high)
-        leaf = _dispatch.pick(values, leaf="histogram")
-        counts = leaf.fixed(values, inside, low, high, bins / (high - low), bins, threads=threads)
-        skipped = int(counts[-1])
-        if skipped and nan != "ignore":
-            raise not_finite(skipped)
-        empty.counts = counts[1:-2].copy()
-        empty.below, empty.above, empty.skipped = int(counts[0]), int(counts[-2]), skipped
-        return empty
-
-    @classmethod
-    def _adaptive(cls, values: Any, inside: Any, limit: int, nan: str, threads: int) -> Self:
-        leaf = _dispatch.pick(values, leaf="histogram")
-        count, skipped, _, _, low, high = leaf.moments(values, inside, threads=threads)
-        if skipped and nan != "ignore":
-            raise not_finite(skipped)
-        if not count:
-            return cls("adaptive", np.zeros(0, np.int64), limit=limit, skipped=skipped)
-        exponent = _exponent(low, high, limit)
-        first, last = _floor(low, exponent), _floor(high, exponent)
-        counts = leaf.power(values, inside, math.ldexp(1.0, -exponent), float(first), last - first + 1, threads=threads)
-        return cls(
-            "adaptive", counts[:-1], origin=first, exponent=exponent, limit=limit, skipped=skipped, min=low, max=high
-        )
+            return cls("integer", **integer(values, inside, team), unit=unit)
+        return cls("adaptive", **adaptive(values, inside, bins or 65536, nan, team), unit=unit)
 
     # merging ----------------------------------------------------------------------------------------------------------
 
@@ -269,12 +214,15 @@ class Histogram:
             return type(self)(self.kind, one.counts, origin=one.origin, exponent=one.exponent, limit=self.limit, **rest)
         exponent = 0
         if self.kind == "adaptive":
-            exponent = _exponent(ends["min"], ends["max"], self.limit)
-        parts = [(h.counts, h.origin) if self.kind == "integer" else _coarsened(h, exponent) for h in (self, other)]
+            exponent = exponent_of(ends["min"], ends["max"], self.limit)
+        parts = [
+            (h.counts, h.origin) if self.kind == "integer" else coarsened(h.counts, h.origin, exponent - h.exponent)
+            for h in (self, other)
+        ]
         first = min(origin for _, origin in parts)
         size = max(origin + len(counts) for counts, origin in parts) - first
-        if size > _MOST:
-            raise ArgumentError(f"merge: together they need {size} bins, more than {_MOST}; use bins= and range=")
+        if size > MOST:
+            raise ArgumentError(f"merge: together they need {size} bins, more than {MOST}; use bins= and range=")
         total = np.zeros(size, np.int64)
         for counts, origin in parts:
             total[origin - first : origin - first + len(counts)] += counts
@@ -451,31 +399,6 @@ class Histogram:
         else:
             where = f"{self.min:g} to {self.max:g}" if len(self.counts) else "empty"
         return f"<Histogram {self.kind}, {len(self.counts)} bins, {where}, {self.count} values>"
-
-
-def _floor(value: float, exponent: int) -> int:
-    return math.floor(math.ldexp(value, -exponent))
-
-
-def _exponent(low: float, high: float, limit: int) -> int:
-    """The least exponent for which the bins from `low` to `high` are at most `limit` and their numbers are exact."""
-    largest = max(abs(low), abs(high))
-    exponent = max(math.frexp(largest)[1] - 50, -1000)
-    if high > low:
-        exponent = max(exponent, math.frexp((high - low) / limit)[1] - 2)
-    while _floor(high, exponent) - _floor(low, exponent) + 1 > limit:
-        exponent += 1
-    return exponent
-
-
-def _coarsened(histogram: Histogram, exponent: int) -> tuple[npt.NDArray[np.int64], int]:
-    """Counts and first index after adding neighbours up to the wider bins of `exponent`."""
-    step = exponent - histogram.exponent
-    used = np.flatnonzero(histogram.counts)
-    index = [(histogram.origin + int(i)) >> step for i in used]
-    counts = np.zeros(index[-1] - index[0] + 1, np.int64)
-    np.add.at(counts, np.array(index) - index[0], histogram.counts[used])
-    return counts, index[0]
 
 
 def _least(a: float, b: float) -> float:
