@@ -7,6 +7,7 @@ import pybind11
 from Cython.Build import cythonize
 from pybind11.setup_helpers import ParallelCompile
 from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 # Contraction off: the same bits at every ISA level, on every machine and on the GPU (docs/design/architecture.md).
 FLAGS = [
@@ -44,8 +45,22 @@ EXTENSIONS = [
 ]
 EXTENSIONS = [e for e in EXTENSIONS if os.path.exists(e.sources[0])]
 
+class Build(build_ext):
+    """Bindings move arguments, no voxels: at -O1 they take half the time to compile."""
+
+    def build_extensions(self):
+        compile_one = self.compiler._compile
+
+        def lighter(obj, source, ext, cc_args, extra, pp_opts):
+            compile_one(obj, source, ext, cc_args, [*extra, *["-O1"] * ("/bind/" in source)], pp_opts)
+
+        self.compiler._compile = lighter
+        super().build_extensions()
+
+
 ParallelCompile(default=os.cpu_count() or 1).install()
 setup(
+    cmdclass={"build_ext": Build},
     ext_modules=cythonize(EXTENSIONS, build_dir="build/cython", language_level=3),
     packages=[*find_packages("src"), "fastimg._kernels"],  # kernels/ travels inside the package: _gpu compiles it there
     package_dir={"": "src", "fastimg._kernels": "kernels"},

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import numpy as np
 import pytest
 from growth import apart
+from two_threads import on_threads
 
 import fastimg as fi
 from fastimg.testing import harmonize as twin
@@ -137,24 +139,56 @@ def bench_match(benchmark, case, one_thread, ct_volume, dtype, tool):
     case(work, nbytes=least, items=image.size, unit="voxel", error=error)
 
 
+READINGS = {"window": (1, 1), "zscore": (2, 2), "percentile": (2, 3), "match_histogram": (2, 3)}  # of int16, of float32
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("dtype", SCALES)
-@pytest.mark.parametrize("name", [*NUMPY, "match_histogram"])
+@pytest.mark.parametrize("name", READINGS)
 def bench_threads(benchmark, case, ct_volume, name, dtype, threads):
-    """Each group holds one and two threads of fastimg: run on two cores."""
-    benchmark.group = f"harmonize, threads: {name} {SCALES[dtype]}"
     array = _volume(ct_volume, dtype)
-    out = np.empty(array.shape, np.float32)
-    function = getattr(fi.harmonize, name)
     rest = (fi.Histogram.of(array[:20]),) if name == "match_histogram" else ()
-    tool = "fastimg" if threads == 2 else "fastimg, 1 thread"
-    work = lambda: function(array, *rest, out=out, threads=threads)  # noqa: E731
-    few = np.ascontiguousarray(array[:2, :128, :128])
-    if name in NUMPY:
-        error = np.abs(function(few, threads=threads) - NUMPY[name](few)).max()
-    else:
-        error = matched_apart(few, array[20:22, :128, :128])
-    case(work, tool=tool, nbytes=array.nbytes + out.nbytes, items=array.size, unit="voxel", error=error)
+    work = partial(getattr(fi.harmonize, name), array, *rest, out=np.empty(array.shape, np.float32))
+    least = READINGS[name][dtype == "float32"] * array.nbytes + 4 * array.size
+    on_threads(benchmark, case, f"harmonize, threads: {name} {SCALES[dtype]}", threads, work, least, array.size)
+
+
+def _nyul(image, inside):
+    return fi.harmonize.Nyul().fit([image], masks=[inside])
+
+
+def _kernel_match(ct):
+    return fi.harmonize.KernelMatch().fit([ct])
+
+
+# name -> work(threads=) of (image, mask, result)
+HEAD = {
+    "N4": lambda image, inside, out: partial(fi.harmonize.n4, image, inside, threshold=0),
+    "N4, default threshold": lambda image, inside, out: partial(fi.harmonize.n4, image, inside),
+    "Nyul learn": lambda image, inside, out: partial(fi.harmonize.Nyul().fit, [image], masks=[inside]),
+    "Nyul apply": lambda image, inside, out: partial(_nyul(image, inside).transform, image, mask=inside, out=out),
+    "CLAHE": lambda image, inside, out: partial(fi.harmonize.clahe, image, tile=32, out=out),
+    "WhiteStripe": lambda image, inside, out: partial(
+        fi.harmonize.WhiteStripe().fit_transform, image, mask=inside, out=out
+    ),
+    "fuzzy c-means": lambda image, inside, out: partial(fi.harmonize.FCM().fit_transform, image, mask=inside, out=out),
+    "kernel density": lambda image, inside, out: partial(fi.harmonize.KDE().fit_transform, image, mask=inside, out=out),
+    "unsharp": lambda image, inside, out: partial(
+        fi.harmonize.unsharp, fi.Image(image), sigma_mm=1, amount=0.5, out=out
+    ),
+    "KernelMatch": lambda image, inside, out: partial(
+        _kernel_match(fi.Image(image)).transform, fi.Image(image), out=out
+    ),
+}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", HEAD)
+def bench_threads_of_heads(benchmark, case, head, name, threads):
+    image, inside = head
+    work = HEAD[name](image, inside, np.empty_like(image))
+    group = f"harmonize, threads: {name}, 256^3 float32"
+    on_threads(benchmark, case, group, threads, work, 3 * image.nbytes, image.size)
 
 
 CLAHE = "harmonize: CLAHE 128^3 uint16, 16^3 tiles"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import numpy as np
 import pytest
+from two_threads import on_threads
 
 import fastimg as fi
 
@@ -104,24 +106,17 @@ def bench_moments_numpy(case, real_volume):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("what", ["count int16", "quantile float32", "moments float32"])
+@pytest.mark.parametrize("what", ["count int16", "fixed float32", "quantile float32", "moments float32"])
 def bench_threads(benchmark, case, ct_volume, real_volume, what, threads):
-    """Each group holds one and two threads of fastimg: run on two cores."""
-    benchmark.group = f"histogram, threads: {what}, 78.6 M voxels"
-    work, array, expected = {
-        "count int16": (
-            lambda v: fi.Histogram.of(v, threads=threads).quantile(LEVELS), ct_volume.array, lambda v: np.quantile(v, LEVELS)
-        ),
-        "quantile float32": (
-            lambda v: fi.histogram.quantile(v, LEVELS, threads=threads), real_volume, lambda v: np.quantile(v.astype(np.float64), LEVELS)
-        ),
-        "moments float32": (
-            lambda v: fi.histogram.moments(v, threads=threads).mean, real_volume, lambda v: v.mean(dtype=np.float64)
-        ),
-    }[what]  # fmt: skip
-    error = np.abs(work(array[:9]) - expected(array[:9])).max()
-    tool = "fastimg" if threads == 2 else "fastimg, 1 thread"
-    case(lambda: work(array), tool=tool, nbytes=array.nbytes, items=array.size, unit="voxel", error=error)
+    array = ct_volume.array if "int16" in what else real_volume
+    work = {
+        "count int16": partial(fi.Histogram.of, array),
+        "fixed float32": partial(fi.Histogram.of, array, bins=256, range=(-1024, 1024)),
+        "quantile float32": partial(fi.histogram.quantile, array, LEVELS),
+        "moments float32": partial(fi.histogram.moments, array),
+    }[what]
+    group = f"histogram, threads: {what}, 78.6 M voxels"
+    on_threads(benchmark, case, group, threads, work, array.nbytes, array.size)
 
 
 # On a GPU. Counting alone, the counts left on the device; and the public call, whose counts come to the host.

@@ -3,6 +3,8 @@ that a case names: one core's arithmetic, or its decoder of Zstandard or JPEG 20
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,17 @@ def bench_copy(case):
     source = np.ones(1 << 26, np.float32)
     target = np.empty_like(source)
     case(lambda: np.copyto(target, source), tool="memory", nbytes=2 * source.nbytes, items=source.nbytes, unit="B")
+
+
+@pytest.mark.benchmark(group="machine: two threads, copy 256 MiB")
+def bench_copy_by_two_threads(case):
+    """What two threads reach together; np.copyto lets go of the interpreter."""
+    source = np.ones(1 << 26, np.float32)
+    target = np.empty_like(source)
+    parts = [slice(0, source.size // 2), slice(source.size // 2, None)]
+    with ThreadPoolExecutor(2) as pool:
+        work = lambda: list(pool.map(lambda part: np.copyto(target[part], source[part]), parts))  # noqa: E731
+        case(work, tool="memory", nbytes=2 * source.nbytes, items=source.nbytes, unit="B")
 
 
 @pytest.mark.benchmark(group="machine: read 256 MiB")

@@ -7,11 +7,13 @@ SimpleITK's B-spline (half a minute a round) too.
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import numpy as np
 import pytest
 from growth import apart
 from resampling_points import blurred_and_sampled, crop, pointwise, turned_grid
+from two_threads import on_threads
 
 import fastimg as fi
 
@@ -32,7 +34,8 @@ def oblique(kind, about):
 def plan_of(image, options):
     options = dict(options)
     axis = options.pop("turned", None)
-    grid = {"spacing": 1} if axis is None else {"like": turned_grid(image, axis)}
+    spacing = options.pop("spacing", 1)
+    grid = {"spacing": spacing} if axis is None else {"like": turned_grid(image, axis)}
     return fi.resampling.Plan(image, **grid, **options)
 
 
@@ -232,34 +235,41 @@ def bench_displacement_simpleitk(case, images, warp):
     )
 
 
+STEPS = {"rescale": (1, -24), "clip": (-160, 240), "normalise": (-160, 1 / 400), "dtype": "float32"}
 THREADS = {
     "linear int16": ("int16", {}),
+    "linear float32": ("float32", {}),
     "nearest uint8": ("uint8", {"order": "nearest"}),
+    "label uint8": ("uint8", {"order": "label"}),
     "cubic float32": ("float32", {"order": "cubic"}),
+    "linear int16, turned about z": ("int16", {"turned": (0, 0, 1)}),
     "linear int16, turned about (1, 1, 1)": ("int16", {"turned": (1, 1, 1)}),
-    "antialiased linear float32": ("float32", {"antialias": True}),
+    "linear float32, turned about (1, 1, 1)": ("float32", {"turned": (1, 1, 1)}),
+    "antialiased linear float32, to 2 mm": ("float32", {"spacing": 2, "antialias": True}),
+    "int16 to normalised float32": ("int16", STEPS),
 }
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", THREADS)
 def bench_threads(benchmark, case, images, name, threads):
-    """Each group holds one and two threads of fastimg: run on two cores."""
-    benchmark.group = f"resampling, threads: {name} to 1 mm"
     kind, options = THREADS[name]
-    image = images[kind]
-    plan = plan_of(image, options)
+    plan = plan_of(images[kind], options)
     voxels = int(np.prod(plan.shape))
-    case(
-        lambda: plan(image, threads=threads),
-        tool="fastimg" if threads == 2 else "fastimg, 1 thread",
-        nbytes=image.array.nbytes + voxels * image.dtype.itemsize,
-        items=voxels,
-        unit="voxel",
-        error=apart(fi.resample(crop(image), spacing=2, antialias=True), blurred_and_sampled(crop(image), np.float64))
-        if "antialias" in options
-        else pointwise(image, **options),
+    least = images[kind].array.nbytes + voxels * np.dtype(options.get("dtype", kind)).itemsize
+    work = partial(plan, images[kind])
+    on_threads(benchmark, case, f"resampling, threads: {name}", threads, work, least, voxels)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def bench_threads_displacement(benchmark, case, images, warp, threads):
+    image, (grid, field) = images["int16"], warp
+    work = partial(fi.resampling.Plan(image, like=grid), image, displacement=field)
+    least, group = (
+        image.array.nbytes + field.nbytes + field.nbytes // 6,
+        "resampling, threads: displacement field, int16",
     )
+    on_threads(benchmark, case, group, threads, work, least, field.size // 3)
 
 
 # On a GPU: inputs and outputs lie there; `out=` as in a user's loop over a series. Peers: cupyx.scipy.ndimage, which has

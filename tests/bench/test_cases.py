@@ -75,7 +75,9 @@ def test_the_limits_of_the_machine_are_measured(growth):
     for name, function in vars(bench_machine).items():
         if name.startswith("bench_") and name != "bench_gpu_copy":
             function(lambda work, **words: (work(), told.update({name: words})))  # noqa: B023 - called at once
-    assert set(told) == {f"bench_{limit}" for limit in ("copy", "read", "arithmetic", "zstd", "jpeg2000")}
+    assert set(told) == {
+        f"bench_{limit}" for limit in ("copy", "copy_by_two_threads", "read", "arithmetic", "zstd", "jpeg2000")
+    }
     assert all(words["items"] > 0 for words in told.values())
 
 
