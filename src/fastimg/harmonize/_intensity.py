@@ -117,7 +117,9 @@ def robust_zscore(
         spread = Histogram("integer", np.bincount(apart, counts.counts).astype(np.int64)).quantile(0.5) / 2
     else:
         center = quantile(image, 0.5, mask=mask, nan=nan, threads=threads)
-        apart = abs(array.astype(np.float64) - center)
+        xp = _dispatch.namespace(array)
+        apart = xp.subtract(array, center, dtype=np.float64)
+        xp.abs(apart, out=apart)
         far = image.with_array(apart) if isinstance(image, Image) else apart
         spread = quantile(far, 0.5, mask=mask, nan=nan, threads=threads)
     return _shift_and_scale("robust_zscore", image, center, 1.4826022185056018 * spread, out, threads)

@@ -75,10 +75,13 @@ def unsharp(
     amount = finite("amount", amount)
     array = native(array_of(image))
     target = result(out, array.shape, np.float32, array)
-    smooth = _smooth(image.with_array(_float32(array)), sigma_mm, in_plane, nan, threads)
+    holes = _holes(array, nan)
+    smooth = _smooth(image.with_array(_float32(array)), sigma_mm, in_plane, holes, threads)
     target[...] = array
-    target += np.float32(amount) * (target - smooth)
-    return like(image, _kept(array, target))
+    _dispatch.namespace(array).subtract(target, smooth, out=smooth)
+    smooth *= np.float32(amount)
+    target += smooth
+    return like(image, _kept(array, holes, target))
 
 
 class KernelMatch:
@@ -137,7 +140,8 @@ class KernelMatch:
     ) -> npt.NDArray[np.float64]:
         """Standard deviation of each band inside the mask, finest first, in the image's unit; `nan` as in `fit`."""
         choice("nan", nan, NAN)
-        return self._energies(_checked(image), mask, nan, threads)
+        image = _checked(image)
+        return self._energies(image, mask, _holes(native(array_of(image)), nan), threads)
 
     def fit(
         self,
@@ -212,12 +216,13 @@ class KernelMatch:
         reference = self.reference
         image = _checked(image)
         array = native(array_of(image))
+        holes = _holes(array, nan)
         target = result(out, array.shape, np.float32, array)
         target[...] = array
         now = image.with_array(target)
         total = np.ones(len(reference))
         for turn in range(self.iterations):
-            own = self._energies(now, mask, nan, threads)
+            own = self._energies(now, mask, holes, threads)
             if not (own > 0).all():
                 raise ArgumentError("KernelMatch: a band of the image is empty; it has one value where it counts")
             wanted = np.minimum(total * reference / own, self.limit)
@@ -226,8 +231,8 @@ class KernelMatch:
                 self.ratios = reference / own
             elif (np.abs(ratios - 1) <= self.tolerance).all():
                 break
-            self._scale(now, ratios, nan, threads)
-        return like(image, _kept(array, target))
+            self._scale(now, ratios, holes, threads)
+        return like(image, _kept(array, holes, target))
 
     def _slabs(self, image: Image) -> Iterable[slice]:
         """Of the slices of all leading axes, laid one behind the other."""
@@ -238,18 +243,22 @@ class KernelMatch:
     def _slices(self, image: Image) -> Image:
         return Image(image.array.reshape(-1, *image.shape[-2:]), spacing=image.spacing)
 
-    def _energies(self, image: Image, mask: Any, nan: str, threads: int | None) -> npt.NDArray[np.float64]:
+    def _energies(self, image: Image, mask: Any, holes: Any, threads: int | None) -> npt.NDArray[np.float64]:
         slices = self._slices(image)
         inside = selected(image, mask)[1]
+        if holes is not None:
+            sound = (~holes).reshape(-1).view(np.uint8)
+            inside = sound if inside is None else inside & sound
         inside = None if inside is None else inside.reshape(slices.shape)
+        holes = None if holes is None else holes.reshape(slices.shape)
         sums = np.zeros((len(self.sigmas_mm), 3))  # count, mean, sum of squared deviations
         for slab in self._slabs(image):
             part = Image(_float32(slices.array[slab]), slices.affine)
             chosen = None if inside is None else inside[slab]
             before = part.array
             for band, sigma in enumerate(self.sigmas_mm):
-                after = _smooth(part, sigma, True, nan, threads)
-                seen = moments(before - after, mask=chosen, nan=nan, threads=threads)
+                after = _smooth(part, sigma, True, None if holes is None else holes[slab], threads)
+                seen = moments(before - after, mask=chosen, threads=threads)
                 before = after
                 if not seen.count:
                     continue
@@ -260,15 +269,16 @@ class KernelMatch:
             raise ArgumentError("mask: no voxel is left to measure")
         return np.sqrt(sums[:, 2] / sums[:, 0])
 
-    def _scale(self, image: Image, ratios: npt.NDArray[np.float64], nan: str, threads: int | None) -> None:
+    def _scale(self, image: Image, ratios: npt.NDArray[np.float64], holes: Any, threads: int | None) -> None:
         """image = last smoothed one + sum of ratio x band, in place; the bands telescope."""
         slices = self._slices(image)
+        holes = None if holes is None else holes.reshape(slices.shape)
         steps = np.diff(np.append(ratios, 1.0)).astype(np.float32)
         for slab in self._slabs(image):
             part = Image(slices.array[slab], slices.affine)
             new = part.array * np.float32(ratios[0])
             for sigma, step in zip(self.sigmas_mm, steps, strict=True):
-                new += step * _smooth(part, sigma, True, nan, threads)
+                new += step * _smooth(part, sigma, True, None if holes is None else holes[slab], threads)
             slices.array[slab] = new
 
     def to_dict(self) -> dict[str, Any]:
@@ -316,31 +326,35 @@ def _float32(array: Any) -> Any:
     return array if array.dtype == np.float32 else array.astype(np.float32)
 
 
-def _kept(array: Any, target: Any) -> Any:
-    """`target` with what is NaN or infinite in `array` as it was."""
-    if array.dtype.kind == "f":
-        holes = ~_dispatch.namespace(array).isfinite(array)
-        if bool(holes.any()):
-            target[holes] = array[holes]
+def _holes(array: Any, nan: str) -> Any:
+    """Which voxels are NaN or infinite, or None where all are sound."""
+    if array.dtype.kind != "f":
+        return None
+    holes = ~_dispatch.namespace(array).isfinite(array)
+    if not bool(holes.any()):
+        return None
+    if nan != "ignore":
+        raise ArgumentError("image: NaN or infinite voxels cannot be smoothed; fill them or pass nan='ignore'")
+    return holes
+
+
+def _kept(array: Any, holes: Any, target: Any) -> Any:
+    """`target` with the holes of `array` as they were."""
+    if holes is not None:
+        target[holes] = array[holes]
     return target
 
 
-def _smooth(image: Image, sigma_mm: float, in_plane: bool, nan: str, threads: int | None) -> Any:
-    """The smoothed array; NaN where the image is not finite, whose other voxels share the weights that fall there."""
+def _smooth(image: Image, sigma_mm: float, in_plane: bool, holes: Any, threads: int | None) -> Any:
+    """The smoothed array, new; 0 in holes, whose weights the other voxels share."""
 
     def blurred(array: Any) -> Any:
         sigmas = (0.0 if in_plane else sigma_mm, sigma_mm, sigma_mm)
         return gaussian(image.with_array(array), sigma_mm=sigmas, mode="reflect", threads=threads).array
 
     array = image.array
-    if array.dtype.kind != "f":
+    if holes is None:
         return blurred(array)
-    xp = _dispatch.namespace(array)
-    sound = xp.isfinite(array)
-    if bool(sound.all()):
-        return blurred(array)
-    if nan != "ignore":
-        raise ArgumentError("image: NaN or infinite voxels cannot be smoothed; fill them or pass nan='ignore'")
-    zero, one = np.float32(0), np.float32(1)
-    share = blurred(sound.astype(np.float32))
-    return xp.where(sound, blurred(xp.where(sound, array, zero)) / xp.where(sound, share, one), np.float32(np.nan))
+    xp, zero, one = _dispatch.namespace(array), np.float32(0), np.float32(1)
+    share = xp.where(holes, one, blurred((~holes).astype(np.float32)))  # at least a voxel's own weight
+    return xp.where(holes, zero, blurred(xp.where(holes, zero, array)) / share)

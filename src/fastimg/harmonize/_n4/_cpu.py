@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -121,12 +122,19 @@ def _expected(counts: Array, low: float, slope: float, fwhm: float, noise: float
     padded = np.zeros(size)
     padded[first : first + bins] = counts
     width = fwhm / slope
-    apart = np.minimum(np.arange(size), size - np.arange(size)).astype(np.float64)
-    blur = np.exp(-np.square(apart) * (4 * math.log(2) / width**2)) * (2 * math.sqrt(math.log(2) / math.pi) / width)
-    blur_f = np.fft.rfft(blur)
+    place, squares = _places(size)
+    blur = np.exp(-squares * (4 * math.log(2) / width**2)) * (2 * math.sqrt(math.log(2) / math.pi) / width)
+    blur_f, padded_f = np.fft.rfft(np.stack([blur, padded]))
     wiener = (np.conj(blur_f) / (np.conj(blur_f) * blur_f + noise)).real
-    sharp = np.maximum(np.fft.irfft(np.fft.rfft(padded) * wiener, size), 0.0)
-    value = low + (np.arange(size) - first) * slope
+    sharp = np.maximum(np.fft.irfft(padded_f * wiener, size), 0.0)
+    value = low + (place - first) * slope
     both = np.fft.irfft(np.fft.rfft(np.stack([value * sharp, sharp])) * blur_f, size)
     found = np.divide(both[0], both[1], out=np.zeros(size), where=both[1] != 0)
     return np.asarray(found[first : first + bins])
+
+
+@cache
+def _places(size: int) -> tuple[Array, Array]:
+    """0 to size - 1, and each one's squared distance to 0 around a ring."""
+    place = np.arange(size)
+    return place, np.square(np.minimum(place, size - place).astype(np.float64))
