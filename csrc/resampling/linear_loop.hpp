@@ -123,6 +123,52 @@ FASTIMG_ATOM Line16 line_16(__m128i index, __m128 offset, __m512 way) {
   return {_mm512_add_epi32(at, _mm512_cvttps_epi32(whole)), _mm512_sub_ps(q, whole)};
 }
 
+FASTIMG_ATOM __m512d times(double a, __m512d b) { return _mm512_mul_pd(_mm512_set1_pd(a), b); }
+
+// fastimg::displaced_position for 8 lanes; row: of the matrix at (k, j), mm: x, y, z.
+FASTIMG_ATOM void displaced_8(const double* m, const double* n, double row, __m512d i, const __m512d* mm,
+                              __m256i& index, __m256& rest) {
+  const __m512d base = _mm512_add_pd(_mm512_add_pd(_mm512_set1_pd(row), times(m[2], i)), _mm512_set1_pd(m[3]));
+  const __m512d way = _mm512_add_pd(_mm512_add_pd(times(n[0], mm[0]), times(n[1], mm[1])), times(n[2], mm[2]));
+  // the maximum of NaN and a number is the second one
+  const __m512d p = _mm512_min_pd(_mm512_max_pd(_mm512_add_pd(base, way), _mm512_set1_pd(-1e9)), _mm512_set1_pd(1e9));
+  const __m512d whole = _mm512_roundscale_pd(p, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  const __m256 part = _mm512_cvtpd_ps(_mm512_sub_pd(p, whole));
+  const __mmask8 up = _mm256_cmp_ps_mask(part, _mm256_set1_ps(1), _CMP_EQ_OQ);  // float rounds up to the next sample
+  const __m256i at = _mm512_cvttpd_epi32(whole);
+  index = _mm256_mask_add_epi32(at, up, at, _mm256_set1_epi32(1));
+  rest = _mm256_mask_mov_ps(part, up, _mm256_setzero_ps());
+}
+
+// Positions of a block of displaced voxels along z, y, x.
+FASTIMG_ATOM void displaced_16(const Affine& a, std::int64_t k, std::int64_t j, std::int64_t i, Line16* lines) {
+  const std::int64_t place = (k * a.out[1] + j) * a.out[2] + i, left = a.out[2] - i;
+  alignas(64) double mm[3][kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const std::int64_t at = 3 * (place + (lane < left ? lane : left - 1));
+    for (int axis = 0; axis < 3; ++axis)
+      mm[axis][lane] = a.field_double ? static_cast<const double*>(a.field)[at + axis]
+                                      : static_cast<const float*>(a.field)[at + axis];
+  }
+  const double dk = static_cast<double>(k + a.to[0]), dj = static_cast<double>(j + a.to[1]);
+  const __m512d first =
+      _mm512_add_pd(_mm512_setr_pd(0, 1, 2, 3, 4, 5, 6, 7), _mm512_set1_pd(static_cast<double>(i + a.to[2])));
+  for (int axis = 0; axis < 3; ++axis) {
+    const double* const m = a.m + 4 * axis;
+    const double row = m[0] * dk + m[1] * dj;
+    __m256i index[2];
+    __m256 rest[2];
+    for (int half = 0; half < 2; ++half) {
+      const __m512d by[3] = {_mm512_load_pd(mm[0] + 8 * half), _mm512_load_pd(mm[1] + 8 * half),
+                             _mm512_load_pd(mm[2] + 8 * half)};
+      displaced_8(m, a.n + 3 * axis, row, _mm512_add_pd(first, _mm512_set1_pd(8 * half)), by, index[half], rest[half]);
+    }
+    lines[axis].index = _mm512_inserti64x4(_mm512_castsi256_si512(index[0]), index[1], 1);
+    lines[axis].rest = _mm512_castpd_ps(
+        _mm512_insertf64x4(_mm512_castps_pd(_mm512_castps256_ps512(rest[0])), _mm256_castps_pd(rest[1]), 1));
+  }
+}
+
 FASTIMG_ATOM __m512 way_16(double step) {
   const __m512 lanes = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   return _mm512_mul_ps(lanes, _mm512_set1_ps(static_cast<float>(step)));
@@ -153,11 +199,9 @@ FASTIMG_ATOM void places_of(const Affine& a, const Piece& p, Places& to, unsigne
     Line16 z = line_16<0>(index, offset, way_z), y = line_16<1>(index, offset, way_y),
            x = line_16<2>(index, offset, way_x);
     if (a.field) {
-      Block<float> block;
-      block.set(a, p.k, p.j, p.i + o);
-      z = {_mm512_load_si512(block.z.index), _mm512_load_ps(block.z.rest)};
-      y = {_mm512_load_si512(block.y.index), _mm512_load_ps(block.y.rest)};
-      x = {_mm512_load_si512(block.x.index), _mm512_load_ps(block.x.rest)};
+      Line16 lines[3];
+      displaced_16(a, p.k, p.j, p.i + o, lines);
+      z = lines[0], y = lines[1], x = lines[2];
     }
     _mm512_store_si512(to.x + o, x.index);
     _mm512_store_ps(to.wz + o, z.rest);

@@ -198,3 +198,9 @@ def test_matching_in_pieces_is_close_to_simpleitks(above, accuracy):
     accuracy("histogram matching in pieces", "SimpleITK", seen, sitk.GetArrayFromImage(theirs))
     # it takes quantiles from bins, 1/4096 of the range each
     assert np.abs(seen - sitk.GetArrayFromImage(theirs)).max() < 0.006 * np.ptp(reference)
+
+
+@ANY
+def test_a_result_above_the_memory_limit_is_refused(scale):
+    with fi.config.use(memory_limit=1000), pytest.raises(fi.errors.FastimgError, match="memory limit"):
+        scale(brain().astype(np.float32))
