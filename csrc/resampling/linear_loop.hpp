@@ -184,7 +184,7 @@ FASTIMG_ATOM __m512i clamped_16(__m512i index, std::int64_t n) {
   return _mm512_min_epi32(_mm512_max_epi32(index, _mm512_setzero_si512()), _mm512_set1_epi32(static_cast<int>(n - 1)));
 }
 
-FASTIMG_ATOM void places_of(const Affine& a, const Piece& p, Places& to, unsigned char* inside) {
+__attribute__((noinline)) void places_of(const Affine& a, const Piece& p, Places& to, unsigned char* inside) {
   const std::int64_t nz = a.in[0], ny = a.in[1], nx = a.in[2];
   const __m512i row = _mm512_set1_epi32(static_cast<int>(nx)), plane = _mm512_set1_epi32(static_cast<int>(ny * nx));
   const auto next = [](__m512i index, std::int64_t n) __attribute__((always_inline)) {
@@ -234,7 +234,7 @@ FASTIMG_ATOM void words_16(Rest... rest) {
   words_at(rest...);
 }
 
-FASTIMG_ATOM void places_of(const Affine& a, const Piece& p, Places& to, unsigned char* inside) {
+__attribute__((noinline)) void places_of(const Affine& a, const Piece& p, Places& to, unsigned char* inside) {
   const int nz = static_cast<int>(a.in[0]), ny = static_cast<int>(a.in[1]), nx = static_cast<int>(a.in[2]);
   const bool edge = a.edge;
   Block<float> b;

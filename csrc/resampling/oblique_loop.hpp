@@ -52,6 +52,13 @@ struct Block {
   }
 };
 
+// One copy a type of arithmetic, where loops by the dozen would each take their own and a second to compile.
+template <class C>
+__attribute__((noinline)) void find_block(Block<C>& b, const Affine& a, std::int64_t k, std::int64_t j,
+                                          std::int64_t i) {
+  b.set(a, k, j, i);
+}
+
 template <int D, class T, class C>
 void interpolate_row(const void* in, const Affine& a, const Fused<C>& fused, const Piece& p, C* out,
                      unsigned char* inside) {
@@ -59,7 +66,7 @@ void interpolate_row(const void* in, const Affine& a, const Fused<C>& fused, con
   const fastimg::Box n = {a.in[0], a.in[1], a.in[2]};
   Block<C> b;
   for (std::int64_t o = 0; o < p.count; o += kLanes) {
-    b.set(a, p.k, p.j, p.i + o);
+    find_block(b, a, p.k, p.j, p.i + o);
     const int lanes = p.count - o < kLanes ? static_cast<int>(p.count - o) : kLanes;
     for (int l = 0; l < lanes; ++l) {
       inside[o + l] = b.inside(a, l);
@@ -87,7 +94,7 @@ void spline_row(const C* in, const Affine& a, const Piece& p, C* out, unsigned c
 void where_row(const Affine& a, const Piece& p, fastimg::Point* points) {
   Block<double> b;
   for (std::int64_t o = 0; o < p.count; o += kLanes) {
-    b.set(a, p.k, p.j, p.i + o);
+    find_block(b, a, p.k, p.j, p.i + o);
     const int lanes = p.count - o < kLanes ? static_cast<int>(p.count - o) : kLanes;
     for (int l = 0; l < lanes; ++l)
       points[o + l] = {b.z.index[l], b.y.index[l], b.x.index[l], b.z.rest[l], b.y.rest[l], b.x.rest[l], b.inside(a, l)};
