@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import subprocess
@@ -186,7 +187,14 @@ def bench_gpu_combat_add(gpu_case, gpu, tool):
             sums["cy"][k] = c[starts[k] : starts[k + 1]].T @ own
         return sums
 
-    gpu_case(work, tool=tool, nbytes=x.nbytes, items=x.size, unit="value")
+    def expected():
+        host, sums = np.asarray(fi._dispatch.move(x, "cpu")), {}
+        sums["y"] = np.array([host[a:b].sum(0) for a, b in itertools.pairwise(starts)])
+        sums["yy"] = np.array([(host[a:b] ** 2).sum(0) for a, b in itertools.pairwise(starts)])
+        sums["cy"] = np.array([columns[a:b].T @ host[a:b] for a, b in itertools.pairwise(starts)])
+        return sums
+
+    gpu_case(work, tool=tool, nbytes=x.nbytes, items=x.size, unit="value", expected=expected)
 
 
 @pytest.mark.gpu
@@ -209,7 +217,12 @@ def bench_gpu_combat_apply(gpu_case, gpu, tool):
         expected = mean + c @ beta
         return expected + (x - expected - gamma[codes]) * alpha[codes]
 
-    gpu_case(work, tool=tool, nbytes=2 * x.nbytes, items=x.size, unit="value")
+    def expected():
+        host, m, b, g, a = (np.asarray(fi._dispatch.move(v, "cpu")) for v in (x, mean, beta, gamma, alpha))
+        trend = m + columns @ b
+        return trend + (host - trend - g[batch]) * a[batch]
+
+    gpu_case(work, tool=tool, nbytes=2 * x.nbytes, items=x.size, unit="value", expected=expected)
 
 
 @pytest.mark.gpu
@@ -226,4 +239,8 @@ def bench_gpu_combat(gpu_case, gpu):
         combat = fi.harmonize.ComBat().fit(X, batch=batch, covariates=covariates)
         return combat.transform(X, batch=batch, covariates=covariates, out=out)
 
-    gpu_case(work, nbytes=3 * X.nbytes, items=X.size, unit="value", batches=5)
+    def expected():
+        host = np.asarray(fi._dispatch.move(X, "cpu"))
+        return fi.harmonize.ComBat().fit_transform(host, batch=batch, covariates=covariates)
+
+    gpu_case(work, nbytes=3 * X.nbytes, items=X.size, unit="value", expected=expected, batches=5)

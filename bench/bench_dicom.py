@@ -186,7 +186,8 @@ def bench_gpu_rescale(gpu_case, gpu):
     stored = gpu(np.ones((gpu.size(300, 2), gpu.size(SIZE, 8), SIZE), np.uint16))
     out = gpu.xp.empty(stored.shape, np.float32)
     work = lambda: fi.dicom.rescale(stored, 1, -1024, out=out)  # noqa: E731
-    gpu_case(work, nbytes=6 * stored.size, items=stored.size, unit="voxel")
+    expected = lambda: np.full(stored.shape, -1023, np.float32)  # noqa: E731
+    gpu_case(work, nbytes=6 * stored.size, items=stored.size, unit="voxel", expected=expected)
 
 
 @pytest.mark.gpu
@@ -203,13 +204,16 @@ def bench_gpu_rescale_cupy(gpu_case, gpu):
 @pytest.mark.parametrize("tool", ["fastimg", "CuPy"])
 @pytest.mark.benchmark(group="dicom: GPU, 300 slices of int16 with their axes turned (x, z, y)")
 def bench_gpu_reorient(gpu_case, gpu, tool):
-    stored = gpu(np.ones((gpu.size(300, 4), gpu.size(SIZE, 8), gpu.size(SIZE, 8)), np.int16))
+    shape = (gpu.size(300, 4), gpu.size(SIZE, 8), gpu.size(SIZE, 8))
+    values = np.random.default_rng(0).integers(-1000, 3000, shape, np.int16)
+    stored = gpu(values)
     image, out = fi.Image(stored), gpu.xp.empty((stored.shape[2], *stored.shape[:2]), np.int16)
     works = {
         "fastimg": lambda: fi.dicom.reorient(image, "PSL", out=out),
-        "CuPy": lambda: gpu.xp.copyto(out, stored.transpose(2, 0, 1)),
+        "CuPy": lambda: (gpu.xp.copyto(out, stored.transpose(2, 0, 1)), out)[1],
     }
-    gpu_case(works[tool], tool=tool, nbytes=4 * stored.size, items=stored.size, unit="voxel")
+    expected = lambda: values.transpose(2, 0, 1)  # noqa: E731
+    gpu_case(works[tool], tool=tool, nbytes=4 * stored.size, items=stored.size, unit="voxel", expected=expected)
 
 
 @pytest.fixture(scope="session")

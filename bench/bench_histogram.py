@@ -160,7 +160,9 @@ def bench_gpu_count_public(benchmark, gpu_case, gpu, dtype):
     values = _gpu_values(gpu, dtype)
     bins = {} if dtype == "int16" else {"bins": 256, "range": (-1024, 1024)}
     work = lambda: fi.Histogram.of(values, **bins)  # noqa: E731
-    gpu_case(work, tool="fastimg, counts on the host", nbytes=values.nbytes, items=values.size, unit="voxel")
+    told = {"nbytes": values.nbytes, "items": values.size, "unit": "voxel"}
+    counts = fi.Histogram.of(np.asarray(fi._dispatch.move(values, "cpu")), **bins).counts
+    gpu_case(work, tool="fastimg, counts on the host", error=(work().counts != counts).sum(), **told)
 
 
 @pytest.mark.gpu
@@ -176,6 +178,15 @@ def bench_gpu_count_cupy(benchmark, gpu_case, gpu, dtype):
     gpu_case(work, tool="CuPy histogram", nbytes=values.nbytes, items=values.size, unit="voxel", batches=5)
 
 
+def _statistics_error(what, seen, host):
+    """Beside NumPy's, in standard deviations."""
+    if what == "quantile":
+        return np.abs(np.asarray(seen) - np.quantile(host, LEVELS)).max() / host.std(dtype=np.float64)
+    mean, sd = host.mean(dtype=np.float64), host.std(dtype=np.float64)
+    assert (seen.min, seen.max) == (host.min(), host.max())
+    return max(abs(seen.mean - mean), abs(seen.std() - sd)) / sd
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("what", ["quantile", "moments"])
 def bench_gpu_statistics(benchmark, gpu_case, gpu, what):
@@ -185,7 +196,8 @@ def bench_gpu_statistics(benchmark, gpu_case, gpu, what):
         "quantile": lambda: fi.histogram.quantile(values, LEVELS),
         "moments": lambda: fi.histogram.moments(values),
     }[what]
-    gpu_case(work, nbytes=values.nbytes, items=values.size, unit="voxel")
+    error = _statistics_error(what, work(), np.asarray(fi._dispatch.move(values, "cpu")))
+    gpu_case(work, nbytes=values.nbytes, items=values.size, unit="voxel", error=error)
 
 
 @pytest.mark.gpu

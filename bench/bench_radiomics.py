@@ -270,7 +270,8 @@ def bench_gpu_maps(benchmark, gpu_case, gpu, size):
     chosen, voxels = settings(families=["glcm"]), int(mask.sum())
     benchmark.group = f"radiomics: GLCM maps on the GPU, a mask of {round(voxels, -4):,} voxels"
     work = lambda: radiomics.maps(there, inside, chosen)  # noqa: E731
-    gpu_case(work, nbytes=3 * voxels, items=voxels, unit="voxel", batches=5)
+    expected = lambda: {name: map_.array for name, map_ in radiomics.maps(image, mask, chosen).items()}  # noqa: E731
+    gpu_case(work, nbytes=3 * voxels, items=voxels, unit="voxel", expected=expected, batches=5)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -334,6 +335,7 @@ def bench_gpu_extract(benchmark, gpu_case, gpu, group, size):
         nbytes=3 * voxels,
         items=voxels,
         unit="voxel",
+        expected=lambda: radiomics.extract(image, mask, chosen),
     )
 
 

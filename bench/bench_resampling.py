@@ -305,7 +305,8 @@ def bench_gpu(gpu_case, benchmark, gpu, name):
     plan = plan_of(image, options)
     out = plan(image).array
     voxels, moved = int(np.prod(plan.shape)), image.array.nbytes + out.nbytes
-    gpu_case(lambda: plan(image, out=out), nbytes=moved, items=voxels, unit="voxel")
+    expected = lambda: plan(image.to_device("cpu")).array  # noqa: E731
+    gpu_case(lambda: plan(image, out=out), nbytes=moved, items=voxels, unit="voxel", expected=expected)
 
 
 @pytest.mark.gpu

@@ -172,7 +172,8 @@ def bench_gpu_quantise_and_mask(gpu_case, gpu):
     seeds, signs = [os.urandom(32) for _ in range(30)], [1, -1] * 15
     options = {"bits": BITS, "clip": CLIP, "prg": "chacha20"}
     work = lambda: fi.secagg.mask(vector, seeds, signs, out=out, **options)  # noqa: E731
-    gpu_case(work, nbytes=8 * count, items=4 * count * 30, unit="B of keystream")
+    expected = lambda: fi.secagg.mask(np.asarray(fi._dispatch.move(vector, "cpu")), seeds, signs, **options)  # noqa: E731
+    gpu_case(work, nbytes=8 * count, items=4 * count * 30, unit="B of keystream", expected=expected)
 
 
 @pytest.mark.gpu

@@ -114,10 +114,13 @@ def gpu_case(benchmark, gpu):
     in a user's loop; where the kernel is shorter than that, the time is the launch's and says so.
     """
 
-    def run(work, *, tool="fastimg", nbytes=0, items=0, unit="", error=None, batches=21):
+    def run(work, *, tool="fastimg", nbytes=0, items=0, unit="", error=None, expected=None, batches=21):
+        """`expected`: makes on the CPU what `work` gives; the error is the largest difference as a share of its range."""
         benchmark.extra_info.update(tool=tool, nbytes=int(nbytes), items=float(items), unit=unit, device="cuda")
+        seen = work()
+        error = error if expected is None else apart(seen, expected())
         benchmark.extra_info["error"] = None if error is None else float(error)
-        work()
+        del seen
         seconds = _batch(gpu.xp, work, 1)
         inner = 1 if PLAYED else max(1, min(200, int(0.004 / max(seconds, 1e-6))))
         times = sorted(_batch(gpu.xp, work, inner) / inner for _ in range(2 if PLAYED else batches))
@@ -125,6 +128,21 @@ def gpu_case(benchmark, gpu):
         return benchmark.pedantic(work, rounds=1, warmup_rounds=0, iterations=1)
 
     return run
+
+
+def apart(seen, expected) -> float:
+    """The largest difference of two results, of whatever device, as a share of the range of the second; NaN is NaN."""
+    if isinstance(expected, tuple | list):
+        return max(apart(a, b) for a, b in zip(seen, expected, strict=True))
+    if isinstance(expected, dict):
+        assert set(seen) == set(expected)
+        return max(apart(seen[name], expected[name]) for name in expected)
+    a, b = (getattr(x, "array", x) for x in (seen, expected))
+    a, b = (np.asarray(fi._dispatch.move(x, "cpu") if hasattr(x, "dtype") else x, np.float64) for x in (a, b))
+    assert a.shape == b.shape
+    assert np.array_equal(np.isnan(a), np.isnan(b))
+    scale = np.nanmax(np.abs(b), initial=0) if b.size < 2 else np.nanmax(b) - np.nanmin(b)
+    return float(np.nanmax(np.abs(a - b), initial=0) / max(scale, 1e-300))
 
 
 def _batch(xp, work, calls: int) -> float:
