@@ -1,4 +1,4 @@
-"""napari's reader, through npe2 (napari's own plug-in engine) and its manifest."""
+"""napari's reader: its layers, through npe2 (napari's plug-in engine) and its manifest, and in a viewer of napari."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_what_is_not_ours_is_left_to_others(tmp_path, cohort):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # npe2's own, of pydantic
-def test_the_manifest_through_npe2(cohort, tmp_path):
+def test_the_manifest_through_npe2(cohort):
     npe2 = pytest.importorskip("npe2", reason="npe2 is not installed")
     (entry,) = (e for e in metadata.entry_points(group="napari.manifest") if e.name == "fastimg")
     manifest = npe2.PluginManifest.from_distribution("fastimg")
@@ -93,9 +93,26 @@ def test_the_manifest_through_npe2(cohort, tmp_path):
     manager = npe2.PluginManager.instance()
     manager.discover()  # as napari does when it starts
     folder = str(cohort["case-1"].path.parent)
-    (reader,) = manager.iter_compatible_readers(folder)
-    assert reader.command == "fastimg.read"
-    layers = npe2.read([folder], stack=False)
+    readers = {path: [r.command for r in manager.iter_compatible_readers(path)] for path in (folder, "a.DCM", "a.png")}
+    assert ["fastimg.read" in commands for commands in readers.values()] == [True, True, False]
+    layers = npe2.read([folder], stack=False, plugin_name="fastimg")
     assert [kind for _, _, kind in layers] == ["image", "labels"]
-    assert [r.command for r in manager.iter_compatible_readers(str(tmp_path / "a.DCM"))] == ["fastimg.read"]
-    assert list(manager.iter_compatible_readers(str(tmp_path / "a.png"))) == []
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of napari's own
+def test_a_viewer_of_napari_opens_a_case_and_a_folder(cohort, tmp_path):
+    napari = pytest.importorskip("napari", reason="napari is not installed")
+    from napari.components import ViewerModel  # the viewer without its window
+
+    viewer = ViewerModel()
+    image, mask = viewer.open(str(cohort["case-1"].path.parent), plugin="fastimg")
+    assert (type(image), type(mask)) == (napari.layers.Image, napari.layers.Labels)
+    assert [one.name for one in viewer.layers] == ["case-1", "tumour"]
+    np.testing.assert_array_equal(image.data, turned().array)
+    for shown in (image, mask):
+        np.testing.assert_allclose(shown.data_to_world((2, 1, 3)), (turned().affine @ [2, 1, 3, 1])[2::-1])
+    np.testing.assert_array_equal(mask.data > 0, turned().array > 30)
+    (tmp_path / "in").mkdir()
+    stack_of(tmp_path / "in", range(5))
+    (volume,) = viewer.open(str(tmp_path / "in"), plugin="fastimg")
+    np.testing.assert_array_equal(volume.data, fi.dicom.read(fi.dicom.series(tmp_path / "in")[0]).array)
