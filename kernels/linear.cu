@@ -9,7 +9,9 @@
 namespace {
 
 using fastimg::i64;
-constexpr int kWarp = 32, kWarps = 8, kAhead = 3, kColumns = 2, kResident = 4;
+constexpr int kWarp = 32, kWarps = 8, kAhead = 3, kColumns = 2;
+template <class C>
+constexpr int kResident = sizeof(C) == 4 ? 4 : 2;  // blocks that share a multiprocessor's registers
 
 // Sizes of the source and of the result along one axis; outputs [low, high) lie inside.
 struct Axis {
@@ -170,7 +172,7 @@ __device__ void linear_each(const T* __restrict__ in, U* __restrict__ out, int d
 #define FASTIMG_WALK(name, descending, T, U, C, truncate)                                                             \
   FASTIMG_WANTED(                                                                                                     \
       linear_##name,                                                                                                  \
-      extern "C" __global__ void __launch_bounds__(kWarp* kWarps, kResident) linear_##name(                           \
+      extern "C" __global__ void __launch_bounds__(kWarp* kWarps, kResident<C>) linear_##name(                        \
           const T* in, U* out, int depth, int in_z, int out_z, int low_z, int high_z, int in_y, int out_y, int low_y, \
           int high_y, int in_x, int out_x, int low_x, int high_x, int base, const int* top, const int* upto,          \
           const C* weight_z, const int* first_y, const C* weight_y, const int* first_x, const C* weight_x, U outside, \

@@ -228,6 +228,7 @@ CASES: dict[str, Callable[[Put], None]] = {
     "n4": n4,
     "texture": texture,
     "filter": filtered,
+    "linear": resampled,
     "spline": resampled,
     "cubic": cubic,
     "resample": resampled,

@@ -16,7 +16,7 @@ from . import cases, replay
 
 FILES = sorted(cases.CASES)
 # These take half a minute or more to build under a sanitizer: in soak, whose short form runs with every change too.
-LONG = ("clahe", "cubic", "histogram", "n4", "oblique", "resample", "spline", "texture")
+LONG = ("clahe", "cubic", "histogram", "linear", "n4", "oblique", "resample", "spline", "texture")
 LADDER = [pytest.param(file, marks=pytest.mark.soak) if file in LONG else file for file in FILES]
 
 
