@@ -118,7 +118,8 @@ __device__ __forceinline__ void read_all(const T* in, const Mask& mask, i64 leng
   if (mask.used) {
     read<1>(in, length, [&](const auto& values, i64 at) { work(values, mask.of<sizeof(values) / sizeof(T)>(at)); });
   } else {
-    read<4>(in, length, [&](const auto& values, i64) { work(values, (1u << sizeof(values) / sizeof(T)) - 1); });
+    read<sizeof(T) == 1 ? 2 : 4>(
+        in, length, [&](const auto& values, i64) { work(values, (1u << sizeof(values) / sizeof(T)) - 1); });
   }
 }
 

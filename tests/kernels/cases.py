@@ -176,6 +176,12 @@ def resampled(put: Put) -> None:
         if np.dtype(dtype).kind in "iu":
             fi.resample(volume(put, dtype), spacing=(2, 2, 0.7), order="cubic", rounding="truncate")
             fi.resample(volume(put, dtype), spacing=(2, 2, 0.7), order="label")
+        fi.resample(volume(put, dtype), spacing=(2, 2, 0.7), antialias=True)
+        image = volume(put, dtype)
+        flipped = image.affine.copy()
+        flipped[:3, 3] += flipped[:3, 0] * (image.shape[0] - 1)
+        flipped[:3, 0] *= -0.7
+        fi.resample(image, affine=flipped, shape=image.shape)
     single = volume(put, np.float32)
     fi.resampling.Plan(single, spacing=(2, 2, 0.7), order="cubic", dtype="float64")(single)
 
