@@ -147,6 +147,12 @@ def test_adaptive_histograms_merge_to_the_pooled_one(values, bins, at, data):
     assert abs(pooled.quantile(at) - exact) <= pooled.error + 1e-9 * abs(exact)
 
 
+@pytest.mark.parametrize("other", [1.3e-306, -1.3e-306, 1e-18, 7.0])
+def test_zeros_alone_merge_with_any_value(other):
+    zeros, rest = Histogram.of(np.zeros(3), bins=8), Histogram.of(np.array([other]), bins=8)
+    assert zeros + rest == rest + zeros == Histogram.of(np.array([0.0, other, 0.0, 0.0]), bins=8)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     parts=st.lists(hnp.arrays(np.int32, st.integers(0, 50), elements=st.integers(-3000, 3000)), min_size=1, max_size=5)

@@ -18,7 +18,9 @@ def bin_of(value: float, exponent: int) -> int:
 def exponent_of(low: float, high: float, limit: int) -> int:
     """The least exponent for which the bins from `low` to `high` are at most `limit` and their numbers are exact."""
     largest = max(abs(low), abs(high))
-    exponent = max(math.frexp(largest)[1] - 50, -1000)
+    exponent = (
+        max(math.frexp(largest)[1] - 50, -1000) if largest else -1000
+    )  # of zeros alone: no wider than any other's
     if high > low:
         exponent = max(exponent, math.frexp((high - low) / limit)[1] - 2)
     while bin_of(high, exponent) - bin_of(low, exponent) + 1 > limit:
