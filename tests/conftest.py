@@ -92,6 +92,14 @@ def isa(request):
         yield request.param
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _kernels_are_built_once(tmp_path_factory):
+    """By the first process of a run that plays a device: pytest's workers, doctests and the programs that tests start."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "host-device"
+    os.environ.setdefault("FASTIMG_HOST_DEVICE_CACHE", str(folder))
+
+
 @pytest.fixture(scope="session")
 def _host_device():
     with testing.host_device() as put:

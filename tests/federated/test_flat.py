@@ -96,11 +96,15 @@ def test_a_tools_bins_do_not_hold_a_byte_a_patient(tmp_path, monkeypatch):
     [
         ("moments", {"features": WIDE}),
         ("moments", {"features": WIDE[:300], "covariance": True}),
-        ("feature_summary", {"features": WIDE}),
+        pytest.param("feature_summary", {"features": WIDE}, marks=pytest.mark.soak),
         ("quantiles", {"features": WIDE, "probabilities": [0.5], "range": (-5, 5), "steps": 3}),
         ("histogram", {"feature": "f0", "bins": 16, "range": (-5, 5)}),
         ("combat", {"features": WIDE, "batch": "scanner", "covariates": ["age"]}),
-        ("combat", {"features": WIDE, "batch": "scanner", "covariates": ["age"], "batch_parameters": "local"}),
+        pytest.param(
+            "combat",
+            {"features": WIDE, "batch": "scanner", "covariates": ["age"], "batch_parameters": "local"},
+            marks=pytest.mark.soak,
+        ),
     ],
     ids=lambda v: v if isinstance(v, str) else "-".join(map(str, sorted(v))),
 )
@@ -141,9 +145,14 @@ def peak_of_rounds(count, name, parameters, rounds):
         ("logistic", {"outcome": "relapse", "l2": 10.0, **PREDICTED}, 4),
         ("cox", {"time": "age", "event": "relapse", "times": [20, 40, 60], "l2": 10.0, **PREDICTED}, 3),
         ("fedavg", {"outcome": "relapse", "rounds": 2, **MODEL}, 3),
-        ("fedavg", {"outcome": "relapse", "rounds": 1, "batch": 500, **MODEL}, 2),
+        pytest.param("fedavg", {"outcome": "relapse", "rounds": 1, "batch": 500, **MODEL}, 2, marks=pytest.mark.soak),
         ("evaluate", {"outcome": "relapse", "by": "scanner", **MODEL}, 2),
-        ("site_effect", {"batch": "scanner", "covariates": ["age"], "auc": True, "features": MANY}, 7),
+        pytest.param(
+            "site_effect",
+            {"batch": "scanner", "covariates": ["age"], "auc": True, "features": MANY},
+            7,
+            marks=pytest.mark.soak,
+        ),
     ],
     ids=lambda v: v if isinstance(v, str) else str(v)[-8:],
 )

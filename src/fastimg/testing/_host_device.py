@@ -7,6 +7,7 @@ which run such a build in a process of its own. Slow, exact, and enough to test 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import hashlib
 import os
 import re
@@ -103,6 +104,17 @@ def build(file: str, folder: Path, *flags: str, threads: bool | None = None) -> 
     return library
 
 
+def built(file: str, folder: Path) -> Path:
+    """The library of a state of kernels/`file`.cu in a folder that processes share: the first that needs it builds it."""
+    library = folder / f"{file}-{hashlib.sha256(_gpu.source(file).encode()).hexdigest()[:12]}.so"
+    with open(folder / f"{file}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not library.exists():
+            with tempfile.TemporaryDirectory(dir=folder) as made:
+                build(file, Path(made)).rename(library)
+    return library
+
+
 class _HostBackend:
     def __init__(self, folder: Path) -> None:
         self.xp = _HostModule()
@@ -121,7 +133,7 @@ class _HostBackend:
     ) -> None:
         library = self._libraries.get(file)
         if library is None:
-            library = self._libraries[file] = ctypes.CDLL(str(build(file, self._folder)))
+            library = self._libraries[file] = ctypes.CDLL(str(built(file, self._folder)))
         triple = ctypes.c_uint * 3
         grid3, block3 = (triple(*(*shape, 1, 1)[:3]) for shape in (grid, block))
         getattr(library, f"run_{entry}")(grid3, block3, ctypes.c_uint(shared), *map(_as_ctypes, arguments))
