@@ -164,8 +164,10 @@ def entropy_by_hand(v: np.ndarray) -> np.ndarray:
     return out
 
 
-def counted(function: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Work]:
-    return lambda v: (lambda q: lambda: function(q))(levels_of(v))
+def counts(function: Callable[[np.ndarray], Any], by_hand: Callable[[np.ndarray], Any]) -> Kernel:
+    """What is counted over grey levels, beside the same counted slowly."""
+    make = lambda v: (lambda q: lambda: function(q))(levels_of(v))  # noqa: E731
+    return Kernel(make, moved=4, shrink=2, reference=lambda v: by_hand(levels_of(v)), checked=12)
 
 
 def tallied(found: list[tuple[int, int, int]]) -> np.ndarray:
@@ -225,40 +227,12 @@ KERNELS = {
         features, features_pyradiomics, "PyRadiomics", 3, SMALL, error=relative
     ),
     "radiomics, voxel-based GLCM": Kernel(entropy_maps, moved=7, shrink=8, reference=entropy_by_hand, checked=16),
-    "cooccurrences of 8 grey levels": Kernel(
-        counted(fi.radiomics.cooccurrences),
-        moved=4,
-        shrink=2,
-        reference=lambda v: plain.cooccurrences(levels_of(v)),
-        checked=12,
-    ),
-    "run lengths of 8 grey levels": Kernel(
-        counted(fi.radiomics.run_lengths),
-        moved=4,
-        shrink=2,
-        reference=lambda v: plain.run_lengths(levels_of(v)),
-        checked=12,
-    ),
-    "dependences of 8 grey levels": Kernel(
-        counted(fi.radiomics.dependences),
-        moved=4,
-        shrink=2,
-        reference=lambda v: plain.dependences(levels_of(v)),
-        checked=12,
-    ),
-    "zones of 8 grey levels": Kernel(
-        counted(lambda q: np.column_stack(fi.radiomics.zones(q))),
-        moved=4,
-        shrink=2,
-        reference=lambda v: plain.zones(levels_of(v)),
-        checked=12,
-    ),
-    "zones of 8 grey levels, tallied": Kernel(
-        counted(lambda q: sorted_rows(fi.radiomics.zone_tallies(q))),
-        moved=4,
-        shrink=2,
-        reference=lambda v: tallied(plain.zones(levels_of(v))),
-        checked=12,
+    "cooccurrences of 8 grey levels": counts(fi.radiomics.cooccurrences, plain.cooccurrences),
+    "run lengths of 8 grey levels": counts(fi.radiomics.run_lengths, plain.run_lengths),
+    "dependences of 8 grey levels": counts(fi.radiomics.dependences, plain.dependences),
+    "zones of 8 grey levels": counts(lambda q: np.column_stack(fi.radiomics.zones(q)), plain.zones),
+    "zones of 8 grey levels, tallied": counts(
+        lambda q: sorted_rows(fi.radiomics.zone_tallies(q)), lambda q: tallied(plain.zones(q))
     ),
     "noise level": Kernel(
         lambda v: lambda: {"noise": fi.radiomics.noise_level(fi.Image(v))},

@@ -118,8 +118,8 @@ __device__ __forceinline__ void read_all(const T* in, const Mask& mask, i64 leng
   if (mask.used) {
     read<1>(in, length, [&](const auto& values, i64 at) { work(values, mask.of<sizeof(values) / sizeof(T)>(at)); });
   } else {
-    read<sizeof(T) == 1 ? 2 : 4>(
-        in, length, [&](const auto& values, i64) { work(values, (1u << sizeof(values) / sizeof(T)) - 1); });
+    constexpr int kLoads = sizeof(T) == 1 ? 1 : 4;  // one of 8 bits has sixteen values, and registers for no more
+    read<kLoads>(in, length, [&](const auto& values, i64) { work(values, (1u << sizeof(values) / sizeof(T)) - 1); });
   }
 }
 
@@ -357,11 +357,12 @@ __device__ void place(const u64* counts, int bits, int first, int low, int high,
 
 #define FASTIMG_VOXEL(name, T)                                                                                         \
   FASTIMG_WANTED(                                                                                                      \
-      fixed_##name, extern "C" __global__ void __launch_bounds__(kThreads, kBlocks<T>) fixed_##name(                   \
-                        const T* in, const unsigned char* mask, int masked, long long length, double low, double high, \
-                        double scale, int bins, unsigned long long* counts, int first, int size) {                     \
-        count(in, Mask(mask, masked), length, Fixed<T>(low, high, scale, bins), counts, first, size);                  \
-      })                                                                                                               \
+      fixed_##name,                                                                                                    \
+      extern "C" __global__ void __launch_bounds__(kThreads, kBlocks<typename Real<T>::Kind>)                          \
+          fixed_##name(const T* in, const unsigned char* mask, int masked, long long length, double low, double high,  \
+                       double scale, int bins, unsigned long long* counts, int first, int size) {                      \
+            count(in, Mask(mask, masked), length, Fixed<T>(low, high, scale, bins), counts, first, size);              \
+          })                                                                                                           \
   FASTIMG_WANTED(                                                                                                      \
       sums_##name, extern "C" __global__ void __launch_bounds__(kThreads, kBlocks<T>)                                  \
                        sums_##name(const T* in, const unsigned char* mask, int masked, long long length, double shift, \

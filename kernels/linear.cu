@@ -13,12 +13,6 @@ constexpr int kWarp = 32, kWarps = 8, kAhead = 3, kColumns = 2;
 template <class C>
 constexpr int kResident = sizeof(C) == 4 ? 4 : 2;  // blocks that share a multiprocessor's registers
 
-// Sizes of the source and of the result along one axis; outputs [low, high) lie inside.
-struct Axis {
-  int in, out, low, high;
-  __device__ bool within(int o) const { return o >= low && o < high; }
-};
-
 // The source planes in the order of the outputs: the first of them is `base`. top[k]: the last of them that output
 // plane k needs (its other one is the entry before); upto[e]: the first output that needs more than entry e.
 struct Planes {
@@ -47,10 +41,10 @@ __device__ C lifted_lerp(C a, C b, C w, C bias) {
 }
 
 template <bool descending, class T, class U, class C, bool truncate>
-__device__ void linear_each(const T* __restrict__ in, U* __restrict__ out, int depth, const Axis& z, const Axis& y,
-                            const Axis& x, const Planes& planes, const C* __restrict__ weight_z, const Weighed<C>& at_y,
-                            const Weighed<C>& at_x, U outside, const fastimg::Intake<C>& intake,
-                            const fastimg::Finish<C>& finish) {
+__device__ void linear_each(const T* __restrict__ in, U* __restrict__ out, int depth, const fastimg::Line& z,
+                            const fastimg::Line& y, const fastimg::Line& x, const Planes& planes,
+                            const C* __restrict__ weight_z, const Weighed<C>& at_y, const Weighed<C>& at_x, U outside,
+                            const fastimg::Intake<C>& intake, const fastimg::Finish<C>& finish) {
   const int across = (x.out + kWarp * kColumns - 1) / (kWarp * kColumns);
   const int j = (int)(blockIdx.x / across) * kWarps + (int)threadIdx.x / kWarp;
   const int i = ((int)(blockIdx.x % across) * kWarp + (int)threadIdx.x % kWarp) * kColumns;

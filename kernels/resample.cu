@@ -110,18 +110,12 @@ __device__ void each_in_rows(i64 rows, i64 width, F f) {
     for (i64 i = threadIdx.x % lanes; i < width; i += lanes) f(row * width + i, row, i);
 }
 
-// Sizes of the source and of the result along one axis; outputs [low, high) lie inside.
-struct Line {
-  int in, out, low, high;
-  __device__ bool within(int o) const { return o >= low && o < high; }
-};
-
 // A warp takes kRows rows of a plane together: an index serves all of them, and more loads are under way. They are
 // `apart` rows apart, so that all begin alike in a sector of 32 bytes of memory and the stores between a row's ends
 // fill whole sectors. Voxels are moved as unsigned numbers of their size.
 template <class T>
-__device__ void pick_each(const T* __restrict__ in, T* __restrict__ out, int volumes, int apart, const Line& z,
-                          const Line& y, const Line& x, const int* __restrict__ index_z,
+__device__ void pick_each(const T* __restrict__ in, T* __restrict__ out, int volumes, int apart, const fastimg::Line& z,
+                          const fastimg::Line& y, const fastimg::Line& x, const int* __restrict__ index_z,
                           const int* __restrict__ index_y, const int* __restrict__ index_x, T outside) {
   constexpr int kRows = 2, kLanes = 32, kUnroll = 4;
   const int warp = (int)(blockIdx.x * (blockDim.x / kLanes) + threadIdx.x / kLanes);

@@ -9,6 +9,12 @@
 
 namespace fastimg {
 
+// Sizes of the source and of the result along one axis of a grid; outputs [low, high) lie inside.
+struct Line {
+  int in, out, low, high;
+  FASTIMG_MEMBER bool within(int o) const { return o >= low && o < high; }
+};
+
 // Linear: a + w (b - a), Press et al. form; keeps a constant exactly. w = 0 gives a, so that a sample beside NaN or
 // infinity stays itself. Cost: 3 operations, 1 selection.
 template <class C>

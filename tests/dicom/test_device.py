@@ -18,6 +18,15 @@ from fastimg.dicom import _codecs, _nvimgcodec, _upload
 SV1, J2K, HTJ2K = "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.201"
 
 
+def frame(pixels, syntax, stored):
+    """A lossless frame; the HTJ2K encoder here writes 16 bits whatever they hold."""
+    if syntax == SV1:
+        return imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=stored)
+    if syntax == J2K:
+        return imagecodecs.jpeg2k_encode(pixels, reversible=True, level=0, codecformat="j2k", bitspersample=stored)
+    return imagecodecs.htj2k_encode(pixels)
+
+
 @pytest.fixture
 def both(put, get):
     """Reads on the CPU and on a device; skipped where `put` is the CPU's own."""
@@ -121,14 +130,8 @@ def test_nvimagecodec_where_it_is_installed(tmp_path, both, codec, syntax, store
     codec.refuse = refuse
     volume = np.random.default_rng(4).integers(0, 1 << stored, (3, 24, 20)).astype(np.uint16)
     for k, pixels in enumerate(volume):
-        if syntax == SV1:
-            data = imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=stored)
-        elif syntax == J2K:
-            data = imagecodecs.jpeg2k_encode(pixels, reversible=True, level=0, codecformat="j2k", bitspersample=stored)
-        else:
-            data = imagecodecs.htj2k_encode(pixels)
         ds = image(pixels, z=float(k), BitsStored=stored, HighBit=stored - 1)
-        compressed(ds, [data], syntax, tmp_path / str(k))
+        compressed(ds, [frame(pixels, syntax, stored)], syntax, tmp_path / str(k))
     read = both(tmp_path)
     np.testing.assert_array_equal(np.asarray(fi._dispatch.move(read.array, "cpu")), volume.astype(np.float32) - 1024)
     assert codec.calls == 3  # the HTJ2K encoder here writes 16 bits whatever they hold
@@ -136,7 +139,7 @@ def test_nvimagecodec_where_it_is_installed(tmp_path, both, codec, syntax, store
 
 def test_nvimagecodec_leaves_signed_values_with_fewer_bits_alone(tmp_path, both, codec):
     pixels = np.random.default_rng(5).integers(-2000, 2000, (16, 16)).astype(np.int16)
-    data = imagecodecs.jpeg2k_encode(pixels, reversible=True, level=0, codecformat="j2k", bitspersample=12)
+    data = frame(pixels, J2K, 12)
     compressed(image(pixels, BitsStored=12, HighBit=11), [data], J2K, tmp_path / "x")
     both(tmp_path / "x")
     assert codec.calls == 0
@@ -146,7 +149,7 @@ def test_a_device_codec_with_other_bits_is_not_used(tmp_path, both, codec):
     codec.wrong = True
     volume = np.random.default_rng(6).integers(0, 4000, (3, 16, 12)).astype(np.uint16)
     for k, pixels in enumerate(volume):
-        data = imagecodecs.jpeg2k_encode(pixels, reversible=True, level=0, codecformat="j2k", bitspersample=12)
+        data = frame(pixels, J2K, 12)
         compressed(image(pixels, z=float(k), BitsStored=12, HighBit=11), [data], J2K, tmp_path / str(k))
     both(tmp_path)
     assert codec.calls == 3
@@ -162,14 +165,8 @@ def test_nvimagecodec_on_a_device(tmp_path, monkeypatch, syntax, stored):
     _nvimgcodec._codec.cache_clear()
     volume = np.random.default_rng(8).integers(0, 1 << stored, (5, 96, 80)).astype(np.uint16)
     for k, pixels in enumerate(volume):
-        if syntax == SV1:
-            data = imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=stored)
-        elif syntax == J2K:
-            data = imagecodecs.jpeg2k_encode(pixels, reversible=True, level=0, codecformat="j2k", bitspersample=stored)
-        else:
-            data = imagecodecs.htj2k_encode(pixels)
         ds = image(pixels, z=float(k), BitsStored=stored, HighBit=stored - 1)
-        compressed(ds, [data], syntax, tmp_path / str(k))
+        compressed(ds, [frame(pixels, syntax, stored)], syntax, tmp_path / str(k))
     seen = fi.dicom.read(tmp_path, device="cuda")
     np.testing.assert_array_equal(fi._dispatch.move(seen.array, "cpu"), volume.astype(np.float32) - 1024)
     # nvJPEG's bits of lossless JPEG were found to be others (13.3 on an H200): such frames are decoded here after all
@@ -181,11 +178,7 @@ def test_nvimagecodec_itself_takes_our_calls(syntax):
     """The package without a device: it reads our streams' headers as we do, takes the call, and gives nothing back."""
     module = pytest.importorskip("nvidia.nvimgcodec", reason="nvImageCodec is not installed; make peers")
     pixels = np.random.default_rng(7).integers(0, 4000, (24, 20)).astype(np.uint16)
-    data = {
-        SV1: lambda: imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=12),
-        J2K: lambda: imagecodecs.jpeg2k_encode(pixels, reversible=True, level=0, codecformat="j2k", bitspersample=12),
-        HTJ2K: lambda: imagecodecs.htj2k_encode(pixels),
-    }[syntax]()
+    data = frame(pixels, syntax, 12)
     stream = module.CodeStream(data)
     assert (stream.height, stream.width, stream.num_channels, stream.precision) == _codecs._header(data, syntax)
     decoder, parameters = _nvimgcodec._made(module, device_id=module.NVIMGCODEC_DEVICE_CPU_ONLY)

@@ -89,7 +89,7 @@ def separable(
     threads: int,
     values: Values = None,
 ) -> None:
-    """out = weighted sums of array along y, x, z; see kernels/resample.cu."""
+    """out = weighted sums of array along y, x, z; see kernels/linear.cu for two taps an axis, else kernels/resample.cu."""
     geometry, first, weights = _prepared(tables, compute)
     name = f"{array.dtype.name}_{out.dtype.name}_{compute}" + ("_truncate" if truncate else "")
     volumes = math.prod(array.shape[:-3])
@@ -107,18 +107,9 @@ def separable(
             )
         return
     if out.size:
-        pieces = volumes * -(-z // _DEPTH) * -(-y // 8) * -(-x // 32)
+        pieces = (min(volumes * -(-z // _DEPTH) * -(-y // 8) * -(-x // 32), 1 << 20),)
         _gpu.launch(
-            *(
-                "resample",
-                f"separable_{name}",
-                (min(pieces, 1 << 20),),
-                (_BLOCK,),
-                array,
-                out,
-                np.int64(volumes),
-                np.int64(_DEPTH),
-            ),
+            *("resample", f"separable_{name}", pieces, (_BLOCK,), array, out, np.int64(volumes), np.int64(_DEPTH)),
             *(geometry, *first, *weights, outside, *_intake(values, compute), *_finish(values, compute)),
         )
 
