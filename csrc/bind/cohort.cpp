@@ -9,6 +9,7 @@
 #include "bind/capi.hpp"
 #include "cohort/bitshuffle.hpp"
 #include "cohort/crc32c.hpp"
+#include "cohort/flush.hpp"
 #include "cohort/shard.hpp"
 
 namespace py = pybind11;
@@ -127,6 +128,8 @@ PYBIND11_MODULE(_native, module) {
     }
   });
   module.def("use", &use);
+  module.def("begin_flush", &begin_flush, py::call_guard<py::gil_scoped_release>());
+  module.def("flush", &flush, py::call_guard<py::gil_scoped_release>());
   module.def("crc32c", &checksum, py::arg("data"), py::arg("value") = 0, py::arg("tables") = false);
   module.def("encode_chunk", &encode);
   module.def("decode_chunk", &decode);

@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "cohort/crc32c.hpp"
+#include "cohort/flush.hpp"
 #include "cpu/aligned.hpp"
 #include "cpu/pool.hpp"
 
@@ -142,10 +143,7 @@ Written write_shard(int fd, const Layout& layout, const std::uint8_t* array, int
       written.chunks_crc = crc32c(chunk.data() + chunk.size() - 4, 4, written.chunks_crc);
       written.size += chunk.size();
     }
-#ifdef SYNC_FILE_RANGE_WRITE
-    // let the disk begin; the fsync that follows waits the less
-    (void)::sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-#endif
+    begin_flush(fd);
   }
   std::vector<std::uint8_t> tail(8 * index.size() + 4);
   std::memcpy(tail.data(), index.data(), tail.size() - 4);  // little-endian, as this machine is (bitshuffle_loop.hpp)

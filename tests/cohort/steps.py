@@ -8,6 +8,10 @@ import sys
 import warnings
 from collections.abc import Callable
 
+import pytest
+
+from fastimg.cohort import _native
+
 # what the interpreter tells before it does it (PEP 578)
 STEPS = frozenset({"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "shutil.rmtree", "sqlite3.connect"})
 
@@ -41,3 +45,9 @@ def kill_before_step(work: Callable[[], None], step: int) -> bool:
         return True
     assert os.WEXITSTATUS(status) == 0
     return False
+
+
+def flush_by(monkeypatch: pytest.MonkeyPatch, each: Callable[[int], None]) -> None:
+    """Every flush of a file or folder, of one or of many together, goes through `each`."""
+    monkeypatch.setattr(os, "fsync", each)
+    monkeypatch.setattr(_native, "flush", lambda files: [each(fd) for fd in files])

@@ -5,18 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastimg as fi
-from fastimg.cohort import _folder
+from fastimg.cohort import _files, _folder, _native
 from fastimg.cohort._case import MANIFEST
 from fastimg.cohort._index import Index
 from fastimg.cohort._manifest import CASE, pack
 from fastimg.errors import FastimgError
 
+from .steps import flush_by
 from .storm import image_of
 
 
@@ -71,7 +73,7 @@ def test_everything_is_flushed_before_the_case_is_seen_and_its_place_before_its_
         told.append("row")
         put(self, *arguments)
 
-    monkeypatch.setattr(os, "fsync", flushing)
+    flush_by(monkeypatch, flushing)
     monkeypatch.setattr(os, "rename", renaming)
     monkeypatch.setattr(_folder, "exchange", exchanging)
     monkeypatch.setattr(Index, "put", putting)
@@ -97,7 +99,7 @@ def test_a_flush_that_fails_at_any_step_is_an_error_and_leaves_the_case_that_was
                 raise OSError(code, os.strerror(code))
             fsync(fd)
 
-        monkeypatch.setattr(os, "fsync", failing)
+        flush_by(monkeypatch, failing)
         try:
             add(cohort, seed="after", replace=True)
         except FastimgError as error:
@@ -107,7 +109,7 @@ def test_a_flush_that_fails_at_any_step_is_an_error_and_leaves_the_case_that_was
             assert ("nothing of it was kept" in str(error)) == (after != {"after": "a"})
         else:
             after = {"after": "a"}
-        monkeypatch.setattr(os, "fsync", fsync)
+        monkeypatch.undo()
         for found in (fi.Cohort.open(cohort.path), cohort):
             assert found.sources() == {**after, "a": "other"}
             for source, name in found.sources().items():
@@ -198,3 +200,35 @@ def test_the_index_has_no_write_ahead_log(tmp_path):
         assert (cohort.path / "index" / "cases.sqlite").read_bytes()[18:20] == b"\1\1"
         assert not list((cohort.path / "index").glob("*-wal"))
         cohort.verify()
+
+
+def test_files_flushed_together_tell_of_one_that_cannot_be(tmp_path):
+    """A pipe cannot be flushed (EINVAL); the files beside it are, and all are closed."""
+    open_before = sorted(os.listdir("/proc/self/fd"))
+    read, write = os.pipe()
+    try:
+        with closing(_files.Unflushed()) as new:
+            for number in range(9):
+                _files.write_new(tmp_path / f"{number}", b"x", unflushed=new)
+            new.flush([tmp_path])
+            for number in range(9, 18):
+                _files.write_new(tmp_path / f"{number}", b"x", unflushed=new)
+            new.add(os.dup(write))
+            with pytest.raises(OSError, match="Invalid argument"):
+                new.flush()
+    finally:
+        os.close(read)
+        os.close(write)
+    assert sorted(os.listdir("/proc/self/fd")) == open_before
+
+
+def test_of_many_new_files_some_are_flushed_before_the_end(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(_native, "flush", lambda files: flushed.append(len(files)))
+    with closing(_files.Unflushed()) as new:
+        for number in range(150):
+            _files.write_new(tmp_path / f"{number}", b"x", unflushed=new)
+        assert len(flushed) == 2
+        new.flush()
+    assert sum(flushed) == 150
+    assert max(flushed) < 70

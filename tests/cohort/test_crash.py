@@ -20,6 +20,7 @@ from fastimg.cohort import _folder
 from fastimg.cohort._manifest import CASE, pack
 from fastimg.errors import FastimgError, FormatError, IntegrityError, RefusedError
 
+from .steps import flush_by
 from .storm import image_of
 
 STORM = Path(__file__).with_name("storm.py")
@@ -149,12 +150,12 @@ def test_metadata_that_could_not_be_flushed_are_said_to_be_old_or_new(tmp_path, 
                 raise OSError(errno.EIO, "broken")
             fsync(fd)
 
-        monkeypatch.setattr(os, "fsync", failing)
+        flush_by(monkeypatch, failing)
         try:
             cohort.set_metadata("a", {"age": 61})
         except FastimgError as error:
             told.append(str(error))
-        monkeypatch.setattr(os, "fsync", fsync)
+        monkeypatch.undo()
         new = len(told) == step or "is in its place" in told[-1]
         for found in (fi.Cohort.open(cohort.path), cohort):
             assert found["a"].metadata == {"age": 61 if new else 60}

@@ -12,7 +12,7 @@ import fastimg as fi
 from fastimg.cohort import _folder
 from fastimg.cohort._index import Index
 
-from .steps import kill_before_step
+from .steps import flush_by, kill_before_step
 from .storm import image_of
 
 
@@ -84,7 +84,7 @@ def test_the_note_is_flushed_before_the_case_is_seen(tmp_path, monkeypatch):
             assert note in flushed
         rename(source, target, **options)
 
-    monkeypatch.setattr(os, "fsync", flushing)
+    flush_by(monkeypatch, flushing)
     monkeypatch.setattr(os, "rename", renaming)
     add(cohort, "a")
     assert flushed[-1] == cohort.path / "cases"  # and no flush of the index

@@ -173,8 +173,8 @@ class Bucket:
         token = uuid.uuid4().hex
         body["data"] = token
         with tempfile.TemporaryDirectory(prefix="fastimg-case-") as scratch:
-            writer = GroupWriter(Path(scratch), self.settings["codec"])
-            write(writer)
+            with GroupWriter(Path(scratch), self.settings["codec"]) as writer:
+                write(writer)
             body["files"] = writer.files
             extra = [_features.NAME] if (Path(scratch) / _features.NAME).exists() else []
             with ThreadPoolExecutor(_THREADS) as pool:

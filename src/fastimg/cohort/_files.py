@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -21,14 +21,17 @@ from . import _native
 __all__ = [
     "Lock",
     "Slot",
+    "Unflushed",
     "crc32c",
     "exchange",
     "free_bytes",
+    "new_file",
     "read_bytes",
     "reason_of",
     "storing",
     "sync_file",
     "sync_folder",
+    "write_all",
     "write_atomic",
     "write_new",
     "write_whole",
@@ -72,17 +75,67 @@ def storing(what: str) -> Iterator[None]:
         raise FastimgError(f"{what}: {reason_of(error)}; nothing of it was kept") from error
 
 
-def write_new(path: Path, *parts: Any, mode: int = 0o666) -> None:
-    """Write a file that does not exist yet and flush it to the disk."""
+class Unflushed:
+    """New files whose writing has begun, flushed to the disk together: a journal commits once then, not once a file.
+
+    They stay open until then, as the system tells an error of writing to who holds the file. At most `_WAITING` wait.
+    """
+
+    _WAITING = 64
+
+    def __init__(self) -> None:
+        self._descriptors: list[int] = []
+
+    def add(self, fd: int) -> None:
+        """Take a file over."""
+        self._descriptors.append(fd)
+        _native.begin_flush(fd)
+        if len(self._descriptors) > self._WAITING:
+            self.flush()
+
+    def flush(self, folders: Iterable[Path] = ()) -> None:
+        """Flush them all and the entries of these folders, side by side, and close them."""
+        try:
+            for folder in folders:
+                self._descriptors.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            _native.flush(self._descriptors)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Give up what was not flushed."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+
+@contextmanager
+def new_file(path: Path, unflushed: Unflushed | None = None, *, mode: int = 0o666) -> Iterator[int]:
+    """The descriptor of a file that did not exist; flushed after the block, or later with others."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
-        for part in parts:
-            view = memoryview(part).cast("B")
-            while view:
-                view = view[os.write(fd, view) :]
-        os.fsync(fd)
+        yield fd
+        if unflushed is not None:
+            taken, fd = fd, -1
+            unflushed.add(taken)
+        else:
+            os.fsync(fd)
     finally:
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
+
+
+def write_all(fd: int, data: Any) -> None:
+    """Write the bytes of an object to a descriptor."""
+    view = memoryview(data).cast("B")
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def write_new(path: Path, *parts: Any, mode: int = 0o666, unflushed: Unflushed | None = None) -> None:
+    """Write a file that does not exist yet and flush it to the disk, or leave that for later."""
+    with new_file(path, unflushed, mode=mode) as fd:
+        for part in parts:
+            write_all(fd, part)
 
 
 def write_atomic(path: Path, data: bytes, scratch: Path, *, mode: int = 0o666) -> None:
@@ -239,10 +292,11 @@ class Slot:
             os.close(self._fd)
             self._fd = -1
 
-    def keep(self) -> bool:
-        """Flush the note, so that not even a power failure loses it; False where nobody could tell that it was left."""
+    def keep(self, unflushed: Unflushed) -> bool:
+        """The note among what is to be flushed, so that not even a power failure loses it; False where nobody could tell
+        that it was left."""
         if self._locked:
-            os.fsync(self._fd)
+            unflushed.add(os.dup(self._fd))
         return self._locked
 
     def leave(self) -> None:

@@ -218,13 +218,12 @@ class Folder:
         if not replace and final.exists() and (body["source"] is None or self.case(case_id).source != body["source"]):
             raise ArgumentError(f"case {case_id} exists already; give replace=True to take its place")
         with storing(f"case {case_id}"), Slot(self.tmp, case_id) as slot:
-            writer = GroupWriter(slot.folder, self.settings["codec"])
-            write(writer)
-            body["files"] = writer.files
-            writer.sync()
-            write_new(slot.folder / MANIFEST, pack(CASE, body))
-            sync_folder(slot.folder)
-            later = not listed and slot.keep()
+            with GroupWriter(slot.folder, self.settings["codec"]) as writer:
+                write(writer)
+                body["files"] = writer.files
+                writer.unlisted(MANIFEST, pack(CASE, body))
+                later = not listed and slot.keep(writer.unflushed)
+                writer.flush()
             _remove.refuse(self, body)  # again, as late as can be
             try:
                 there = self._placed(slot, final, replace=replace)

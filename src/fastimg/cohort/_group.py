@@ -1,4 +1,4 @@
-"""A case's Zarr group: OME-Zarr 0.5 image with labels, written into an empty folder and flushed to the disk.
+"""A case's Zarr group: OME-Zarr 0.5 image with labels, written into an empty folder.
 
 https://ngff.openmicroscopy.org/0.5/ ; the 4x4 affine, which 0.5 cannot say, stands in the group's attribute "fastimg".
 """
@@ -10,23 +10,27 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from .._arrays import thread_count
 from ..errors import ArgumentError
 from ..image import Image
 from . import _shard
-from ._files import crc32c, sync_folder, write_new
+from ._files import Unflushed, crc32c, write_new
 from ._levels import factors_of, halved, halved_labels, level_affine
 from ._stream import BlockDigest, read_digest, write_blocks
 
 __all__ = ["GROUP", "Frame", "GroupWriter", "voxel_digest"]
 
 GROUP = "image.ome.zarr"
+_BESIDE = 1 << 20  # bytes from which the digest is worth a thread beside the writing
 _SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 _TIME, _CHANNEL = ("t", "time"), ("c", "channel", "echo", "b", "b_value")
 
@@ -39,20 +43,25 @@ def voxel_digest(array: npt.NDArray[Any]) -> str:
 
 
 class GroupWriter:
-    """Writes files below `folder` and keeps their sizes and checksums in `files`."""
+    """Writes files below `folder` and keeps their sizes and checksums in `files`; `flush` brings them to the disk."""
 
     def __init__(self, folder: Path, codec: dict[str, Any]) -> None:
         self.folder, self._codec = folder, codec
+        self.unflushed = Unflushed()
         self._folders: list[Path] = []
         self.files: dict[str, dict[str, Any]] = {}
 
     def file(self, name: str, *parts: Any) -> None:
         """One new file; its folders are made."""
-        write_new(self._room(name), *parts)
+        self.unlisted(name, *parts)
         check = 0
         for part in parts:
             check = crc32c(part, check)
         self.files[name] = {"size": sum(len(part) for part in parts), "crc32c": f"{check:08x}"}
+
+    def unlisted(self, name: str, *parts: Any) -> None:
+        """One that `files` does not name."""
+        write_new(self._room(name), *parts, unflushed=self.unflushed)
 
     def _room(self, name: str) -> Path:
         """The path of a file to be, its folders made."""
@@ -67,20 +76,28 @@ class GroupWriter:
             self._folders.append(made)
         return path
 
-    def sync(self) -> None:
-        """Flush the entries of all folders made, and of the top one."""
-        for made in reversed(self._folders):
-            sync_folder(made)
-        sync_folder(self.folder)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.unflushed.close()
+
+    def flush(self) -> None:
+        """Bring all files to the disk, and the entries of all folders made and of the top one."""
+        self.unflushed.flush([self.folder, *self._folders])
 
     def array(self, node: str, array: npt.NDArray[Any], dims: Sequence[str], threads: int | None) -> dict[str, Any]:
         """One array as one shard; returns its entry in the manifest."""
         chunks = _shard.chunk_shape(array.shape)
-        with ThreadPoolExecutor(1) as beside:  # the digest takes another core where there is one
-            digest = beside.submit(voxel_digest, array)
-            shard = self._shard(node, array.shape, array.dtype.name, chunks, dims)
-            done = _shard.write(self._room(shard), array, chunks, self._codec, threads=threads)
-        return self._entry(shard, array.shape, array.dtype.name, chunks, done, digest.result())
+        shard = self._shard(node, array.shape, array.dtype.name, chunks, dims)
+        path = self._room(shard)
+        with ExitStack() as stack:
+            if thread_count(threads) > 1 and array.nbytes >= _BESIDE:
+                digest = stack.enter_context(ThreadPoolExecutor(1)).submit(voxel_digest, array).result
+            else:
+                digest = partial(voxel_digest, array)
+            done = _shard.write(path, array, chunks, self._codec, threads=threads, unflushed=self.unflushed)
+            return self._entry(shard, array.shape, array.dtype.name, chunks, done, digest())
 
     def streamed(
         self,
@@ -106,7 +123,7 @@ class GroupWriter:
                 yield part
 
         path = self._room(shard)
-        done = write_blocks(path, shape, chunks, self._codec, seen())
+        done = write_blocks(path, shape, chunks, self._codec, seen(), unflushed=self.unflushed)
         entry = self._entry(shard, shape, dtype, chunks, done, "")
         entry["digest"] = digest.text() if whole else read_digest(path, entry, memory)
         return entry

@@ -6,7 +6,6 @@ https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.htm
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from .._arrays import empty, thread_count
 from ..errors import ArgumentError, FormatError, IntegrityError
 from ._codecs import native
-from ._files import crc32c
+from ._files import Unflushed, crc32c, new_file
 
 __all__ = [
     "DTYPES",
@@ -107,21 +106,22 @@ def _padded(shape: Sequence[int], chunks: Sequence[int]) -> list[int]:
 
 
 def write(
-    path: Path, array: npt.NDArray[Any], chunks: Sequence[int], codec: dict[str, Any], *, threads: int | None = None
+    path: Path,
+    array: npt.NDArray[Any],
+    chunks: Sequence[int],
+    codec: dict[str, Any],
+    *,
+    threads: int | None = None,
+    unflushed: Unflushed | None = None,
 ) -> tuple[int, int, int, int]:
-    """Write a contiguous array to a new file and flush it to the disk.
+    """Write a contiguous array to a new file and flush it to the disk, or leave that for later.
 
     Returns the file's size, its CRC-32C, that of its index and that of its chunks' own CRCs. The bytes do not depend on the threads; beside the array
     about 16 MB are held.
     """
     coder, level, shuffle = coding(codec)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        done = native().write(fd, array, list(chunks), coder, level, shuffle, thread_count(threads))
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    return done
+    with new_file(path, unflushed) as fd:
+        return native().write(fd, array, list(chunks), coder, level, shuffle, thread_count(threads))
 
 
 def open_shard(path: Path, entry: dict[str, Any]) -> Any:

@@ -14,7 +14,6 @@ from ..errors import ArgumentError, DeviceError, GeometryError
 from ..findings import Finding, worst
 from ..image import Image
 from . import _features, _shard
-from ._files import write_new
 from ._group import GroupWriter
 from ._manifest import check_case_id, plain
 from ._schema import SERIES
@@ -94,7 +93,7 @@ def writing(
         if padding is not None:
             body["padding"] = writer.array("image.ome.zarr/padding", padding, image.dims[-3:], threads)
         if features is not None:
-            write_new(writer.folder / _features.NAME, _features.pack_features(features, entry["digest"]))
+            writer.unlisted(_features.NAME, _features.pack_features(features, entry["digest"]))
 
     return write
 

@@ -18,7 +18,7 @@ from .._arrays import thread_count
 from ..errors import ArgumentError
 from . import _shard
 from ._codecs import native
-from ._files import crc32c
+from ._files import Unflushed, crc32c, new_file, write_all
 
 __all__ = ["BlockDigest", "blocks", "read_digest", "write_blocks"]
 
@@ -55,6 +55,7 @@ def write_blocks(
     parts: Iterable[npt.NDArray[Any]],
     *,
     threads: int | None = None,
+    unflushed: Unflushed | None = None,
 ) -> tuple[int, int, int, int]:
     """Write a shard from the arrays of its `blocks`, in their order; the bytes are those of `_shard.write`.
 
@@ -62,7 +63,7 @@ def write_blocks(
     """
     coder, level, shuffle = _shard.coding(codec)
     tables, offset, check, checks = [], 0, 0, 0
-    with open(path, "xb") as out:
+    with new_file(path, unflushed) as out:
         for part in parts:
             if part.ndim != len(shape) or part.shape[-1] != shape[-1]:
                 raise ArgumentError(f"parts: expected whole rows of an array of shape {tuple(shape)}, got {part.shape}")
@@ -76,7 +77,7 @@ def write_blocks(
             tables.append(places + np.array([offset, 0], np.uint64))
             ends = places.sum(1).astype(np.int64)
             checks = crc32c(np.frombuffer(body, np.uint8)[ends[:, None] + np.arange(-4, 0)], checks)
-            out.write(body)
+            write_all(out, body)
             check = crc32c(body, check)
             offset += len(body)
         if sum(map(len, tables)) != prod(-(-n // c) for n, c in zip(shape, chunks, strict=True)):
@@ -84,9 +85,7 @@ def write_blocks(
         index = np.concatenate(tables).astype("<u8").tobytes()
         own = crc32c(index)
         tail = index + own.to_bytes(4, "little")
-        out.write(tail)
-        out.flush()
-        os.fsync(out.fileno())
+        write_all(out, tail)
     return offset + len(tail), crc32c(tail, check), own, checks
 
 
