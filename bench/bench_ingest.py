@@ -37,24 +37,32 @@ def _ingest(folder, workers):
     return 1 / seconds, working, handing
 
 
+@pytest.mark.parametrize(("slices", "size"), [(4, 64), (20, 128)])
 @pytest.mark.benchmark(group=f"pipeline: {CASES} small cases by one worker, then by two")
-def bench_two_workers(benchmark, tmp_path, case):
-    """`two_workers_give`: the rate of two over that of one, a value a turn."""
-    write_cases(tmp_path / "in", CASES)
+def bench_two_workers(benchmark, tmp_path, case, slices, size):
+    """`two_workers_give`: the rate of two over that of one, of all turns together, which begin with one and two in turn."""
+    write_cases(tmp_path / "in", CASES, slices, size)
     turns = []
 
     def turn():
-        turns.append((_ingest(tmp_path, 1), _ingest(tmp_path, 2)))
+        counts = (1, 2) if len(turns) % 2 == 0 else (2, 1)
+        done = {workers: _ingest(tmp_path, workers) for workers in counts}
+        turns.append((done[1], done[2]))
 
-    case(turn, items=2 * CASES, unit="case", rounds=1 if CASES >= 1000 else 3)
-    (_, working, handing) = min((one for one, _ in turns), key=lambda one: one[1])
-    gains = [two[0] / one[0] for one, two in turns]
+    case(turn, items=2 * CASES, unit="case", rounds=3)
+    one, two = (len(turns) / sum(1 / turn[k][0] for turn in turns) for k in (0, 1))
+    (_, working, handing) = min((turn[0] for turn in turns), key=lambda one: one[1])
     possible = 2 * working / (working + handing)
     benchmark.extra_info.update(
-        two_workers_give=gains, worker_seconds=working, handing_seconds=handing, possible=possible
+        two_workers_give=two / one,
+        turns=[b[0] / a[0] for a, b in turns],
+        worker_seconds=working,
+        handing_seconds=handing,
+        possible=possible,
     )
-    told = ", ".join(f"{one[0]:.1f} and {two[0]:.1f}" for one, two in turns)
-    print(f"\none and two workers: {told} cases/s; two give {', '.join(f'{gain:.2f}' for gain in gains)}")
     print(
-        f"a case: {1e3 * working:.1f} ms of a worker's core, {1e3 * handing:.2f} of handing out: {possible:.2f} possible"
+        f"\n{CASES} cases of {slices} x {size} x {size}: {one:.1f} cases/s by one worker, {two:.1f} by two: {two / one:.2f} times"
     )
+    for a, b in turns:  # a core's own speed changes from one ingest to the next: so beside each its time of a case
+        print(f"  {a[0]:.1f} at {1e3 * a[1]:.1f} ms a case, {b[0]:.1f} at {1e3 * b[1]:.1f} ms: {b[0] / a[0]:.2f}")
+    print(f"  {1e3 * handing:.2f} ms of handing out: {possible:.2f} possible")

@@ -22,11 +22,11 @@ KEY = b"a key of the benchmarks, 32 bytes"
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
-def write_cases(folder: Path, count: int) -> None:
-    """Series of 4 slices of 64 x 64, a folder each."""
+def write_cases(folder: Path, count: int, slices: int = 4, size: int = 64) -> None:
+    """Series of `slices` of `size` x `size`, a folder each."""
     for number in range(count):
         person = {"PatientName": f"Probe^N{number:05d}", "PatientID": f"ING{number:06d}"}
-        fi.synth.ct_series(folder / f"P{number:05d}", slices=4, size=64, attributes=person, seed=number)
+        fi.synth.ct_series(folder / f"P{number:05d}", slices=slices, size=size, attributes=person, seed=number)
 
 
 def peak(pid: str) -> float:

@@ -14,10 +14,11 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from importlib import import_module
 from multiprocessing.connection import wait as wait_for
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from . import config
@@ -28,6 +29,7 @@ __all__ = ["Engine", "InProcess", "check_executor", "devices_of", "hand", "own_p
 T = TypeVar("T")
 Engine = Executor | Callable[[], Executor]
 TRIES = 2
+_TOGETHER = 0.02  # seconds that a result may wait for others
 _LOOK = 5.0  # seconds after which a cluster is asked again how many workers it has
 
 
@@ -222,6 +224,7 @@ def spread(
     losses: Counter[int] = Counter()
     deaths: Counter[int] = Counter()
     done: dict[int, tuple[T, Future[Any] | None]] = {}
+    ready: SimpleQueue[Future[Any]] = SimpleQueue()
     following = idle = 0
     seen, room, more = 0.0, 0, True
 
@@ -256,12 +259,14 @@ def spread(
                     else:
                         break
                     try:
-                        running[submit(held.pool, ticket[1])] = ticket
+                        future = submit(held.pool, ticket[1])
+                        running[future] = ticket
+                        future.add_done_callback(ready.put)
                     except BrokenExecutor:
                         again.appendleft(ticket)
                         raise
                 if running:
-                    finished = wait(running, timeout=_LOOK, return_when=FIRST_COMPLETED).done
+                    finished = _finished(ready, running, enough=2 * room // depth)
                     broken = [f for f in finished if not f.cancelled() and isinstance(f.exception(), BrokenExecutor)]
                     if broken:
                         raise broken[0].exception() or BrokenExecutor
@@ -297,6 +302,18 @@ def spread(
         for future in running:
             future.cancel()
         held.close()
+
+
+def _finished(ready: SimpleQueue[Future[Any]], running: Mapping[Future[Any], Any], enough: int) -> set[Future[Any]]:
+    """Those of `running` that are done: one at least, unless `_LOOK` passes, and others that come soon after it while there
+    is `enough` for workers to do, as each waking takes a core from them."""
+    found: set[Future[Any]] = set()
+    try:
+        found.add(ready.get(timeout=_LOOK))
+        while True:
+            found.add(ready.get(timeout=_TOGETHER if len(running) - len(found) > enough else 0))
+    except Empty:
+        return found & running.keys()  # a pool that broke may have told of its tasks late
 
 
 def _given_up(future: Future[Any]) -> bool:

@@ -35,7 +35,7 @@ def run_all(
 ) -> Iterator[tuple[Task, Outcome | None]]:
     """(task, outcome) as they come; None where the worker died twice with this task alone in hand.
 
-    At most two tasks a worker are under way. Any exception of `work` ends the run.
+    At most three tasks a worker are under way. Any exception of `work` ends the run.
     """
 
     def own() -> Any:
@@ -46,5 +46,5 @@ def run_all(
     def submit(pool: Any, task: Task) -> Future[Any]:
         return hand(pool, _run, work, task) if executor is None else hand(pool, _run_with, work, job, task)
 
-    for task, future in spread(tasks, submit, executor or own, workers=workers):
+    for task, future in spread(tasks, submit, executor or own, workers=workers, depth=3):
         yield task, None if future is None else future.result()

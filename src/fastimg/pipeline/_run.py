@@ -95,10 +95,9 @@ def run(
     from ..cohort import Cohort
 
     cohort = Cohort.create(target, profile=recipe.store.profile, exist_ok=True)
-    with cohort.lock():
+    with cohort.lock(), Log(target / FOLDER / "log.jsonl", tell) as log:
         cohort.gc()
         features_known = same_making(target, recipe, secret)
-        log = Log(target / FOLDER / "log.jsonl", tell)
         log(Event("scan", text="reading headers"))
         plan = plan_of(source, recipe, secret)
         plan.findings += [*table.findings, *table.joined(set(filter(None, plan.tasks.column("subject"))))]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TextIO
 
 from .._workers import Engine
 from ..cohort import Pace
@@ -66,14 +66,23 @@ class Log:
 
     def __init__(self, path: Path, tell: Listener) -> None:
         self._path, self._tell = path, tell
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream: TextIO | None = None  # opened once there is something to tell
 
     def __call__(self, event: Event) -> None:
         record = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **event.__dict__}
         line = json.dumps({name: value for name, value in record.items() if value not in ("", (), 0, None)})
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
+        if self._stream is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = self._path.open("a", encoding="utf-8", buffering=1)
+        self._stream.write(line + "\n")
         self._tell(event)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
 
 
 @dataclass
