@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -19,13 +20,32 @@ namespace {
 
 thread_local bool inside_job = false;
 
+// Loops come one after another, some microseconds apart: to sleep and be woken in between takes longer than many of
+// them. A thread looks for news for a while before it sleeps.
+template <class F>
+bool comes_soon(F news) {
+  constexpr std::chrono::microseconds kWhile{60};
+  const auto began = std::chrono::steady_clock::now();
+  do {
+    for (int turn = 0; turn < 32; ++turn) {
+      if (news()) return true;
+#ifdef FASTIMG_X86
+      __builtin_ia32_pause();
+#elif defined(__aarch64__)
+      asm volatile("isb");
+#endif
+    }
+  } while (std::chrono::steady_clock::now() - began < kWhile);
+  return false;
+}
+
 struct Job {
   std::int64_t count, grain;
   Body body;
   void* context;
   int seats;  // further threads that may join
   std::atomic<std::int64_t> next{0};
-  int running = 0;  // guarded by the pool's mutex
+  std::atomic<int> running{0};  // grows under the pool's mutex; at 0 the job may be gone
   std::exception_ptr error;
 
   bool exhausted() const { return next.load(std::memory_order_relaxed) >= count; }
@@ -53,27 +73,39 @@ class Pool {
     std::unique_lock<std::mutex> lock(mutex_);
     while (static_cast<int>(workers_.size()) < job.seats) workers_.emplace_back([this] { serve(); });
     jobs_.push_back(&job);
+    posted_.fetch_add(1, std::memory_order_release);
     const bool many = job.seats > 1;
     lock.unlock();
     many ? wake_.notify_all() : wake_.notify_one();
     job.work(mutex_);
     lock.lock();
     jobs_.erase(std::find(jobs_.begin(), jobs_.end(), &job));
-    done_.wait(lock, [&] { return job.running == 0; });
+    lock.unlock();
+    const auto ended = [&] { return job.running.load(std::memory_order_acquire) == 0; };
+    if (comes_soon(ended)) return;
+    lock.lock();
+    done_.wait(lock, ended);
   }
 
  private:
   void serve() {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
-      Job* job = nullptr;
-      wake_.wait(lock, [&] { return (job = open_job()) != nullptr; });
+      Job* job = open_job();
+      if (!job) {
+        const auto seen = posted_.load(std::memory_order_relaxed);
+        lock.unlock();
+        const bool news = comes_soon([&] { return posted_.load(std::memory_order_acquire) != seen; });
+        lock.lock();
+        if (!news) wake_.wait(lock, [&] { return open_job() != nullptr; });
+        continue;
+      }
       --job->seats;
       ++job->running;
       lock.unlock();
       job->work(mutex_);
       lock.lock();
-      if (--job->running == 0) done_.notify_all();
+      if (--job->running == 0) done_.notify_all();  // the job is not touched after that
     }
   }
 
@@ -86,6 +118,7 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   std::deque<Job*> jobs_;
+  std::atomic<std::uint64_t> posted_{0};
   std::vector<std::thread> workers_;
 };
 
