@@ -57,7 +57,7 @@ FASTIMG_ATOM void words_at(const T* v, const std::int32_t* at, std::uint32_t* to
 }
 
 #ifdef FASTIMG_AVX512
-// From memory each time: GCC would widen all of them in registers and take them out one by one.
+// From memory: GCC would widen all of them in registers and take them out one by one.
 FASTIMG_ATOM std::int64_t place_at(const std::int32_t* at, int l) {
   return *static_cast<const volatile std::int32_t*>(at + l);
 }
@@ -84,6 +84,34 @@ FASTIMG_ATOM void words_16(const T* v, const std::int32_t* at, std::uint32_t* to
         _mm512_mask_broadcastd_epi32(high, static_cast<__mmask16>(256 << l), _mm_loadu_si32(v + place_at(at, l + 8)));
   }
   _mm512_store_si512(to, _mm512_or_si512(low, high));
+}
+
+// The same of four rows, `v[r]` being where each begins: a place is read once for all of them.
+FASTIMG_ATOM void rows_16(const float* const* v, const std::int32_t* at, std::int64_t o, Pairs<float>& to) {
+  for (int half = 0; half < 2; ++half) {
+    __m512i all[4] = {};
+    for (int l = 0; l < 8; ++l) {
+      const std::int64_t place = place_at(at, 8 * half + l);
+      for (int r = 0; r < 4; ++r)
+        all[r] = _mm512_mask_broadcastq_epi64(all[r], static_cast<__mmask8>(1 << l),
+                                              _mm_loadl_epi64(reinterpret_cast<const __m128i*>(v[r] + place)));
+    }
+    for (int r = 0; r < 4; ++r) _mm512_store_si512(to.row[r] + 2 * o + kLanes * half, all[r]);
+  }
+}
+template <class T>
+FASTIMG_ATOM void rows_16(const T* const* v, const std::int32_t* at, std::int64_t o, Pairs<T>& to) {
+  if constexpr (sizeof(T) == 1) {
+    for (int r = 0; r < 4; ++r) words_at(v[r], at, to.row[r] + o);
+  } else {
+    __m512i all[4] = {};
+    for (int l = 0; l < kLanes; ++l) {
+      const std::int64_t place = place_at(at, l);
+      for (int r = 0; r < 4; ++r)
+        all[r] = _mm512_mask_broadcastd_epi32(all[r], static_cast<__mmask16>(1 << l), _mm_loadu_si32(v[r] + place));
+    }
+    for (int r = 0; r < 4; ++r) _mm512_store_si512(to.row[r] + o, all[r]);
+  }
 }
 
 // fastimg::block_start of the three axes at once.
@@ -233,6 +261,10 @@ template <class... Rest>
 FASTIMG_ATOM void words_16(Rest... rest) {
   words_at(rest...);
 }
+template <class T>
+FASTIMG_ATOM void rows_16(const T* const* v, const std::int32_t* at, std::int64_t o, Pairs<T>& to) {
+  for (int r = 0; r < 4; ++r) words_at(v[r], at, to.row[r] + (Pairs<T>::wide ? 2 * o : o));
+}
 
 __attribute__((noinline)) void places_of(const Affine& a, const Piece& p, Places& to, unsigned char* inside) {
   const int nz = static_cast<int>(a.in[0]), ny = static_cast<int>(a.in[1]), nx = static_cast<int>(a.in[2]);
@@ -304,18 +336,16 @@ void linear_row(const void* in, const Affine& a, const Fused<float>& fused, cons
     constexpr std::int64_t size = sizeof(T);
     __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::intptr_t>(v) + place * size));
   };
+  const T* const rows[4] = {v, v + nx, v + plane, v + plane + nx};
   Pairs<T> pairs;
   for (std::uint32_t left = places.some; left; left &= left - 1) {
     const int block = __builtin_ctz(left);
     const std::int64_t o = block * kLanes, to = Pairs<T>::wide ? 2 * o : o;
     const std::int32_t* const at = places.at[0] + o;
     if (!a.field)
-      for (int l = 2; l < kLanes; l += 4) soon(at[l] + ahead), soon(at[l] + ahead + plane);
+      for (int l = 1; l < kLanes; l += 6) soon(at[l] + ahead), soon(at[l] + ahead + plane);
     if (places.deep >> block & 1) {
-      words_16(v, at, pairs.row[0] + to);
-      words_16(v + nx, at, pairs.row[1] + to);
-      words_16(v + plane, at, pairs.row[2] + to);
-      words_16(v + plane + nx, at, pairs.row[3] + to);
+      rows_16(rows, at, o, pairs);
     } else {
       for (int r = 0; r < 4; ++r) words_16(v, places.at[r] + o, pairs.row[r] + to);
     }

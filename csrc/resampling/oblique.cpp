@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "cpu/aligned.hpp"
+#include "cpu/past.hpp"
 #include "resampling/fill.hpp"
 #include "resampling/tiles.hpp"
 
@@ -24,17 +25,21 @@ void oblique(const void* in, Kind from, void* out, Kind to, const Affine& a, int
   const RowTable<C>& rows = rows_of(static_cast<const C*>(nullptr));
   const auto store = rows.store[truncate][static_cast<int>(to)];
   const std::int64_t size = kSizes[static_cast<int>(to)];
+  const bool past =
+      size >= 4 && a.out[0] * a.out[1] * a.out[2] * size >= cpu::kPastCaches;  // half as many bytes gain nothing
   each_tile(a, kSizes[static_cast<int>(from)], threads, [&](const Tiles& tile) {
     const auto row = cpu::aligned<C>(kPiece + kSlack);
     std::fill_n(row.get(), kPiece + kSlack, C(0));
     std::vector<unsigned char> inside(kPiece + kSlack);
+    alignas(64) char stored[8 * kPiece];
     tile.each([&](const Piece& p) {
       if (degree == 1)
         table.linear[static_cast<int>(from)](in, a, fused, p, row.get(), inside.data());
       else
         table.spline[degree](static_cast<const C*>(in), a, p, row.get(), inside.data());
       if (fused.finish.on) rows.finish(row.get(), fused.finish, p.count);
-      char* const target = static_cast<char*>(out) + ((p.k * a.out[1] + p.j) * a.out[2] + p.i) * size;
+      char* const place = static_cast<char*>(out) + ((p.k * a.out[1] + p.j) * a.out[2] + p.i) * size;
+      char* const target = past ? stored : place;
       store(row.get(), target, p.count);
       for (std::int64_t i = 0; i < p.count;) {  // runs of outside voxels
         const auto* const gap = static_cast<unsigned char*>(std::memchr(inside.data() + i, 0, p.count - i));
@@ -45,7 +50,9 @@ void oblique(const void* in, Kind from, void* out, Kind to, const Affine& a, int
         fill_with(target + start * size, outside, size, stop - start);
         i = stop;
       }
+      if (past) cpu::copy_past(stored, place, p.count * size);
     });
+    if (past) cpu::end_past();
   });
 }
 
