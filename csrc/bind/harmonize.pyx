@@ -49,7 +49,7 @@ cdef extern from "harmonize/clahe.hpp" namespace "fastimg::harmonize" nogil:
         const T*, uint8_t*, int64_t, double, double, double, int) except +
     void _clahe_count "fastimg::harmonize::clahe_count"(
         const uint8_t*, const uint8_t*, const ClaheGrid&, int32_t*, int) except +
-    void _clahe_maps "fastimg::harmonize::clahe_maps"(const int32_t*, const ClaheGrid&, double, float*) except +
+    void _clahe_maps "fastimg::harmonize::clahe_maps"(const int32_t*, const ClaheGrid&, double, float*, int) except +
     void _clahe_apply "fastimg::harmonize::clahe_apply"(
         const uint8_t*, const float*, const ClaheGrid&, float*, int) except +
 
@@ -65,6 +65,8 @@ cdef extern from "harmonize/n4.hpp" namespace "fastimg::harmonize" nogil:
         const float*, const float*, const uint8_t*, float*, int64_t, float*, float*, int) except +
     void _n4_histogram "fastimg::harmonize::n4_histogram"(
         const float*, const uint8_t*, int64_t, const N4Bins&, double*, int) except +
+    void _n4_sharpen "fastimg::harmonize::n4_sharpen"(
+        const double*, const N4Bins&, const double*, int, double, double, float*) except +
     void _n4_residual "fastimg::harmonize::n4_residual"(
         const float*, const uint8_t*, int64_t, const N4Bins&, const float*, float*, int) except +
     void _n4_reduce "fastimg::harmonize::n4_reduce"[T](
@@ -193,6 +195,15 @@ def n4_histogram(const float[::1] log, const uint8_t[::1] mask, float low, float
         _n4_histogram(&log[0], &mask[0], log.shape[0], bins, &counts[0], threads)
 
 
+def n4_sharpen(const double[::1] counts, float low, float slope, const double[:, ::1] turns, double fwhm, double noise,
+               float[::1] expected):
+    """The sharpened log intensity of each bin: see csrc/harmonize/n4.hpp."""
+    cdef N4Bins bins
+    bins.low, bins.slope, bins.bins = low, slope, <int>counts.shape[0]
+    with nogil:
+        _n4_sharpen(&counts[0], bins, &turns[0, 0], 2 * <int>turns.shape[0], fwhm, noise, &expected[0])
+
+
 def n4_residual(const float[::1] log, const uint8_t[::1] mask, float low, float slope, const float[::1] expected,
                 float[::1] out, int threads):
     """out = log - expected(log) inside the mask, else 0."""
@@ -261,11 +272,11 @@ def clahe_count(const uint8_t[::1] levels, const uint8_t[::1] mask, shape, tile,
         _clahe_count(&levels[0], where, grid, &counts[0, 0, 0, 0], threads)
 
 
-def clahe_maps(const int32_t[:, :, :, ::1] counts, double limit, float[:, :, :, ::1] maps):
+def clahe_maps(const int32_t[:, :, :, ::1] counts, double limit, float[:, :, :, ::1] maps, int threads):
     """counts -> grey levels."""
     cdef ClaheGrid grid = _grid((1, 1, 1), (1, 1, 1), (counts.shape[0], counts.shape[1], counts.shape[2]), counts.shape[3])
     with nogil:
-        _clahe_maps(&counts[0, 0, 0, 0], grid, limit, &maps[0, 0, 0, 0])
+        _clahe_maps(&counts[0, 0, 0, 0], grid, limit, &maps[0, 0, 0, 0], threads)
 
 
 def clahe_apply(const uint8_t[::1] levels, const float[:, :, :, ::1] maps, shape, tile, float[::1] out, int threads):

@@ -56,6 +56,23 @@ void clip(std::int64_t* hist, std::int64_t bins, std::int64_t limit) {
   }
 }
 
+void tile_map(const std::int32_t* counts, int bins, double limit, std::vector<std::int64_t>& hist, float* map) {
+  std::int64_t voxels = 0;
+  for (int i = 0; i < bins; ++i) voxels += hist[static_cast<std::size_t>(i)] = counts[i];
+  if (!voxels) {  // nothing to equalise: brightness stays
+    for (int i = 0; i < bins; ++i) map[i] = static_cast<float>(kGreys * (i + 0.5) / bins);
+    return;
+  }
+  const double share = limit * static_cast<double>(voxels);
+  if (limit > 0) clip(hist.data(), bins, std::max<std::int64_t>(1, static_cast<std::int64_t>(share)));
+  double sum = 0;
+  const double scale = kGreys / static_cast<double>(voxels);
+  for (int i = 0; i < bins; ++i) {
+    sum += static_cast<double>(hist[static_cast<std::size_t>(i)]);
+    map[i] = static_cast<float>(static_cast<int>(std::min(sum * scale, kGreys)));
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -95,25 +112,13 @@ void clahe_count(const std::uint8_t* levels, const std::uint8_t* mask, const Cla
   });
 }
 
-void clahe_maps(const std::int32_t* counts, const ClaheGrid& grid, double limit, float* maps) {
+void clahe_maps(const std::int32_t* counts, const ClaheGrid& grid, double limit, float* maps, int threads) {
   const std::int64_t tiles = static_cast<std::int64_t>(grid.tiles[0]) * grid.tiles[1] * grid.tiles[2];
-  std::vector<std::int64_t> hist(static_cast<std::size_t>(grid.bins));
-  for (std::int64_t t = 0; t < tiles; ++t, counts += grid.bins, maps += grid.bins) {
-    std::int64_t voxels = 0;
-    for (int i = 0; i < grid.bins; ++i) voxels += hist[static_cast<std::size_t>(i)] = counts[i];
-    if (!voxels) {  // nothing to equalise: brightness stays
-      for (int i = 0; i < grid.bins; ++i) maps[i] = static_cast<float>(kGreys * (i + 0.5) / grid.bins);
-      continue;
-    }
-    const double share = limit * static_cast<double>(voxels);
-    if (limit > 0) clip(hist.data(), grid.bins, std::max<std::int64_t>(1, static_cast<std::int64_t>(share)));
-    double sum = 0;
-    const double scale = kGreys / static_cast<double>(voxels);
-    for (int i = 0; i < grid.bins; ++i) {
-      sum += static_cast<double>(hist[static_cast<std::size_t>(i)]);
-      maps[i] = static_cast<float>(static_cast<int>(std::min(sum * scale, kGreys)));
-    }
-  }
+  cpu::parallel_for(tiles, 8, threads, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<std::int64_t> hist(static_cast<std::size_t>(grid.bins));
+    for (std::int64_t t = begin; t < end; ++t)
+      tile_map(counts + t * grid.bins, grid.bins, limit, hist, maps + t * grid.bins);
+  });
 }
 
 void clahe_apply(const std::uint8_t* levels, const float* maps, const ClaheGrid& grid, float* out, int threads) {

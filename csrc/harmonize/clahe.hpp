@@ -33,7 +33,7 @@ void clahe_levels(const T* in, std::uint8_t* out, std::int64_t count, double low
 void clahe_count(const std::uint8_t* levels, const std::uint8_t* mask, const ClaheGrid& grid, std::int32_t* counts,
                  int threads);
 // counts -> maps to grey levels, 0 to 16383; `limit`: the clip limit as a share of a tile's voxels (0: none).
-void clahe_maps(const std::int32_t* counts, const ClaheGrid& grid, double limit, float* maps);
+void clahe_maps(const std::int32_t* counts, const ClaheGrid& grid, double limit, float* maps, int threads);
 void clahe_apply(const std::uint8_t* levels, const float* maps, const ClaheGrid& grid, float* out, int threads);
 
 }  // namespace fastimg::harmonize

@@ -1,5 +1,5 @@
-// The loops of N4 over voxels; the small steps between them (a histogram's Fourier transforms, the lattice) are in
-// Python. Atoms: kernels/fastimg/n4.cuh. Masks are 0 or 1.
+// The loops of N4 over voxels, and the sharpening of their histogram; the lattice is Python's. Atoms:
+// kernels/fastimg/n4.cuh. Masks are 0 or 1.
 #pragma once
 
 #include <cstdint>
@@ -41,6 +41,11 @@ void n4_subtract(const float* log, const float* field, const std::uint8_t* mask,
 // counts[bins]: each voxel shares one among its two neighbouring bins (triangular Parzen window).
 void n4_histogram(const float* log, const std::uint8_t* mask, std::int64_t count, const N4Bins& bins, double* counts,
                   int threads);
+// expected[bins]: E(u | v), the sharpened log intensity of each bin, by Wiener deconvolution of the counts with a
+// Gaussian of this full width at half maximum (Sled et al., IEEE TMI 17:87, 1998). turns: cos and sin of 2 pi k / size,
+// k below size / 2; size: a power of 2, 2 bins or more.
+void n4_sharpen(const double* counts, const N4Bins& bins, const double* turns, int size, double fwhm, double noise,
+                float* expected);
 // out = log - expected(log) inside the mask, 0 outside.
 void n4_residual(const float* log, const std::uint8_t* mask, std::int64_t count, const N4Bins& bins,
                  const float* expected, float* out, int threads);

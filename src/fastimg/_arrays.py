@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from . import _dispatch, config
 from .errors import ArgumentError, DeviceError, FastimgError
 from .image import Image
 
-__all__ = ["array_of", "choice", "empty", "finite", "like", "native", "result", "thread_count"]
+__all__ = ["array_of", "choice", "empty", "finite", "in_pieces", "like", "native", "result", "team_of", "thread_count"]
+
+_PIECE = 1 << 17  # values: a second pass over some arrays of them finds them in the cache
 
 
 def array_of(image: Any, name: str = "image") -> Any:
@@ -96,3 +99,28 @@ def thread_count(threads: int | None) -> int:
     if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
         raise ArgumentError(f"threads: must be a positive whole number or None, got {threads!r}")
     return int(threads)
+
+
+def team_of(threads: int | None) -> int:
+    """How many threads there will be, 1 or more."""
+    return thread_count(threads) or config.threads()
+
+
+def in_pieces(work: Callable[[slice], object], array: Any, threads: int | None = None) -> None:
+    """work(piece) for slices of 0 to array.size that do not overlap; side by side, as NumPy's loops can be. On a GPU all at
+    once."""
+    if _dispatch.device(array) != "cpu":
+        work(slice(0, array.size))
+        return
+    team = team_of(threads)
+
+    def share(first: int) -> None:
+        for at in range(first * _PIECE, array.size, team * _PIECE):
+            work(slice(at, min(at + _PIECE, array.size)))
+
+    if team == 1 or array.size <= _PIECE:
+        team = 1
+        share(0)
+        return
+    with ThreadPoolExecutor(team) as pool:
+        list(pool.map(share, range(team)))  # the list raises what a piece raised

@@ -9,6 +9,7 @@ import pytest
 from scipy import ndimage
 
 import fastimg as fi
+from fastimg import _arrays
 from fastimg.harmonize import KernelMatch
 from fastimg.testing import harmonize as twin
 
@@ -35,6 +36,23 @@ def test_energies_are_those_of_the_definition(put):
     image.array = put(image.array)
     match = KernelMatch(sigmas_mm=(0.7, 1.4))
     np.testing.assert_allclose(match.energies(image), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_same_bits_on_threads(monkeypatch, dtype):
+    monkeypatch.setattr(_arrays, "_PIECE", 1000)
+    image = scan(0, 0.4)
+    image = image.with_array(image.array.astype(dtype))
+    match = KernelMatch(sigmas_mm=(0.7, 1.4)).fit([scan(1, 0.8)])
+    for work in (
+        lambda threads: match.transform(image, threads=threads).array,
+        lambda threads: fi.harmonize.unsharp(image, sigma_mm=1, amount=0.5, threads=threads).array,
+        lambda threads: fi.harmonize.robust_zscore(image, threads=threads).array,
+    ):
+        one = work(1)
+        assert one.std() > 0
+        for threads in (2, 3):
+            np.testing.assert_array_equal(work(threads), one)
 
 
 def test_a_sharp_kernel_becomes_the_smooth_reference():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastimg as fi
+from fastimg.harmonize._n4 import _cpu
 from fastimg.testing import n4 as twin
 
 
@@ -86,6 +87,22 @@ def test_same_bits_on_all_levels_and_threads():
     for other in seen[1:]:
         np.testing.assert_array_equal(other[0], seen[0][0])
         np.testing.assert_array_equal(other[1], seen[0][1])
+
+
+@pytest.mark.parametrize("measure", ["itk", "float64"])
+def test_the_stop_rule_ends_levels_at_the_same_iteration_on_threads(monkeypatch, measure):
+    """With threads an iteration is begun before it is known whether it is wanted."""
+    image, mask = phantom((30, 31, 33))
+    ends = []
+    sharpen = _cpu.Estimate._sharpen
+    monkeypatch.setattr(_cpu.Estimate, "_sharpen", lambda self, field: ends.append(0) or sharpen(self, field))
+    seen = [
+        fi.harmonize.n4(image, mask, shrink=1, iterations=(30, 30), threshold=0.02, measure=measure, threads=threads)
+        for threads in (1, 2)
+    ]
+    assert 4 < len(ends) < 60
+    np.testing.assert_array_equal(seen[1][0], seen[0][0])
+    np.testing.assert_array_equal(seen[1][1], seen[0][1])
 
 
 def test_a_known_field_is_found():

@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from .._arrays import thread_count
+from .._arrays import team_of
 from ..errors import ArgumentError
 from ..image import Image
 from . import _shard
@@ -92,7 +92,7 @@ class GroupWriter:
         shard = self._shard(node, array.shape, array.dtype.name, chunks, dims)
         path = self._room(shard)
         with ExitStack() as stack:
-            if thread_count(threads) > 1 and array.nbytes >= _BESIDE:
+            if team_of(threads) > 1 and array.nbytes >= _BESIDE:
                 digest = stack.enter_context(ThreadPoolExecutor(1)).submit(voxel_digest, array).result
             else:
                 digest = partial(voxel_digest, array)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import _dispatch
-from .._arrays import choice, finite, thread_count
+from .._arrays import choice, empty, finite, in_pieces, thread_count
 from ..errors import ArgumentError
 from ..histogram import moments
 from ..histogram._select import NAN, selected
@@ -106,18 +106,20 @@ def clahe(
         if holes is not None:
             sound = (~holes).reshape(-1).view(np.uint8)
             where = sound if chosen is None else chosen & sound
+        grey = empty(shape, np.float32, array)
         leaf.clahe(
-            *(volume, where, result),
+            *(volume, where, grey),
             *(seen.min, _GREYS / (seen.max - seen.min), 1 / step),
             grid,
             float(clip),
             threads=team,
         )
-        kept = result if holes is None else result[~holes]
+        kept = grey if holes is None else grey[~holes]
         ends = moments(kept.reshape(-1), threads=threads)
         span = np.float32(1 / (ends.max - ends.min) if ends.max > ends.min else 0.0)
-        leaf.affine(result.copy(), result, np.float32(ends.min), span, threads=team)
-        xp.clip(result, 0, 1, out=result)
+        leaf.affine(grey, result, np.float32(ends.min), span, threads=team)
+        flat = result.reshape(-1)
+        in_pieces(lambda piece, flat=flat: xp.clip(flat[piece], 0, 1, out=flat[piece]), flat, threads)  # type: ignore[misc]
         if holes is not None:
             result[holes] = volume[holes]
     return finished(image, target)

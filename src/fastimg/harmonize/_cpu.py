@@ -38,13 +38,13 @@ def clahe(
     _native.clahe_levels(array.reshape(-1), levels, low, scale, inverse, threads)
     counts = np.zeros((*tiles, bins), np.int32)
     _native.clahe_count(levels, mask, array.shape, tile, counts, threads)
-    _native.clahe_apply(levels, clahe_maps(counts, limit), array.shape, tile, out.reshape(-1), threads)
+    _native.clahe_apply(levels, clahe_maps(counts, limit, threads), array.shape, tile, out.reshape(-1), threads)
 
 
-def clahe_maps(counts: Any, limit: float) -> Any:
+def clahe_maps(counts: Any, limit: float, threads: int) -> Any:
     """Clipped counts of tiles, as maps from bins to grey levels: host arrays."""
     maps = np.empty(counts.shape, np.float32)
-    _native.clahe_maps(counts, limit, maps)
+    _native.clahe_maps(counts, limit, maps, threads)
     return maps
 
 

@@ -61,7 +61,7 @@ def clahe(
     number = [np.int32(n) for n in tiles]
     blocks = (int(np.prod(tiles)),)
     _gpu.launch("clahe", "tiles", blocks, (_BLOCK,), levels, *where, *sizes, *number[1:], np.int32(bins), counts)
-    maps = device.to_device(clahe_maps(device.to_host(counts), limit))
+    maps = device.to_device(clahe_maps(device.to_host(counts), limit, threads))
     nz, ny, nx = array.shape
     block = min(_BLOCK, 32 * -(-nx // 32))
     grid3 = -(-nx // block), min(-(-ny // 4), 65_535), min(nz, 65_535)  # four rows a thread

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import _dispatch
-from .._arrays import array_of, choice, like, native, result, thread_count
+from .._arrays import array_of, choice, empty, in_pieces, like, native, result, thread_count
 from ..errors import ArgumentError
 from ..histogram import Histogram, Moments, moments, quantile
 from ..histogram._select import NAN
@@ -118,8 +118,14 @@ def robust_zscore(
     else:
         center = quantile(image, 0.5, mask=mask, nan=nan, threads=threads)
         xp = _dispatch.namespace(array)
-        apart = xp.subtract(array, center, dtype=np.float64)
-        xp.abs(apart, out=apart)
+        apart = empty(array.shape, np.float64, array)
+        values, distances = xp.ravel(array), apart.reshape(-1)
+
+        def measure(piece: slice) -> None:
+            xp.subtract(values[piece], center, out=distances[piece], dtype=np.float64)
+            xp.abs(distances[piece], out=distances[piece])
+
+        in_pieces(measure, values, threads)
         far = image.with_array(apart) if isinstance(image, Image) else apart
         spread = quantile(far, 0.5, mask=mask, nan=nan, threads=threads)
     return _shift_and_scale("robust_zscore", image, center, 1.4826022185056018 * spread, out, threads)

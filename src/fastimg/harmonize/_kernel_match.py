@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _dispatch
-from .._arrays import array_of, choice, finite, like, native, result
+from .._arrays import array_of, choice, empty, finite, in_pieces, like, native, result
 from ..errors import ArgumentError, FormatError
 from ..filtering import gaussian
 from ..histogram import moments
@@ -77,10 +77,17 @@ def unsharp(
     target = result(out, array.shape, np.float32, array)
     holes = _holes(array, nan)
     smooth = _smooth(image.with_array(_float32(array)), sigma_mm, in_plane, holes, threads)
-    target[...] = array
-    _dispatch.namespace(array).subtract(target, smooth, out=smooth)
-    smooth *= np.float32(amount)
-    target += smooth
+    xp, gain = _dispatch.namespace(array), np.float32(amount)
+    values, smoothed, sharp = array.reshape(-1), smooth.reshape(-1), target.reshape(-1)
+
+    def sharpen(piece: slice) -> None:
+        own, part = sharp[piece], smoothed[piece]
+        own[...] = values[piece]
+        xp.subtract(own, part, out=part)
+        part *= gain
+        own += part
+
+    in_pieces(sharpen, array, threads)
     return like(image, _kept(array, holes, target))
 
 
@@ -258,7 +265,7 @@ class KernelMatch:
             before = part.array
             for band, sigma in enumerate(self.sigmas_mm):
                 after = _smooth(part, sigma, True, None if holes is None else holes[slab], threads)
-                seen = moments(before - after, mask=chosen, threads=threads)
+                seen = moments(_difference(before, after, threads), mask=chosen, threads=threads)
                 before = after
                 if not seen.count:
                     continue
@@ -276,10 +283,17 @@ class KernelMatch:
         steps = np.diff(np.append(ratios, 1.0)).astype(np.float32)
         for slab in self._slabs(image):
             part = Image(slices.array[slab], slices.affine)
-            new = part.array * np.float32(ratios[0])
-            for sigma, step in zip(self.sigmas_mm, steps, strict=True):
-                new += step * _smooth(part, sigma, True, None if holes is None else holes[slab], threads)
-            slices.array[slab] = new
+            smooth = [_smooth(part, s, True, None if holes is None else holes[slab], threads) for s in self.sigmas_mm]
+            values, bands = part.array.reshape(-1), [band.reshape(-1) for band in smooth]
+
+            def add(piece: slice, values: Any = values, bands: list[Any] = bands) -> None:
+                own = values[piece]
+                own *= np.float32(ratios[0])
+                for band, step in zip(bands, steps, strict=True):
+                    band[piece] *= step
+                    own += band[piece]
+
+            in_pieces(add, part.array, threads)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON, with a format's name and version."""
@@ -320,6 +334,13 @@ def _checked(image: Any) -> Image:
     if image.unit not in (None, "HU"):
         raise ArgumentError(f"KernelMatch: the image is in {image.unit}, not HU; reconstruction kernels are of CT")
     return image
+
+
+def _difference(a: Any, b: Any, threads: int | None) -> Any:
+    made = empty(a.shape, np.float32, a)
+    parts, xp = [one.reshape(-1) for one in (a, b, made)], _dispatch.namespace(a)
+    in_pieces(lambda piece: xp.subtract(parts[0][piece], parts[1][piece], out=parts[2][piece]), made, threads)
+    return made
 
 
 def _float32(array: Any) -> Any:

@@ -1,16 +1,17 @@
-"""CPU side of N4: the loops over voxels are compiled, the small steps between them are NumPy's."""
+"""CPU side of N4: the loops over voxels and the sharpening are compiled, the lattice is NumPy's."""
 
 from __future__ import annotations
 
-import math
-from functools import cache
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ... import config
 from .. import _native
-from ._spline import refined, weights_along
+from ._spline import refined, turns, weights_along
 
 __all__ = ["MOST_BINS", "Estimate", "finish"]
 
@@ -64,13 +65,25 @@ class Estimate:
         self.inside = np.ascontiguousarray(inside).view(np.uint8).ravel()
         self.weight = None if weight is None else weight.ravel()
         self.bins, self.fwhm, self.noise, self.threads = bins, fwhm, noise, threads
+        self.turns = turns(bins)
         self.log = np.log(np.where(inside, image, np.float32(1))).ravel()
         self.uncorrected, self.residual = np.empty_like(self.log), np.empty_like(self.log)
 
     def run(self, levels: list[int], threshold: float, spans: int, measure: str) -> Array:
-        """The lattice of control points of the last level."""
-        change = _native.n4_change if measure == "itk" else _change
-        field, new = np.zeros_like(self.log), np.empty_like(self.log)
+        """The lattice of control points of the last level.
+
+        ITK's measure of convergence is one voxel after another: with threads, the next iteration begins beside it, and is
+        forgotten where the measure says that it was not needed.
+        """
+        change: Callable[[Array, Array, Array], float] = _native.n4_change if measure == "itk" else _change
+        with ThreadPoolExecutor(1) as beside:
+            return self._run(levels, threshold, spans, lambda *fields: beside.submit(change, *fields))
+
+    def _run(
+        self, levels: list[int], threshold: float, spans: int, measure: Callable[[Array, Array, Array], Future[float]]
+    ) -> Array:
+        alone = (self.threads or config.threads()) == 1
+        before, field, new = np.empty_like(self.log), np.zeros_like(self.log), np.empty_like(self.log)
         lattice = np.zeros((spans + 3,) * 3)
         known = self.inside.astype(np.float32) if self.weight is None else self.inside * self.weight
         for level, most in enumerate(levels):
@@ -82,17 +95,21 @@ class Estimate:
             cubes = [w**3 / np.square(w).sum(1, keepdims=True) for _, w in spline.axes]
             share = spline.gathered(known, squares, self.threads)
             used = share > 0
-            for _ in range(most):
+            measured: Future[float] | None = None
+            for left in reversed(range(most)):
                 self._sharpen(field)
                 if self.weight is not None:
                     self.residual *= self.weight
                 part = spline.gathered(self.residual, cubes, self.threads)
-                lattice = lattice + np.divide(part, share, out=np.zeros_like(part), where=used)
-                spline.field(lattice, new.reshape(self.shape), self.threads)
-                done = threshold > 0 and change(field, new, self.inside) <= threshold
-                field, new = new, field
-                if done:
+                better = lattice + np.divide(part, share, out=np.zeros_like(part), where=used)
+                spline.field(better, new.reshape(self.shape), self.threads)
+                if measured is not None and measured.result() <= threshold:
                     break
+                lattice, before, field, new = better, field, new, before
+                if threshold > 0 and left:
+                    measured = measure(before, field, self.inside)
+                    if alone and measured.result() <= threshold:
+                        break
         return lattice
 
     def _sharpen(self, field: Array) -> None:
@@ -102,9 +119,9 @@ class Estimate:
         if not slope > 0:  # the field explains everything
             self.residual[:] = 0
             return
-        counts = np.empty(self.bins)
+        counts, expected = np.empty(self.bins), np.empty(self.bins, np.float32)
         _native.n4_histogram(self.uncorrected, self.inside, low, slope, counts, self.threads)
-        expected = _expected(counts, float(low), float(slope), self.fwhm, self.noise).astype(np.float32)
+        _native.n4_sharpen(counts, low, slope, self.turns, self.fwhm, self.noise, expected)
         _native.n4_residual(self.uncorrected, self.inside, low, slope, expected, self.residual, self.threads)
 
 
@@ -113,28 +130,3 @@ def _change(before: Array, after: Array, mask: Array) -> float:
     ratio = np.exp((before - after)[mask != 0].astype(np.float64))
     return float(ratio.std(ddof=1) / ratio.mean())
 
-
-def _expected(counts: Array, low: float, slope: float, fwhm: float, noise: float) -> Array:
-    """E(u | v): the sharpened log intensity of each bin, by Wiener deconvolution with a Gaussian (Sled et al. 1998)."""
-    bins = len(counts)
-    size = 1 << (math.ceil(math.log2(bins)) + 1)
-    first = (size - bins) // 2
-    padded = np.zeros(size)
-    padded[first : first + bins] = counts
-    width = fwhm / slope
-    place, squares = _places(size)
-    blur = np.exp(-squares * (4 * math.log(2) / width**2)) * (2 * math.sqrt(math.log(2) / math.pi) / width)
-    blur_f, padded_f = np.fft.rfft(np.stack([blur, padded]))
-    wiener = (np.conj(blur_f) / (np.conj(blur_f) * blur_f + noise)).real
-    sharp = np.maximum(np.fft.irfft(padded_f * wiener, size), 0.0)
-    value = low + (place - first) * slope
-    both = np.fft.irfft(np.fft.rfft(np.stack([value * sharp, sharp])) * blur_f, size)
-    found = np.divide(both[0], both[1], out=np.zeros(size), where=both[1] != 0)
-    return np.asarray(found[first : first + bins])
-
-
-@cache
-def _places(size: int) -> tuple[Array, Array]:
-    """0 to size - 1, and each one's squared distance to 0 around a ring."""
-    place = np.arange(size)
-    return place, np.square(np.minimum(place, size - place).astype(np.float64))

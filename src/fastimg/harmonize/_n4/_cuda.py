@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 
 from ... import _gpu
 from .. import _native
-from ._spline import refined, weights_along
+from ._spline import refined, turns, weights_along
 
 __all__ = ["MOST_BINS", "Estimate", "finish"]
 
@@ -84,9 +83,8 @@ class Estimate:
         self.fields = [xp.zeros(image.shape, np.float32), xp.empty(image.shape, np.float32)]
         self.counts, self.expected = xp.zeros(bins, np.uint64), xp.empty(bins, np.float32)
         self.part = xp.empty(2 * _BLOCKS, np.float32)
-        self.size = 1 << (math.ceil(math.log2(bins)) + 1)
-        turn = 2 * np.pi * np.arange(self.size // 2) / self.size
-        self.turns = _gpu.backend().to_device(np.stack([np.cos(turn), np.sin(turn)], 1))
+        table = turns(bins)
+        self.size, self.turns = 2 * len(table), _gpu.backend().to_device(table)
 
     def run(self, levels: list[int], threshold: float, spans: int, measure: str) -> Host:
         """The lattice of control points of the last level, on the host."""

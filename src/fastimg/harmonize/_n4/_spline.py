@@ -1,13 +1,14 @@
-"""Cubic B-splines on a grid: weights of its positions, and finer lattices of the same spline."""
+"""Tables of N4: cubic B-splines on a grid, finer lattices of the same spline, turns of the Fourier transform."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["refined", "weights_along"]
+__all__ = ["refined", "turns", "weights_along"]
 
 Array = npt.NDArray[Any]
 
@@ -32,3 +33,10 @@ def refined(lattice: Array) -> Array:
         new[1::2] = (old[:-2] + 6 * old[1:-1] + old[2:]) / 8
         lattice = np.moveaxis(new, 0, axis)
     return np.ascontiguousarray(lattice)
+
+
+def turns(bins: int) -> Array:
+    """cos and sin of 2 pi k / size, k below size / 2, of the size in which a histogram is transformed."""
+    size = 1 << (math.ceil(math.log2(bins)) + 1)
+    turn = 2 * np.pi * np.arange(size // 2) / size
+    return np.ascontiguousarray(np.stack([np.cos(turn), np.sin(turn)], 1))
