@@ -88,17 +88,48 @@ def test_learning_streams_merges_and_is_kept():
             KernelMatch.from_dict(whole.to_dict() | change)
 
 
-def test_masks_and_padding_and_whole_numbers():
+def test_masks_and_whole_numbers():
     array = np.asarray(scan(0, 0.4, 32).array).round().astype(np.int16)
     mask = np.zeros(array.shape, bool)
     mask[:, 8:24, 8:24] = True
     plain = fi.Image(array, spacing=SPACING)
-    padded = fi.Image(array, spacing=SPACING, padding=~mask)
     match = KernelMatch(sigmas_mm=(0.5, 1))
-    np.testing.assert_array_equal(match.energies(padded), match.energies(plain, mask=mask))
     np.testing.assert_allclose(
         match.energies(plain, mask=mask)[0], twin.bands(array, np.array([0.5]) / 0.7)[0][mask].std(), rtol=1e-4
     )
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_padding_does_not_spread(put, get, dtype):
+    """What stands in the padding changes nothing outside of it: as if it was left out as NaN."""
+    array = np.asarray(scan(0, 0.4, 48).array).round()
+    padding = np.broadcast_to(np.hypot(*np.mgrid[-1:1:48j, -1:1:48j]) > 0.9, array.shape)
+    left_out = fi.Image(put(np.where(padding, np.float32(np.nan), array)), spacing=SPACING)
+    match = KernelMatch(sigmas_mm=(0.7, 1.4)).fit([scan(1, 0.9, 48)])
+    works = (
+        lambda image, **more: match.transform(image, **more).array,
+        lambda image, **more: fi.harmonize.unsharp(image, sigma_mm=1, amount=0.5, **more).array,
+    )
+    for value in (-2000, 30000):
+        padded = put(np.where(padding, value, array).astype(dtype))
+        image = fi.Image(padded, spacing=SPACING, padding=put(padding))
+        np.testing.assert_array_equal(match.energies(image), match.energies(left_out, nan="ignore"))
+        for work in works:
+            seen = get(work(image))
+            np.testing.assert_array_equal(seen[~padding], get(work(left_out, nan="ignore"))[~padding])
+            assert (seen[padding] == value).all()
+
+
+def test_padding_may_be_nan():
+    array = np.asarray(scan(0, 0.4, 48).array).copy()
+    padding = np.zeros(array.shape, bool)
+    padding[:, :5] = True
+    array[padding] = np.nan
+    image = fi.Image(array, spacing=SPACING, padding=padding)
+    assert np.isfinite(fi.harmonize.unsharp(image, sigma_mm=1, amount=0.5).array[~padding]).all()
+    array[3, 20, 20] = np.inf
+    with pytest.raises(fi.errors.ArgumentError, match="NaN or infinite"):
+        fi.harmonize.unsharp(image, sigma_mm=1, amount=0.5)
 
 
 def test_unsharp_has_its_documented_gain(put, get):

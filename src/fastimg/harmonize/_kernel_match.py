@@ -47,7 +47,7 @@ def unsharp(
         Along y and x only, as reconstruction kernels act.
     nan : {"raise", "ignore"}
         What NaN and infinite voxels do: an error, or they stay what they are and the Gaussian's weights at them are left
-        out (normalised convolution: Knutsson & Westin, CVPR 1993), so that they do not spread.
+        out (normalised convolution: Knutsson & Westin, CVPR 1993), so that they do not spread. Padding always does that.
     out : Image or array, optional
         float32, same shape; must not overlap the image.
     threads : int, optional
@@ -75,7 +75,7 @@ def unsharp(
     amount = finite("amount", amount)
     array = native(array_of(image))
     target = result(out, array.shape, np.float32, array)
-    holes = _holes(array, nan)
+    holes = _holes(image, array, nan)
     smooth = _smooth(image.with_array(_float32(array)), sigma_mm, in_plane, holes, threads)
     xp, gain = _dispatch.namespace(array), np.float32(amount)
     values, smoothed, sharp = array.reshape(-1), smooth.reshape(-1), target.reshape(-1)
@@ -98,6 +98,8 @@ class KernelMatch:
     ratio of the reference's energy (standard deviation in the mask) to the image's own, and the bands are added up
     again. This is repeated until the energies agree, since neighbouring bands overlap (Gallardo-Estrella et al., Eur.
     Radiol. 26:478, 2016: normalisation of lung CT for emphysema scores). In-plane only: kernels act on slices.
+
+    Padding stays what it is and is left out of Gaussians and energies.
 
     What a kernel removed altogether cannot be brought back: a band that would have to grow beyond `limit` stays there.
 
@@ -148,7 +150,7 @@ class KernelMatch:
         """Standard deviation of each band inside the mask, finest first, in the image's unit; `nan` as in `fit`."""
         choice("nan", nan, NAN)
         image = _checked(image)
-        return self._energies(image, mask, _holes(native(array_of(image)), nan), threads)
+        return self._energies(image, mask, _holes(image, native(array_of(image)), nan), threads)
 
     def fit(
         self,
@@ -223,7 +225,7 @@ class KernelMatch:
         reference = self.reference
         image = _checked(image)
         array = native(array_of(image))
-        holes = _holes(array, nan)
+        holes = _holes(image, array, nan)
         target = result(out, array.shape, np.float32, array)
         target[...] = array
         now = image.with_array(target)
@@ -347,16 +349,20 @@ def _float32(array: Any) -> Any:
     return array if array.dtype == np.float32 else array.astype(np.float32)
 
 
-def _holes(array: Any, nan: str) -> Any:
-    """Which voxels are NaN or infinite, or None where all are sound."""
+def _holes(image: Image, array: Any, nan: str) -> Any:
+    """Which voxels are padding, NaN or infinite, or None where all are sound."""
+    xp = _dispatch.namespace(array)
+    padding = None
+    if image.padding is not None and bool(image.padding.any()):
+        padding = xp.array(xp.broadcast_to(image.padding != 0, array.shape))
     if array.dtype.kind != "f":
-        return None
-    holes = ~_dispatch.namespace(array).isfinite(array)
+        return padding
+    holes = ~xp.isfinite(array)
     if not bool(holes.any()):
-        return None
-    if nan != "ignore":
+        return padding
+    if nan != "ignore" and not bool((holes <= (False if padding is None else padding)).all()):
         raise ArgumentError("image: NaN or infinite voxels cannot be smoothed; fill them or pass nan='ignore'")
-    return holes
+    return holes if padding is None else holes | padding
 
 
 def _kept(array: Any, holes: Any, target: Any) -> Any:
