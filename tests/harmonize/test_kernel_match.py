@@ -100,24 +100,34 @@ def test_masks_and_whole_numbers():
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
-def test_padding_does_not_spread(put, get, dtype):
+def test_padding_does_not_spread(dtype):
     """What stands in the padding changes nothing outside of it: as if it was left out as NaN."""
-    array = np.asarray(scan(0, 0.4, 48).array).round()
-    padding = np.broadcast_to(np.hypot(*np.mgrid[-1:1:48j, -1:1:48j]) > 0.9, array.shape)
-    left_out = fi.Image(put(np.where(padding, np.float32(np.nan), array)), spacing=SPACING)
-    match = KernelMatch(sigmas_mm=(0.7, 1.4)).fit([scan(1, 0.9, 48)])
+    array = np.asarray(scan(0, 0.4, 24).array).round()
+    padding = np.broadcast_to(np.hypot(*np.mgrid[-1:1:24j, -1:1:24j]) > 0.9, array.shape)
+    left_out = fi.Image(np.where(padding, np.float32(np.nan), array), spacing=SPACING)
+    match = KernelMatch(sigmas_mm=(0.7, 1.4), iterations=2).fit([scan(1, 0.9, 24)])
     works = (
         lambda image, **more: match.transform(image, **more).array,
         lambda image, **more: fi.harmonize.unsharp(image, sigma_mm=1, amount=0.5, **more).array,
     )
     for value in (-2000, 30000):
-        padded = put(np.where(padding, value, array).astype(dtype))
-        image = fi.Image(padded, spacing=SPACING, padding=put(padding))
+        image = fi.Image(np.where(padding, value, array).astype(dtype), spacing=SPACING, padding=padding)
         np.testing.assert_array_equal(match.energies(image), match.energies(left_out, nan="ignore"))
         for work in works:
-            seen = get(work(image))
-            np.testing.assert_array_equal(seen[~padding], get(work(left_out, nan="ignore"))[~padding])
+            seen = work(image)
+            np.testing.assert_array_equal(seen[~padding], work(left_out, nan="ignore")[~padding])
             assert (seen[padding] == value).all()
+
+
+def test_unsharp_leaves_padding_out_on_every_device(put, get):
+    array = np.random.default_rng(0).normal(0, 100, (3, 20, 24)).astype(np.float32)
+    padding = np.zeros(array.shape, bool)
+    padding[:, :4] = True
+    image = fi.Image(put(array), spacing=SPACING, padding=put(padding))
+    other = fi.Image(put(np.where(padding, np.float32(5000), array)), spacing=SPACING, padding=put(padding))
+    one, two = (get(fi.harmonize.unsharp(each, sigma_mm=0.9, amount=0.8).array) for each in (image, other))
+    np.testing.assert_array_equal(one[~padding], two[~padding])
+    np.testing.assert_array_equal(one[padding], array[padding])
 
 
 def test_padding_may_be_nan():
