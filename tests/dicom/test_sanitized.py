@@ -74,6 +74,7 @@ def replay(driver, files, mutants):
     assert int(done.stdout) == len(files) * (1 + mutants)
 
 
+@pytest.mark.soak  # the build takes 40 s of two cores
 @pytest.mark.parametrize("target", TARGETS)
 def test_real_files_and_a_few_mutants(drivers, inputs, target):
     files = sorted((inputs / target).iterdir())
@@ -87,6 +88,7 @@ def scanned(data, reference):
     return seeds(data / "dicom", reference / "ibsi1" / "ct_phantom", largest=WHOLE)
 
 
+@pytest.mark.soak  # the build takes 40 s of two cores
 @pytest.mark.parametrize("target", TARGETS)
 def test_files_of_real_scanners(drivers, scanned, target, tmp_path):
     for number, content in enumerate(scanned[target]):
