@@ -129,4 +129,3 @@ def _change(before: Array, after: Array, mask: Array) -> float:
     """The coefficient of variation of exp(before - after) over the mask, in float64."""
     ratio = np.exp((before - after)[mask != 0].astype(np.float64))
     return float(ratio.std(ddof=1) / ratio.mean())
-
