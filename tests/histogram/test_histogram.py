@@ -121,7 +121,11 @@ def test_int16_is_exact_on_all_levels_and_threads(values, threads, q):
         assert seen.quantile(q) == np.quantile(values.astype(np.float64), q)
 
 
-finite = {w: st.floats(-(2.0**60), 2.0**60, width=w, allow_subnormal=False) for w in (32, 64)}
+# nearer to zero than 2**-900 the sign may be lost, as Histogram says: v / 2**exponent may be no number but 0
+finite = {
+    w: st.floats(-(2.0**60), 2.0**60, width=w, allow_subnormal=False).filter(lambda v: v == 0 or abs(v) >= 2.0**-900)
+    for w in (32, 64)
+}
 
 
 @settings(max_examples=60, deadline=None)
