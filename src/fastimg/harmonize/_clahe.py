@@ -118,11 +118,15 @@ def clahe(
         ends = moments(kept.reshape(-1), threads=threads)
         span = np.float32(1 / (ends.max - ends.min) if ends.max > ends.min else 0.0)
         leaf.affine(grey, result, np.float32(ends.min), span, threads=team)
-        flat = result.reshape(-1)
-        in_pieces(lambda piece, flat=flat: xp.clip(flat[piece], 0, 1, out=flat[piece]), flat, threads)  # type: ignore[misc]
+        _clip(result.reshape(-1), threads)
         if holes is not None:
             result[holes] = volume[holes]
     return finished(image, target)
+
+
+def _clip(values: Any, threads: int | None) -> None:
+    xp = _dispatch.namespace(values)
+    in_pieces(lambda piece: xp.clip(values[piece], 0, 1, out=values[piece]), values, threads)
 
 
 def _tile(tile: Any, shape: tuple[int, ...], axes: int) -> tuple[int, int, int]:
