@@ -2,7 +2,7 @@
 //
 // Fixed bins over a public range: index = 1 + floor((x - low) * scale), scale = bins / (high - low), in float64; 0
 // below the range, bins + 1 above it, bins + 2 for NaN and infinities; x == high belongs to the last bin. Adaptive
-// bins: floor(x / 2^e) - base, exact, since a division by a power of two is. Cost: 2-6 operations a value.
+// bins: floor(x / 2^e) - base, exact, since a division by a power of two is. Cost: 2-8 operations a value.
 #pragma once
 #include "fastimg/atom.cuh"
 
@@ -40,7 +40,9 @@ FASTIMG_ATOM u32 fixed_bin_between(B x, B least, B most, double low, double scal
 
 // The caller knows that base <= floor(x * inverse) < base + bins for every finite x; others go to `bins`.
 FASTIMG_ATOM u32 power_bin(double x, double inverse, double base, int bins) {
-  const double t = small_floor((is_finite(x) ? x : 0.0) * inverse) - base;
+  const double finite = is_finite(x) ? x : 0.0, scaled = finite * inverse;
+  const double t =
+      small_floor(scaled == 0.0 ? finite : scaled) - base;  // a product too small for a number keeps its side
   return is_finite(x) ? (u32)(int)t : (u32)bins;
 }
 

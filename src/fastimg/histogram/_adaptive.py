@@ -12,7 +12,7 @@ __all__ = ["bin_of", "coarsened", "exponent_of"]
 
 def bin_of(value: float, exponent: int) -> int:
     """The number of the bin that holds a value; exact."""
-    return math.floor(math.ldexp(value, -exponent))
+    return math.floor(math.ldexp(value, -exponent) or value)  # a quotient too small for a number keeps its side
 
 
 def exponent_of(low: float, high: float, limit: int) -> int:

@@ -33,8 +33,7 @@ class Histogram:
       sums, since the bins tell nothing of the data. The last bin is closed.
     - "adaptive": for floats without a range. Bins are [i, i + 1) * 2**exponent, with the least exponent that needs no
       more than `limit` bins between the least and the greatest value. Merging adds neighbours of the finer one, which
-      is exact, so that the merged histogram is the pooled one, whatever the order. A negative value nearer to zero than
-      2**-900 may be counted as 0.
+      is exact, so that the merged histogram is the pooled one, whatever the order.
 
     `unit` is that of the image, where it is known; histograms of different units are not added.
 
