@@ -39,28 +39,53 @@ bool comes_soon(F news) {
   return false;
 }
 
+// A loop's chunks, an equal run of them for each thread. A thread begins with its own run and goes on in the others':
+// what one loop left in a core's cache, the next one over the same data finds there, and results that are touched for
+// the first time lie in different pages.
 struct Job {
+  static constexpr int kRuns = 64;
+  struct alignas(64) Run {
+    std::atomic<std::int64_t> next;
+    std::int64_t end;
+  };
+
   std::int64_t count, grain;
   Body body;
   void* context;
   int seats;  // further threads that may join
-  std::atomic<std::int64_t> next{0};
+  int runs;
+  Run run[kRuns];
   std::atomic<int> running{0};  // grows under the pool's mutex; at 0 the job may be gone
   std::exception_ptr error;
 
-  bool exhausted() const { return next.load(std::memory_order_relaxed) >= count; }
+  Job(std::int64_t n, std::int64_t chunk, std::int64_t chunks, Body f, void* with, int helpers)
+      : count(n), grain(chunk), body(f), context(with), seats(helpers), runs(std::min(helpers + 1, kRuns)) {
+    for (int i = 0; i < runs; ++i) {
+      run[i].next.store(chunks * i / runs * grain, std::memory_order_relaxed);
+      run[i].end = std::min(count, chunks * (i + 1) / runs * grain);
+    }
+  }
 
-  void work(std::mutex& mutex) {
+  bool exhausted() const {
+    for (int i = 0; i < runs; ++i)
+      if (run[i].next.load(std::memory_order_relaxed) < run[i].end) return false;
+    return true;
+  }
+
+  void work(std::mutex& mutex, std::size_t thread) {
     inside_job = true;
-    for (;;) {
-      const std::int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
-      if (begin >= count) break;
-      try {
-        body(context, begin, std::min(begin + grain, count));
-      } catch (...) {
-        std::lock_guard<std::mutex> lock(mutex);
-        if (!error) error = std::current_exception();
-        next.store(count, std::memory_order_relaxed);
+    for (int turn = 0; turn < runs; ++turn) {
+      Run& mine = run[(thread + static_cast<std::size_t>(turn)) % static_cast<std::size_t>(runs)];
+      for (;;) {
+        const std::int64_t begin = mine.next.fetch_add(grain, std::memory_order_relaxed);
+        if (begin >= mine.end) break;
+        try {
+          body(context, begin, std::min(begin + grain, count));
+        } catch (...) {
+          std::lock_guard<std::mutex> lock(mutex);
+          if (!error) error = std::current_exception();
+          for (int i = 0; i < runs; ++i) run[i].next.store(count, std::memory_order_relaxed);
+        }
       }
     }
     inside_job = false;
@@ -71,13 +96,14 @@ class Pool {
  public:
   void run(Job& job) {
     std::unique_lock<std::mutex> lock(mutex_);
-    while (static_cast<int>(workers_.size()) < job.seats) workers_.emplace_back([this] { serve(); });
+    while (static_cast<int>(workers_.size()) < job.seats)
+      workers_.emplace_back([this, own = workers_.size() + 1] { serve(own); });
     jobs_.push_back(&job);
-    posted_.fetch_add(1, std::memory_order_release);
     const bool many = job.seats > 1;
     lock.unlock();
+    posted_.fetch_add(1, std::memory_order_release);  // who sees it finds the mutex free
     many ? wake_.notify_all() : wake_.notify_one();
-    job.work(mutex_);
+    job.work(mutex_, 0);
     lock.lock();
     jobs_.erase(std::find(jobs_.begin(), jobs_.end(), &job));
     lock.unlock();
@@ -88,7 +114,7 @@ class Pool {
   }
 
  private:
-  void serve() {
+  void serve(std::size_t own) {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
       Job* job = open_job();
@@ -103,7 +129,7 @@ class Pool {
       --job->seats;
       ++job->running;
       lock.unlock();
-      job->work(mutex_);
+      job->work(mutex_, own);
       lock.lock();
       if (--job->running == 0) done_.notify_all();  // the job is not touched after that
     }
@@ -168,7 +194,7 @@ void run(std::int64_t count, std::int64_t grain, int wanted, Body body, void* co
     for (std::int64_t begin = 0; begin < count; begin += grain) body(context, begin, std::min(begin + grain, count));
     return;
   }
-  Job job{count, grain, body, context, helpers, {}, 0, nullptr};
+  Job job(count, grain, chunks, body, context, helpers);
   shared_pool().run(job);
   if (job.error) std::rethrow_exception(job.error);
 }

@@ -22,7 +22,7 @@
 namespace cpu = fastimg::cpu;
 
 static void every_index_is_visited_once() {
-  for (int threads : {1, 2, 5})
+  for (int threads : {1, 2, 5, 100})
     for (std::int64_t count : {0, 1, 7, 1000, 4097}) {
       std::vector<std::atomic<int>> seen(count);
       cpu::parallel_for(count, 64, threads, [&](std::int64_t begin, std::int64_t end) {
