@@ -54,27 +54,37 @@ cdef extern from "harmonize/clahe.hpp" namespace "fastimg::harmonize" nogil:
         const uint8_t*, const float*, const ClaheGrid&, float*, int) except +
 
 cdef extern from "harmonize/n4.hpp" namespace "fastimg::harmonize" nogil:
-    cdef cppclass N4Bins:
-        float low, slope
-        int bins
     cdef cppclass N4Axis:
         const int32_t* start
         const double* weight
         int64_t positions, controls
-    void _n4_subtract "fastimg::harmonize::n4_subtract"(
-        const float*, const float*, const uint8_t*, float*, int64_t, float*, float*, int) except +
-    void _n4_histogram "fastimg::harmonize::n4_histogram"(
-        const float*, const uint8_t*, int64_t, const N4Bins&, double*, int) except +
-    void _n4_sharpen "fastimg::harmonize::n4_sharpen"(
-        const double*, const N4Bins&, const double*, int, double, double, float*) except +
-    void _n4_residual "fastimg::harmonize::n4_residual"(
-        const float*, const uint8_t*, int64_t, const N4Bins&, const float*, float*, int) except +
-    void _n4_reduce "fastimg::harmonize::n4_reduce"[T](
-        const T*, const N4Axis&, int64_t, int64_t, double*, int) except +
-    void _n4_expand "fastimg::harmonize::n4_expand"[T](
-        const double*, const N4Axis&, int64_t, int64_t, T*, int) except +
-    float _n4_change "fastimg::harmonize::n4_change"(const float*, const float*, const uint8_t*, int64_t)
-    void _n4_correct "fastimg::harmonize::n4_correct"(const float*, const float*, float*, float*, int64_t, int) except +
+    cdef cppclass _N4Grid "fastimg::harmonize::N4Grid":
+        N4Axis z, y, x
+        const int32_t* begin
+        const int64_t* offset
+    cdef cppclass N4Ends:
+        float low, high
+    cdef cppclass _N4Level "fastimg::harmonize::N4Level":
+        const float* log
+        const float* confidence
+        _N4Grid field, fit
+        const double* share
+        const double* turns
+        int bins, size
+        double fwhm, noise
+    bint _n4_finite "fastimg::harmonize::n4_finite"(const float*, int64_t, int) except +
+    N4Ends _n4_evaluate "fastimg::harmonize::n4_evaluate"(
+        const double*, const _N4Grid&, const float*, float*, float*, int) except +
+    void _n4_share "fastimg::harmonize::n4_share"(const float*, const _N4Grid&, double*, int) except +
+    N4Ends _n4_iterate "fastimg::harmonize::n4_iterate"(
+        const _N4Level&, N4Ends, double*, float*, float*, int) except +
+    N4Ends _n4_iterate_beside "fastimg::harmonize::n4_iterate_beside"(
+        const _N4Level&, N4Ends, double*, float*, float*, const float*, float*) except +
+    void _n4_ratio "fastimg::harmonize::n4_ratio"(
+        const float*, const float*, const uint8_t*, float*, int64_t, int) except +
+    float _n4_change "fastimg::harmonize::n4_change"(const float*, int64_t)
+    void _n4_finish "fastimg::harmonize::n4_finish"(
+        const double*, const _N4Grid&, const float*, float*, float*, int) except +
 
 fastimg_import_core()
 
@@ -179,72 +189,103 @@ def combat_apply(const real[:, ::1] x, real[:, ::1] out, const int32_t[::1] batc
                           _read(alpha), shape, threads)
 
 
-def n4_subtract(const float[::1] log, const float[::1] field, const uint8_t[::1] mask, float[::1] out, int threads):
-    """out = log - field; returns the least and the greatest value inside the mask."""
-    cdef float low = 0, high = 0
+cdef class N4Grid:
+    """B-spline weights (start, weight) of the axes z, y, x, of so many control points each; the part of each row (z, y)
+    where voxels count. See csrc/harmonize/n4.hpp."""
+
+    cdef object owners
+    cdef _N4Grid grid
+
+    def __cinit__(self, axes, int64_t controls, const int32_t[::1] begin, const int64_t[::1] offset):
+        cdef const int32_t[::1] start
+        cdef const double[:, ::1] weight
+        cdef N4Axis[3] found
+        for axis in range(3):
+            start, weight = axes[axis]
+            found[axis].start, found[axis].weight = &start[0], &weight[0, 0]
+            found[axis].positions, found[axis].controls = start.shape[0], controls
+        self.grid.z, self.grid.y, self.grid.x = found[0], found[1], found[2]
+        self.grid.begin, self.grid.offset = &begin[0], &offset[0]
+        self.owners = (axes, begin, offset)
+
+
+def n4_finite(const float[:, :, ::1] values, int threads):
+    """Whether there is no NaN and no infinity."""
+    cdef bint all
     with nogil:
-        _n4_subtract(&log[0], &field[0], &mask[0], &out[0], log.shape[0], &low, &high, threads)
-    return low, high
+        all = _n4_finite(&values[0, 0, 0], values.shape[0] * values.shape[1] * values.shape[2], threads)
+    return all
 
 
-def n4_histogram(const float[::1] log, const uint8_t[::1] mask, float low, float slope, double[::1] counts, int threads):
-    """Each voxel of the mask shares one among two bins."""
-    cdef N4Bins bins
-    bins.low, bins.slope, bins.bins = low, slope, <int>counts.shape[0]
+def n4_share(const float[::1] confidence, N4Grid grid, double[:, :, ::1] share, int threads):
+    """Sums of confidence x weights at each control point."""
     with nogil:
-        _n4_histogram(&log[0], &mask[0], log.shape[0], bins, &counts[0], threads)
+        _n4_share(&confidence[0], grid.grid, &share[0, 0, 0], threads)
 
 
-def n4_sharpen(const double[::1] counts, float low, float slope, const double[:, ::1] turns, double fwhm, double noise,
-               float[::1] expected):
-    """The sharpened log intensity of each bin: see csrc/harmonize/n4.hpp."""
-    cdef N4Bins bins
-    bins.low, bins.slope, bins.bins = low, slope, <int>counts.shape[0]
+cdef class N4Level:
+    """A level of the spline: logarithms (NaN: does not count), their confidence or None, the weights of spline and fit,
+    each control point's share, and how the histogram is sharpened. See csrc/harmonize/n4.hpp."""
+
+    cdef object owners
+    cdef _N4Level level
+
+    def __cinit__(self, const float[::1] log, const float[::1] confidence, N4Grid field, N4Grid fit,
+                  const double[:, :, ::1] share, const double[::1] turns, int bins, double fwhm, double noise):
+        self.level.log = &log[0]
+        self.level.confidence = NULL
+        if confidence is not None:
+            self.level.confidence = &confidence[0]
+        self.level.field, self.level.fit = field.grid, fit.grid
+        self.level.share, self.level.turns = &share[0, 0, 0], &turns[0]
+        self.level.bins, self.level.size = bins, <int>turns.shape[0] // 2 + 1
+        self.level.fwhm, self.level.noise = fwhm, noise
+        self.owners = (log, confidence, field, fit, share, turns)
+
+    def evaluate(self, const double[:, :, ::1] lattice, float[::1] field, float[::1] rest, int threads):
+        """field = the lattice's spline, rest = log - field; returns the ends of the rest."""
+        cdef N4Ends ends
+        with nogil:
+            ends = _n4_evaluate(&lattice[0, 0, 0], self.level.field, self.level.log, &field[0], &rest[0], threads)
+        return ends.low, ends.high
+
+    def iterate(self, ends, double[:, :, ::1] lattice, float[::1] field, float[::1] rest, int threads):
+        """The lattice after one more iteration, its field, what that leaves, and the ends of the rest."""
+        cdef N4Ends found
+        found.low, found.high = ends
+        with nogil:
+            found = _n4_iterate(self.level, found, &lattice[0, 0, 0], &field[0], &rest[0], threads)
+        return found.low, found.high
+
+    def iterate_beside(self, ends, double[:, :, ::1] lattice, float[::1] field, float[::1] rest, const float[::1] ratio):
+        """The same beside n4_change(ratio), on two threads: (ends, change)."""
+        cdef N4Ends found
+        cdef float change = 0
+        found.low, found.high = ends
+        with nogil:
+            found = _n4_iterate_beside(self.level, found, &lattice[0, 0, 0], &field[0], &rest[0], &ratio[0], &change)
+        return (found.low, found.high), change
+
+
+def n4_ratio(const float[::1] before, const float[::1] after, const uint8_t[::1] mask, float[::1] out, int threads):
+    """out = exp(before - after), NaN outside the mask."""
     with nogil:
-        _n4_sharpen(&counts[0], bins, &turns[0, 0], 2 * <int>turns.shape[0], fwhm, noise, &expected[0])
+        _n4_ratio(&before[0], &after[0], &mask[0], &out[0], out.shape[0], threads)
 
 
-def n4_residual(const float[::1] log, const uint8_t[::1] mask, float low, float slope, const float[::1] expected,
-                float[::1] out, int threads):
-    """out = log - expected(log) inside the mask, else 0."""
-    cdef N4Bins bins
-    bins.low, bins.slope, bins.bins = low, slope, <int>expected.shape[0]
-    with nogil:
-        _n4_residual(&log[0], &mask[0], log.shape[0], bins, &expected[0], &out[0], threads)
-
-
-def n4_reduce(const real[:, :, ::1] values, const int32_t[::1] start, const double[:, ::1] weight, double[:, :, ::1] out,
-              int threads):
-    """out (outer, controls, inner) = the weights of an axis applied to values (outer, positions, inner)."""
-    cdef N4Axis axis
-    axis.start, axis.weight = &start[0], &weight[0, 0]
-    axis.positions, axis.controls = values.shape[1], out.shape[1]
-    with nogil:
-        _n4_reduce(&values[0, 0, 0], axis, values.shape[0], values.shape[2], &out[0, 0, 0], threads)
-
-
-def n4_expand(const double[:, :, ::1] values, const int32_t[::1] start, const double[:, ::1] weight, real[:, :, ::1] out,
-              int threads):
-    """out (outer, positions, inner) = the spline of values (outer, controls, inner) along an axis."""
-    cdef N4Axis axis
-    axis.start, axis.weight = &start[0], &weight[0, 0]
-    axis.positions, axis.controls = out.shape[1], values.shape[1]
-    with nogil:
-        _n4_expand(&values[0, 0, 0], axis, values.shape[0], values.shape[2], &out[0, 0, 0], threads)
-
-
-def n4_change(const float[::1] before, const float[::1] after, const uint8_t[::1] mask):
+def n4_change(const float[::1] ratio):
     """ITK's measure of convergence: see csrc/harmonize/n4.hpp."""
     cdef float change
     with nogil:
-        change = _n4_change(&before[0], &after[0], &mask[0], before.shape[0])
+        change = _n4_change(&ratio[0], ratio.shape[0])
     return change
 
 
-def n4_correct(const float[::1] image, const float[::1] log_field, float[::1] corrected, float[::1] field, int threads):
-    """corrected = image / exp(log_field), field = exp(log_field)."""
+def n4_finish(const double[:, :, ::1] lattice, N4Grid grid, const float[:, :, ::1] image, float[:, :, ::1] corrected,
+              float[:, :, ::1] field, int threads):
+    """field = exp(the lattice's spline), corrected = image / field."""
     with nogil:
-        _n4_correct(&image[0], &log_field[0], &corrected[0], &field[0], image.shape[0], threads)
+        _n4_finish(&lattice[0, 0, 0], grid.grid, &image[0, 0, 0], &corrected[0, 0, 0], &field[0, 0, 0], threads)
 
 
 def clahe_levels(const voxel[::1] values, uint8_t[::1] out, double low, double scale, double inverse, int threads):

@@ -1,194 +1,274 @@
 #include "harmonize/n4.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
-#include <mutex>
-#include <utility>
 #include <vector>
+
+#include "cpu/aligned.hpp"
 
 namespace fastimg::harmonize {
 namespace {
 
-constexpr std::int64_t kGrain = 1 << 15;
-constexpr std::int64_t kInner = 1024;  // of a row that is cut among threads
-constexpr int kTables = 4;
+using cpu::aligned;
+
+constexpr std::int64_t kGrain = 1 << 12;
 
 std::size_t chunks(std::int64_t count) { return static_cast<std::size_t>((count + kGrain - 1) / kGrain); }
 
-// Radix 2, decimation in time, in place.
-void transform(double* re, double* im, int size, const double* turns, double sign) {
-  for (int i = 1, j = 0; i < size; ++i) {
-    int bit = size / 2;
-    for (; j & bit; bit /= 2) j ^= bit;
-    j |= bit;
-    if (i < j) std::swap(re[i], re[j]), std::swap(im[i], im[j]);
-  }
-  for (int half = 1; half < size; half *= 2)
-    for (int begin = 0; begin < size; begin += 2 * half)
-      for (int k = 0; k < half; ++k) {
-        const int p = begin + k, q = p + half, turn = 2 * k * (size / 2 / half);
-        const double c = turns[turn], s = sign * turns[turn + 1];
-        const double x = re[q] * c - im[q] * s, y = re[q] * s + im[q] * c;
-        re[q] = re[p] - x;
-        im[q] = im[p] - y;
-        re[p] += x;
-        im[p] += y;
+double mixed(const double* c, const double* w) { return ((w[0] * c[0] + w[1] * c[1]) + w[2] * c[2]) + w[3] * c[3]; }
+
+// The spline of a lattice along x: (control z, control y, width); 0 beyond the image.
+cpu::Aligned<double> along_x(const double* lattice, const N4Grid& grid, int threads) {
+  const std::int64_t rows = grid.z.controls * grid.y.controls, width = grid.width(), length = grid.x.positions;
+  const std::int64_t grain = std::max<std::int64_t>(1, 4 * kGrain / width);  // few: mostly all rows
+  auto out = aligned<double>(static_cast<std::size_t>(rows * width));
+  cpu::parallel_for(rows, grain, threads, [&](std::int64_t from, std::int64_t to) {
+    for (std::int64_t row = from; row < to; ++row) {
+      double* const line = out.get() + row * width;
+      for (std::int64_t x = 0; x < length; ++x)
+        line[x] = mixed(lattice + row * grid.x.controls + grid.x.start[x], grid.x.weight + 4 * x);
+      std::fill(line + length, line + width, 0.0);
+    }
+  });
+  return out;
+}
+
+// Calls plane(z, rows of (control y, width) at this z), from which a row y is one mix of four.
+template <class F>
+void each_plane(const double* lattice, const N4Grid& grid, int threads, F plane) {
+  const N4Table& table = FASTIMG_PICK(n4_table);
+  const auto source = along_x(lattice, grid, threads);
+  const std::int64_t size = grid.y.controls * grid.width();
+  cpu::parallel_for(grid.z.positions, 1, threads, [&](std::int64_t z, std::int64_t) {
+    const auto rows = aligned<double>(static_cast<std::size_t>(size));
+    table.mix_f64(source.get() + grid.z.start[z] * size, size, grid.z.weight + 4 * z, rows.get(), size);
+    plane(z, rows.get());
+  });
+}
+
+// At each control point the sum over all voxels of value x weights: along y in each plane, then z, then x.
+// value(row, buffer) gives the values of a row; sums(cz, (control y, control x)) takes the result.
+template <class Value, class Sums>
+void gather(const N4Grid& grid, int threads, Value value, Sums sums) {
+  const N4Table& table = FASTIMG_PICK(n4_table);
+  const std::int64_t width = grid.width(), size = grid.y.controls * width, cells = grid.y.controls * grid.x.controls;
+  const auto planes = aligned<double>(static_cast<std::size_t>(grid.z.positions * size));
+  cpu::parallel_for(grid.z.positions, 1, threads, [&](std::int64_t z, std::int64_t) {
+    double* const plane = planes.get() + z * size;
+    std::fill(plane, plane + size, 0.0);
+    const auto buffer = aligned<float>(static_cast<std::size_t>(width));
+    for (std::int64_t y = 0; y < grid.y.positions; ++y) {
+      const std::int64_t row = z * grid.y.positions + y, count = grid.offset[row + 1] - grid.offset[row];
+      if (count)
+        table.spread(value(row, buffer.get()), grid.y.weight + 4 * y, plane + grid.y.start[y] * width + grid.begin[row],
+                     width, count);
+    }
+  });
+  cpu::parallel_for(grid.z.controls, 1, threads, [&](std::int64_t cz, std::int64_t) {
+    std::vector<double> sum(static_cast<std::size_t>(size + cells), 0.0);
+    double* const cell = sum.data() + size;
+    for (std::int64_t z = 0; z < grid.z.positions; ++z) {
+      const std::int64_t k = cz - grid.z.start[z];
+      if (k >= 0 && k < 4) table.add(planes.get() + z * size, grid.z.weight[4 * z + k], sum.data(), size);
+    }
+    for (std::int64_t x = 0; x < grid.x.positions; ++x)  // rows inside: no sum waits for the one before
+      for (std::int64_t cy = 0; cy < grid.y.controls; ++cy) {
+        double* const to = cell + cy * grid.x.controls + grid.x.start[x];
+        for (int k = 0; k < 4; ++k) to[k] += grid.x.weight[4 * x + k] * sum[static_cast<std::size_t>(cy * width + x)];
       }
-}
-
-auto add_of(const N4Table& t, const float*) { return t.add_f32; }
-auto add_of(const N4Table& t, const double*) { return t.add_f64; }
-auto mix_of(const N4Table& t, const float*) { return t.mix_f32; }
-auto mix_of(const N4Table& t, const double*) { return t.mix_f64; }
-
-}  // namespace
-
-void n4_subtract(const float* log, const float* field, const std::uint8_t* mask, float* out, std::int64_t count,
-                 float* low, float* high, int threads) {
-  const N4Table& table = FASTIMG_PICK(n4_table);
-  std::vector<float> lows(chunks(count)), highs(chunks(count));
-  cpu::parallel_for(count, kGrain, threads, [&](std::int64_t begin, std::int64_t end) {
-    const auto chunk = static_cast<std::size_t>(begin / kGrain);
-    table.subtract(log + begin, field + begin, mask + begin, out + begin, end - begin, &lows[chunk], &highs[chunk]);
+    sums(cz, cell);
   });
-  *low = *std::min_element(lows.begin(), lows.end());
-  *high = *std::max_element(highs.begin(), highs.end());
 }
 
-void n4_histogram(const float* log, const std::uint8_t* mask, std::int64_t count, const N4Bins& bins, double* counts,
-                  int threads) {
+// counts[bins]: each voxel shares one among its two neighbouring bins (triangular Parzen window).
+void histogram(const float* log, std::int64_t count, const N4Bins& bins, double* counts, int threads) {
   const N4Table& table = FASTIMG_PICK(n4_table);
-  const std::size_t stride = static_cast<std::size_t>(bins.bins + 1), own = kTables * stride;
-  std::vector<double> parts(chunks(count) * own, 0.0);
+  const auto size = static_cast<std::size_t>(bins.bins);
+  std::vector<double> parts(chunks(count) * size);
   cpu::parallel_for(count, kGrain, threads, [&](std::int64_t begin, std::int64_t end) {
-    table.histogram(log + begin, mask + begin, end - begin, bins,
-                    parts.data() + static_cast<std::size_t>(begin / kGrain) * own);
+    std::vector<double> tables(2 * kN4Tables * (size + 1), 0.0);
+    table.histogram(log + begin, end - begin, bins, tables.data(),
+                    parts.data() + static_cast<std::size_t>(begin / kGrain) * size);
   });
-  std::fill(counts, counts + bins.bins, 0.0);
-  for (std::size_t part = 0; part < chunks(count) * kTables; ++part)
-    for (int i = 0; i < bins.bins; ++i) counts[i] += parts[part * stride + static_cast<std::size_t>(i)];
+  std::fill(counts, counts + size, 0.0);
+  for (std::size_t part = 0; part < chunks(count); ++part)
+    for (std::size_t i = 0; i < size; ++i) counts[i] += parts[part * size + i];
 }
 
-void n4_sharpen(const double* counts, const N4Bins& bins, const double* turns, int size, double fwhm, double noise,
-                float* expected) {
-  const int first = (size - bins.bins) / 2;
-  const double slope = bins.slope, width = fwhm / slope, ln2 = 0.69314718055994530942, pi = 3.14159265358979323846;
-  std::vector<double> all(4 * static_cast<std::size_t>(size), 0.0);
-  double *const re = all.data(), *const im = re + size, *const blur = im + size, *const none = blur + size;
+// expected[bins]: E(u | v), the sharpened log intensity of each bin, by Wiener deconvolution of the counts with a
+// Gaussian (Sled et al., IEEE TMI 17:87, 1998).
+void sharpen(const double* counts, const N4Bins& bins, const N4Level& level, float* expected) {
+  const N4Table& table = FASTIMG_PICK(n4_table);
+  const int size = level.size, first = (size - bins.bins) / 2, half = size / 2;
+  const double slope = bins.slope, width = level.fwhm / slope, ln2 = 0.69314718055994530942,
+               pi = 3.14159265358979323846;
+  const auto all = aligned<double>(static_cast<std::size_t>(5 * size));
+  double *const re = all.get(), *const im = re + size, *const u = im + size, *const v = u + size,
+                *const blur = v + size;
+  std::vector<std::int32_t> order(static_cast<std::size_t>(size), 0);
+  for (std::size_t i = 1; i < order.size(); ++i) order[i] = order[i / 2] / 2 + (i % 2 ? half : 0);
+  const auto transform = [&](double sign, const double* from_re, const double* from_im, double* to_re, double* to_im) {
+    table.transform(from_re, from_im, order.data(), size, level.turns, sign, to_re, to_im);
+  };
+  std::fill(re, re + size, 0.0);
   std::copy(counts, counts + bins.bins, re + first);
-  for (int i = 0; i < size; ++i) {
-    const double far = std::min(i, size - i);
-    blur[i] = std::exp(-(far * far) * (4.0 * ln2 / (width * width))) * (2.0 * std::sqrt(ln2 / pi) / width);
+  for (int i = 0; i <= half; ++i) {
+    const double power =
+        i * static_cast<double>(i) * (4.0 * ln2 / (width * width));  // beyond e^-690 it is 0: no denormals
+    im[i] = im[(size - i) % size] = power > 690.0 ? 0.0 : std::exp(-power) * (2.0 * std::sqrt(ln2 / pi) / width);
   }
-  transform(re, im, size, turns, -1.0);
-  transform(blur, none, size, turns, -1.0);
-  for (int i = 0; i < size; ++i) {
-    const double wiener = blur[i] / (blur[i] * blur[i] + noise);  // the Gaussian is even, its transform real
-    re[i] *= wiener;
-    im[i] *= wiener;
+  transform(-1.0, re, im, u, v);  // two real signals in one complex one; the Gaussian's transform is real: it is even
+  for (int i = 0; i <= half; ++i) {
+    const int j = (size - i) % size;
+    const double real = (u[i] + u[j]) / 2, odd = (v[i] - v[j]) / 2, gauss = (v[i] + v[j]) / 2;
+    const double wiener = gauss / (gauss * gauss + level.noise);
+    blur[i] = blur[j] = gauss;
+    u[i] = u[j] = real * wiener;
+    v[i] = odd * wiener;
+    v[j] = -v[i];
   }
-  transform(re, im, size, turns, 1.0);
+  transform(1.0, u, v, re, im);
   for (int i = 0; i < size; ++i) {
     const double sharp = re[i] > 0.0 ? re[i] / size : 0.0;
-    re[i] = (bins.low + (i - first) * slope) * sharp;  // two real signals in one complex one
+    re[i] = (bins.low + (i - first) * slope) * sharp;
     im[i] = sharp;
   }
-  transform(re, im, size, turns, -1.0);
+  transform(-1.0, re, im, u, v);
   for (int i = 0; i < size; ++i) {
-    re[i] *= blur[i];
-    im[i] *= blur[i];
+    u[i] *= blur[i];
+    v[i] *= blur[i];
   }
-  transform(re, im, size, turns, 1.0);
+  transform(1.0, u, v, re, im);
   for (int i = 0; i < bins.bins; ++i)
     expected[i] = im[first + i] != 0.0 ? static_cast<float>(re[first + i] / im[first + i]) : 0.0f;
 }
 
-void n4_residual(const float* log, const std::uint8_t* mask, std::int64_t count, const N4Bins& bins,
-                 const float* expected, float* out, int threads) {
+// lattice += sums of confidence x (log - expected(log)) x weights, over the share; nothing where the share is 0.
+void fit(const float* log, const N4Bins& bins, const N4Level& level, const float* expected, double* lattice,
+         int threads) {
+  const N4Table& table = FASTIMG_PICK(n4_table);
+  const N4Grid& grid = level.fit;
+  const float* const confidence = level.confidence;
+  const double* const share = level.share;
+  const std::int64_t cells = grid.y.controls * grid.x.controls;
+  std::vector<float> step(static_cast<std::size_t>(bins.bins), 0.0f);  // beyond the last bin nothing changes
+  for (std::size_t i = 1; i < step.size(); ++i) step[i - 1] = expected[i] - expected[i - 1];
+  gather(
+      grid, threads,
+      [&](std::int64_t row, float* buffer) {
+        const std::int64_t at = grid.offset[row], count = grid.offset[row + 1] - at;
+        table.residual(log + at, count, bins, expected, step.data(), buffer);
+        if (confidence)
+          for (std::int64_t i = 0; i < count; ++i) buffer[i] *= confidence[at + i];
+        return static_cast<const float*>(buffer);
+      },
+      [&](std::int64_t cz, const double* sums) {
+        for (std::int64_t i = 0; i < cells; ++i)
+          if (share[cz * cells + i] > 0.0) lattice[cz * cells + i] += sums[i] / share[cz * cells + i];
+      });
+}
+
+}  // namespace
+
+bool n4_finite(const float* values, std::int64_t count, int threads) {
+  const N4Table& table = FASTIMG_PICK(n4_table);
+  std::atomic<bool> all{true};
+  cpu::parallel_for(count, 1 << 18, threads, [&](std::int64_t begin, std::int64_t end) {
+    if (!table.finite(values + begin, end - begin)) all.store(false, std::memory_order_relaxed);
+  });
+  return all.load(std::memory_order_relaxed);
+}
+
+N4Ends n4_evaluate(const double* lattice, const N4Grid& grid, const float* log, float* field, float* out, int threads) {
+  const N4Table& table = FASTIMG_PICK(n4_table);
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  std::vector<float> lows(static_cast<std::size_t>(grid.z.positions)), highs(lows.size());
+  each_plane(lattice, grid, threads, [&](std::int64_t z, const double* rows) {
+    float ends[2 * kN4Block];
+    std::fill(ends, ends + kN4Block, kInf);
+    std::fill(ends + kN4Block, ends + 2 * kN4Block, -kInf);
+    for (std::int64_t y = 0; y < grid.y.positions; ++y) {
+      const std::int64_t row = z * grid.y.positions + y, at = grid.offset[row], count = grid.offset[row + 1] - at;
+      if (!count) continue;
+      table.mix_f32(rows + grid.y.start[y] * grid.width() + grid.begin[row], grid.width(), grid.y.weight + 4 * y,
+                    field + at, count);
+      table.subtract(log + at, field + at, out + at, count, ends);
+    }
+    lows[static_cast<std::size_t>(z)] = *std::min_element(ends, ends + kN4Block);
+    highs[static_cast<std::size_t>(z)] = *std::max_element(ends + kN4Block, ends + 2 * kN4Block);
+  });
+  return {*std::min_element(lows.begin(), lows.end()), *std::max_element(highs.begin(), highs.end())};
+}
+
+void n4_share(const float* confidence, const N4Grid& grid, double* share, int threads) {
+  const std::int64_t cells = grid.y.controls * grid.x.controls;
+  gather(
+      grid, threads, [&](std::int64_t row, float*) { return confidence + grid.offset[row]; },
+      [&](std::int64_t cz, const double* sums) { std::copy(sums, sums + cells, share + cz * cells); });
+}
+
+N4Ends n4_iterate(const N4Level& level, N4Ends ends, double* lattice, float* field, float* rest, int threads) {
+  const N4Grid& grid = level.field;
+  const N4Bins bins{ends.low, (ends.high - ends.low) / static_cast<float>(level.bins - 1), level.bins};
+  if (bins.slope > 0.0f) {  // else the field explains everything
+    std::vector<double> counts(static_cast<std::size_t>(bins.bins));
+    std::vector<float> expected(counts.size());
+    histogram(rest, grid.offset[grid.z.positions * grid.y.positions], bins, counts.data(), threads);
+    sharpen(counts.data(), bins, level, expected.data());
+    fit(rest, bins, level, expected.data(), lattice, threads);
+  }
+  return n4_evaluate(lattice, grid, level.log, field, rest, threads);
+}
+
+void n4_ratio(const float* before, const float* after, const std::uint8_t* mask, float* out, std::int64_t count,
+              int threads) {
   const N4Table& table = FASTIMG_PICK(n4_table);
   cpu::parallel_for(count, kGrain, threads, [&](std::int64_t begin, std::int64_t end) {
-    table.residual(log + begin, mask + begin, end - begin, bins, expected, out + begin);
+    table.ratio(before + begin, after + begin, mask + begin, out + begin, end - begin);
   });
 }
 
-template <class T>
-void n4_reduce(const T* in, const N4Axis& axis, std::int64_t outer, std::int64_t inner, double* out, int threads) {
-  const auto add = add_of(FASTIMG_PICK(n4_table), in);
-  const std::int64_t cuts = (inner + kInner - 1) / kInner;
-  cpu::parallel_for(outer * cuts, 1, threads, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t job = begin; job < end; ++job) {
-      const std::int64_t o = job / cuts, from = job % cuts * kInner, width = std::min(kInner, inner - from);
-      double* const to = out + o * axis.controls * inner + from;
-      const T* const source = in + o * axis.positions * inner + from;
-      for (std::int64_t c = 0; c < axis.controls; ++c) std::fill(to + c * inner, to + c * inner + width, 0.0);
-      if (inner == 1) {  // no call a value
-        for (std::int64_t i = 0; i < axis.positions; ++i)
-          for (int k = 0; k < 4; ++k) to[axis.start[i] + k] += axis.weight[4 * i + k] * static_cast<double>(source[i]);
-        continue;
-      }
-      for (std::int64_t i = 0; i < axis.positions; ++i)
-        for (int k = 0; k < 4; ++k)
-          add(source + i * inner, axis.weight[4 * i + k], to + (axis.start[i] + k) * inner, width);
-    }
-  });
-}
-
-template <class T>
-void n4_expand(const double* in, const N4Axis& axis, std::int64_t outer, std::int64_t inner, T* out, int threads) {
-  const auto mix = mix_of(FASTIMG_PICK(n4_table), out);
-  const std::int64_t rows = std::max<std::int64_t>(1, kGrain / inner);
-  cpu::parallel_for(outer * axis.positions, rows, threads, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row) {
-      const std::int64_t o = row / axis.positions, i = row % axis.positions;
-      if (inner == 1) {
-        const double* const c = in + o * axis.controls + axis.start[i];
-        const double* const w = axis.weight + 4 * i;
-        out[row] = static_cast<T>(((w[0] * c[0] + w[1] * c[1]) + w[2] * c[2]) + w[3] * c[3]);
-        continue;
-      }
-      mix(in + (o * axis.controls + axis.start[i]) * inner, inner, axis.weight + 4 * i, out + row * inner, inner);
-    }
-  });
-}
-
-float n4_change(const float* before, const float* after, const std::uint8_t* mask, std::int64_t count) {
-  const N4Table& table = FASTIMG_PICK(n4_table);
-  constexpr int kBlock = 1024;
-  alignas(64) float a[kBlock], b[kBlock], ratio[kBlock];
+float n4_change(const float* ratio, std::int64_t count) {
   float mu = 0.0f, sigma = 0.0f, n = 0.0f;
-  std::int64_t at = 0;
-  while (at < count) {
-    int size = 0;
-    for (; at < count && size < kBlock; ++at) {
-      a[size] = before[at];
-      b[size] = after[at];
-      size += mask[at] != 0;
-    }
-    table.ratios(a, b, ratio, size);
-    for (int i = 0; i < size; ++i) {
-      n += 1.0f;
-      const double number = n;
-      const float apart = ratio[i] - mu;
-      const double square = static_cast<double>(apart * apart) * (number - 1.0) / number;  // 0 for the first
-      sigma = static_cast<float>(static_cast<double>(sigma) + square);
-      mu = static_cast<float>(static_cast<double>(mu) * (1.0 - 1.0 / number) + static_cast<double>(ratio[i] / n));
-    }
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (std::isnan(ratio[i])) continue;
+    n += 1.0f;
+    const double number = n;
+    const float apart = ratio[i] - mu;
+    const double square = static_cast<double>(apart * apart) * (number - 1.0) / number;  // 0 for the first
+    sigma = static_cast<float>(static_cast<double>(sigma) + square);
+    mu = static_cast<float>(static_cast<double>(mu) * (1.0 - 1.0 / number) + static_cast<double>(ratio[i] / n));
   }
   return static_cast<float>(std::sqrt(static_cast<double>(sigma) / (static_cast<double>(n) - 1.0))) / mu;
 }
 
-void n4_correct(const float* image, const float* log_field, float* corrected, float* field, std::int64_t count,
-                int threads) {
-  const N4Table& table = FASTIMG_PICK(n4_table);
-  cpu::parallel_for(count, kGrain, threads, [&](std::int64_t begin, std::int64_t end) {
-    table.correct(image + begin, log_field + begin, corrected + begin, field + begin, end - begin);
+N4Ends n4_iterate_beside(const N4Level& level, N4Ends ends, double* lattice, float* field, float* rest,
+                         const float* ratio, float* change) {
+  const std::int64_t count = level.field.offset[level.field.z.positions * level.field.y.positions];
+  N4Ends next{};
+  cpu::parallel_for(2, 1, 2, [&](std::int64_t part, std::int64_t) {
+    if (part)
+      *change = n4_change(ratio, count);
+    else
+      next = n4_iterate(level, ends, lattice, field, rest, 1);
   });
+  return next;
 }
 
-template void n4_reduce(const float*, const N4Axis&, std::int64_t, std::int64_t, double*, int);
-template void n4_reduce(const double*, const N4Axis&, std::int64_t, std::int64_t, double*, int);
-template void n4_expand(const double*, const N4Axis&, std::int64_t, std::int64_t, float*, int);
-template void n4_expand(const double*, const N4Axis&, std::int64_t, std::int64_t, double*, int);
+void n4_finish(const double* lattice, const N4Grid& grid, const float* image, float* corrected, float* field,
+               int threads) {
+  const N4Table& table = FASTIMG_PICK(n4_table);
+  const std::int64_t width = grid.width(), length = grid.x.positions;
+  each_plane(lattice, grid, threads, [&](std::int64_t z, const double* rows) {
+    const auto spline = aligned<float>(static_cast<std::size_t>(width));
+    for (std::int64_t y = 0; y < grid.y.positions; ++y) {
+      const std::int64_t at = (z * grid.y.positions + y) * length;
+      table.mix_f32(rows + grid.y.start[y] * width, width, grid.y.weight + 4 * y, spline.get(), width);
+      table.correct(image + at, spline.get(), corrected + at, field + at, length);
+    }
+  });
+}
 
 }  // namespace fastimg::harmonize

@@ -1,5 +1,5 @@
-// The loops of N4 over voxels, and the sharpening of their histogram; the lattice is Python's. Atoms:
-// kernels/fastimg/n4.cuh. Masks are 0 or 1.
+// The loops of N4 over voxels, lattices and histograms. Atoms: kernels/fastimg/n4.cuh. The logarithm of a voxel that
+// does not count is NaN.
 #pragma once
 
 #include <cstdint>
@@ -18,49 +18,72 @@ struct N4Axis {
   const double* weight;  // n x 4
   std::int64_t positions, controls;
 };
+// Voxels that do not count cost nothing where they lie before or after all others of their row (z, y). Arrays "of the
+// rows" hold of each row whole blocks of kN4Block voxels from x = begin on, at offset[row] .. offset[row + 1]; begin is
+// a multiple of the block, and nothing counts where a block reaches beyond the image.
+constexpr int kN4Block = 16;
+struct N4Grid {
+  N4Axis z, y, x;
+  const std::int32_t* begin;
+  const std::int64_t* offset;
+  std::int64_t width() const { return (x.positions + kN4Block - 1) / kN4Block * kN4Block; }
+};
 
+constexpr int kN4Tables = 4;  // of a histogram, 2 (bins + 1) values each, 0 at first
 struct N4Table {
-  void (*subtract)(const float* log, const float* field, const std::uint8_t* mask, float* out, std::int64_t count,
-                   float* low, float* high);
-  void (*histogram)(const float* log, const std::uint8_t* mask, std::int64_t count, const N4Bins& bins, double* counts);
-  void (*residual)(const float* log, const std::uint8_t* mask, std::int64_t count, const N4Bins& bins,
-                   const float* expected, float* out);
-  // One row of `width` values each: out[c] += weight * in, and out = sum of four weighted rows.
-  void (*add_f32)(const float* in, double weight, double* out, std::int64_t width);
-  void (*add_f64)(const double* in, double weight, double* out, std::int64_t width);
+  bool (*finite)(const float* values, std::int64_t count);
+  // out = log - field; ends: the least and then the greatest value of kN4Block lanes, so far.
+  void (*subtract)(const float* log, const float* field, float* out, std::int64_t count, float* ends);
+  void (*histogram)(const float* log, std::int64_t count, const N4Bins& bins, double* tables, double* counts);
+  void (*residual)(const float* log, std::int64_t count, const N4Bins& bins, const float* value, const float* step,
+                   float* out);
+  // Four rows, `stride` apart: out[k] += weight[k] * in; one row: out += weight * in; out = sum of four weighted rows.
+  void (*spread)(const float* in, const double* weight, double* out, std::int64_t stride, std::int64_t width);
+  void (*add)(const double* in, double weight, double* out, std::int64_t width);
   void (*mix_f32)(const double* in, std::int64_t stride, const double* weight, float* out, std::int64_t width);
   void (*mix_f64)(const double* in, std::int64_t stride, const double* weight, double* out, std::int64_t width);
-  void (*ratios)(const float* before, const float* after, float* ratio, std::int64_t count);
+  void (*transform)(const double* from_re, const double* from_im, const std::int32_t* order, int size,
+                    const double* turns, double sign, double* re, double* im);
+  void (*ratio)(const float* before, const float* after, const std::uint8_t* mask, float* out, std::int64_t count);
   void (*correct)(const float* image, const float* log_field, float* corrected, float* field, std::int64_t count);
 };
 FASTIMG_DECLARE_TABLE(N4Table, n4_table)
 
-// out = log - field; low and high over the mask (+inf, -inf where it is empty).
-void n4_subtract(const float* log, const float* field, const std::uint8_t* mask, float* out, std::int64_t count,
-                 float* low, float* high, int threads);
-// counts[bins]: each voxel shares one among its two neighbouring bins (triangular Parzen window).
-void n4_histogram(const float* log, const std::uint8_t* mask, std::int64_t count, const N4Bins& bins, double* counts,
-                  int threads);
-// expected[bins]: E(u | v), the sharpened log intensity of each bin, by Wiener deconvolution of the counts with a
-// Gaussian of this full width at half maximum (Sled et al., IEEE TMI 17:87, 1998). turns: cos and sin of 2 pi k / size,
-// k below size / 2; size: a power of 2, 2 bins or more.
-void n4_sharpen(const double* counts, const N4Bins& bins, const double* turns, int size, double fwhm, double noise,
-                float* expected);
-// out = log - expected(log) inside the mask, 0 outside.
-void n4_residual(const float* log, const std::uint8_t* mask, std::int64_t count, const N4Bins& bins,
-                 const float* expected, float* out, int threads);
-// out (outer x controls x inner) = the axis' weights applied to in (outer x positions x inner), and back.
-template <class T>
-void n4_reduce(const T* in, const N4Axis& axis, std::int64_t outer, std::int64_t inner, double* out, int threads);
-template <class T>
-void n4_expand(const double* in, const N4Axis& axis, std::int64_t outer, std::int64_t inner, T* out, int threads);
-// ITK's measure of convergence: the coefficient of variation of exp(before - after) over the mask. ITK keeps its
-// running mean and sum of squares in float32, voxel after voxel: once a voxel's share is below half a unit in the last
-// place, the mean stands still, and the measure is off by 10 to 20 %. The stop rule hangs on that, so the same sums are
-// made here.
-float n4_change(const float* before, const float* after, const std::uint8_t* mask, std::int64_t count);
-// corrected = image / exp(log_field), field = exp(log_field).
-void n4_correct(const float* image, const float* log_field, float* corrected, float* field, std::int64_t count,
-                int threads);
+bool n4_finite(const float* values, std::int64_t count, int threads);
+// The least and the greatest logarithm that the field leaves (+inf, -inf where nothing counts).
+struct N4Ends {
+  float low, high;
+};
+// field = the spline of a lattice (z, y, x), out = log - field, over the rows.
+N4Ends n4_evaluate(const double* lattice, const N4Grid& grid, const float* log, float* field, float* out, int threads);
+// share[z, y, x]: sums over the voxels of confidence x the grid's weights, at each control point.
+void n4_share(const float* confidence, const N4Grid& grid, double* share, int threads);
+// What does not change within a level of the spline.
+struct N4Level {
+  const float *log, *confidence;  // confidence: null for 1
+  N4Grid field, fit;              // weights of the spline, and of the fit
+  const double* share;            // of each control point in the fit
+  // The histogram is deconvolved with a Gaussian of this full width at half maximum. turns: cos and sin of pi k / half
+  // of each half = 1, 2, 4 .. size / 2 in turn, k below half; size: a power of 2, 4 and twice the bins or more.
+  const double* turns;
+  int bins, size;
+  double fwhm, noise;
+};
+// One iteration: the lattice takes in what sharpening takes from `rest`, whose ends are given; then field, rest and
+// their ends are the new lattice's.
+N4Ends n4_iterate(const N4Level& level, N4Ends ends, double* lattice, float* field, float* rest, int threads);
+// out = exp(before - after) in the mask (0 or 1), else NaN.
+void n4_ratio(const float* before, const float* after, const std::uint8_t* mask, float* out, std::int64_t count,
+              int threads);
+// ITK's measure of convergence: the coefficient of variation of the ratios that are not NaN. ITK keeps its running mean
+// and sum of squares in float32, voxel after voxel: once a voxel's share is below half a unit in the last place, the
+// mean stands still, and the measure is off by 10 to 20 %. The stop rule hangs on that, so the same sums are made here.
+float n4_change(const float* ratio, std::int64_t count);
+// Both at once, on two threads.
+N4Ends n4_iterate_beside(const N4Level& level, N4Ends ends, double* lattice, float* field, float* rest,
+                         const float* ratio, float* change);
+// field = exp(spline of the lattice) on the whole grid, corrected = image / field.
+void n4_finish(const double* lattice, const N4Grid& grid, const float* image, float* corrected, float* field,
+               int threads);
 
 }  // namespace fastimg::harmonize

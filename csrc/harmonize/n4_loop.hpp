@@ -4,77 +4,103 @@
 namespace fastimg::harmonize::FASTIMG_LEVEL {
 namespace {
 
-void subtract(const float* __restrict log, const float* __restrict field, const std::uint8_t* __restrict mask,
-              float* __restrict out, std::int64_t count, float* low, float* high) {
-  constexpr int kLanes = 16;
-  float a[kLanes], b[kLanes];
-  for (int l = 0; l < kLanes; ++l) {
-    a[l] = __builtin_inff();
-    b[l] = -__builtin_inff();
-  }
+typedef float Lanes __attribute__((vector_size(4 * kN4Block), aligned(4), may_alias));
+
+bool finite(const float* values, std::int64_t count) {
+  Lanes sum = {};  // of zeros, or NaN
   std::int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes)
-    for (int l = 0; l < kLanes; ++l) {
-      const float v = log[i + l] - field[i + l];
-      out[i + l] = v;
-      const float x = mask[i + l] ? v : __builtin_inff(), y = mask[i + l] ? v : -__builtin_inff();
-      a[l] = x < a[l] ? x : a[l];
-      b[l] = y > b[l] ? y : b[l];
-    }
-  for (; i < count; ++i) {
-    const float v = log[i] - field[i];
-    out[i] = v;
-    if (!mask[i]) continue;
-    a[0] = v < a[0] ? v : a[0];
-    b[0] = v > b[0] ? v : b[0];
+  for (; i + kN4Block <= count; i += kN4Block) {
+    const Lanes v = *reinterpret_cast<const Lanes*>(values + i);
+    sum += v - v;
   }
-  for (int l = 1; l < kLanes; ++l) {
-    a[0] = a[l] < a[0] ? a[l] : a[0];
-    b[0] = b[l] > b[0] ? b[l] : b[0];
-  }
-  *low = a[0];
-  *high = b[0];
+  float rest = 0.0f;
+  for (; i < count; ++i) rest += values[i] - values[i];
+  for (int l = 0; l < kN4Block; ++l) rest += sum[l];
+  return rest == 0.0f;
 }
 
-// Four tables in turn; the last bin's share of a next one is dropped, as ITK does.
-void histogram(const float* __restrict log, const std::uint8_t* __restrict mask, std::int64_t count, const N4Bins& bins,
+// count: whole blocks. A comparison with NaN is false.
+void subtract(const float* __restrict log, const float* __restrict field, float* __restrict out, std::int64_t count,
+              float* __restrict ends) {
+  Lanes *const low = reinterpret_cast<Lanes*>(ends), *const high = low + 1;
+  Lanes a = *low, b = *high;
+  for (std::int64_t i = 0; i < count; i += kN4Block) {
+    const Lanes v = *reinterpret_cast<const Lanes*>(log + i) - *reinterpret_cast<const Lanes*>(field + i);
+    *reinterpret_cast<Lanes*>(out + i) = v;
+    a = v < a ? v : a;
+    b = v > b ? v : b;
+  }
+  *low = a;
+  *high = b;
+}
+
+// Each voxel's place among the bins; half a bin beyond the last for one that does not count. Loops of one choice each:
+// with two, compilers branch.
+void positions(const float* __restrict log, std::int64_t count, const N4Bins& bins, float* __restrict at) {
+  const float low = bins.low, slope = bins.slope, none = static_cast<float>(bins.bins) - 0.5f;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float place = fastimg::n4_position(log[i], low, slope);
+    at[i] = place == place ? place : none;
+  }
+}
+
+// Tables in turn, so that no sum waits for the one before; a bin's two shares lie together. The last bin's share of
+// a next one is dropped, as ITK does.
+void histogram(const float* __restrict log, std::int64_t count, const N4Bins& bins, double* __restrict tables,
                double* __restrict counts) {
-  constexpr int kBlock = 512, kTables = 4;
-  const int size = bins.bins;
-  alignas(64) float at[kBlock];
-  double* const tables = counts;  // kTables x (size + 1)
+  constexpr int kBlock = 512;
+  const int size = bins.bins, last = size - 1;
+  alignas(64) std::int32_t pair[kBlock];
+  alignas(64) float share[kBlock];
   for (std::int64_t begin = 0; begin < count; begin += kBlock) {
     const int n = static_cast<int>(count - begin < kBlock ? count - begin : kBlock);
-    for (int i = 0; i < n; ++i) at[i] = fastimg::n4_position(log[begin + i], bins.low, bins.slope);
+    positions(log + begin, n, bins, share);
     for (int i = 0; i < n; ++i) {
-      if (!mask[begin + i]) continue;
-      const int bin = static_cast<int>(at[i]);
-      const float share = at[i] - static_cast<float>(bin);
-      double* const table = tables + (i & (kTables - 1)) * (size + 1);
-      if (share == 0.0f) {
-        table[bin] += 1.0;
-      } else if (bin < size - 1) {
-        table[bin] += static_cast<double>(1.0f - share);
-        table[bin + 1] += static_cast<double>(share);
-      }
+      const std::int32_t b = static_cast<std::int32_t>(share[i]);
+      share[i] -= static_cast<float>(b);
+      const bool kept = (b < last) | (share[i] == 0.0f);
+      pair[i] = 2 * ((i & (kN4Tables - 1)) * (size + 1) + (kept ? b : size));  // bin `size` is read by nobody
+    }
+    for (int i = 0; i < n; ++i) {
+      tables[pair[i]] += static_cast<double>(1.0f - share[i]);
+      tables[pair[i] + 1] += static_cast<double>(share[i]);
+    }
+  }
+  for (int b = 0; b < size; ++b) {
+    counts[b] = 0.0;
+    for (int t = 0; t < kN4Tables; ++t) {
+      const double* const shares = tables + 2 * (t * (size + 1) + b);
+      counts[b] += b ? shares[0] + shares[-1] : shares[0];
     }
   }
 }
 
-void residual(const float* __restrict log, const std::uint8_t* __restrict mask, std::int64_t count, const N4Bins& bins,
-              const float* __restrict expected, float* __restrict out) {
-  const float low = bins.low, slope = bins.slope;
-  const int size = bins.bins;
+// value and step of each bin: fastimg::n4_expected without its choice.
+void residual(const float* __restrict log, std::int64_t count, const N4Bins& bins, const float* __restrict value,
+              const float* __restrict step, float* __restrict out) {
+  positions(log, count, bins, out);
   for (std::int64_t i = 0; i < count; ++i) {
-    const float v = mask[i] ? log[i] : low;
-    const float sharp = fastimg::n4_expected(fastimg::n4_position(v, low, slope), expected, size);
-    out[i] = mask[i] ? v - sharp : 0.0f;
+    const std::int32_t bin = static_cast<std::int32_t>(out[i]);
+    const float rest = log[i] - (value[bin] + step[bin] * (out[i] - static_cast<float>(bin)));
+    out[i] = rest == rest ? rest : 0.0f;
   }
 }
 
-template <class T>
-void add(const T* __restrict in, double weight, double* __restrict out, std::int64_t width) {
-  for (std::int64_t i = 0; i < width; ++i) out[i] += weight * static_cast<double>(in[i]);
+void spread(const float* __restrict in, const double* __restrict weight, double* __restrict out, std::int64_t stride,
+            std::int64_t width) {
+  const double a = weight[0], b = weight[1], c = weight[2], d = weight[3];
+  double* const __restrict second = out + stride, * const __restrict third = out + 2 * stride, * const __restrict fourth = out + 3 * stride;
+  for (std::int64_t i = 0; i < width; ++i) {
+    const double v = static_cast<double>(in[i]);
+    out[i] += a * v;
+    second[i] += b * v;
+    third[i] += c * v;
+    fourth[i] += d * v;
+  }
+}
+
+void add(const double* __restrict in, double weight, double* __restrict out, std::int64_t width) {
+  for (std::int64_t i = 0; i < width; ++i) out[i] += weight * in[i];
 }
 
 template <class T>
@@ -85,10 +111,41 @@ void mix(const double* __restrict in, std::int64_t stride, const double* __restr
     out[i] = static_cast<T>(((a * in[i] + b * in[i + stride]) + c * in[i + 2 * stride]) + d * in[i + 3 * stride]);
 }
 
-void ratios(const float* __restrict before, const float* __restrict after, float* __restrict ratio,
-            std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i)
-    ratio[i] = static_cast<float>(fastimg::n4_exp(static_cast<double>(before[i] - after[i])));
+// Fourier transform of (from_re, from_im), radix 2, decimation in time; order: the places with their bits reversed.
+void transform(const double* __restrict from_re, const double* __restrict from_im, const std::int32_t* __restrict order,
+               int size, const double* __restrict turns, double sign, double* __restrict re, double* __restrict im) {
+  for (int at = 0; at < size; at += 4) {  // the first two stages: turns of 1 and of sign x i
+    const std::int32_t* const o = order + at;
+    const double a = from_re[o[0]] + from_re[o[1]], b = from_re[o[0]] - from_re[o[1]];
+    const double c = from_re[o[2]] + from_re[o[3]], d = sign * (from_re[o[2]] - from_re[o[3]]);
+    const double e = from_im[o[0]] + from_im[o[1]], f = from_im[o[0]] - from_im[o[1]];
+    const double g = from_im[o[2]] + from_im[o[3]], h = sign * (from_im[o[2]] - from_im[o[3]]);
+    double *const x = re + at, *const y = im + at;
+    x[0] = a + c, x[1] = b - h, x[2] = a - c, x[3] = b + h;
+    y[0] = e + g, y[1] = f + d, y[2] = e - g, y[3] = f - d;
+  }
+  for (std::int64_t half = 4; half < size; half *= 2)
+    for (std::int64_t begin = 0; begin < size; begin += 2 * half) {
+      const double* const __restrict c = turns + 2 * (half - 1), * const __restrict s = c + half;
+      double* const __restrict x = re + begin, * const __restrict y = im + begin;
+      double* const __restrict far_x = x + half, * const __restrict far_y = y + half;
+      for (std::int64_t k = 0; k < half; ++k) {
+        const double sine = sign * s[k];
+        const double real = far_x[k] * c[k] - far_y[k] * sine, imag = far_x[k] * sine + far_y[k] * c[k];
+        far_x[k] = x[k] - real;
+        far_y[k] = y[k] - imag;
+        x[k] += real;
+        y[k] += imag;
+      }
+    }
+}
+
+void ratio(const float* __restrict before, const float* __restrict after, const std::uint8_t* __restrict mask,
+           float* __restrict out, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float value = static_cast<float>(fastimg::n4_exp(static_cast<double>(before[i] - after[i])));
+    out[i] = mask[i] ? value : __builtin_nanf("");
+  }
 }
 
 void correct(const float* __restrict image, const float* __restrict log_field, float* __restrict corrected,
@@ -103,7 +160,7 @@ void correct(const float* __restrict image, const float* __restrict log_field, f
 
 extern const N4Table n4_table;
 const N4Table n4_table = {
-    subtract, histogram, residual, add<float>, add<double>, mix<float>, mix<double>, ratios, correct,
+    finite, subtract, histogram, residual, spread, add, mix<float>, mix<double>, transform, ratio, correct,
 };
 
 }  // namespace fastimg::harmonize::FASTIMG_LEVEL

@@ -91,16 +91,16 @@ def test_same_bits_on_all_levels_and_threads():
 
 @pytest.mark.parametrize("measure", ["itk", "float64"])
 def test_the_stop_rule_ends_levels_at_the_same_iteration_on_threads(monkeypatch, measure):
-    """With threads an iteration is begun before it is known whether it is wanted."""
+    """With threads an iteration is made before it is known whether it is wanted."""
     image, mask = phantom((30, 31, 33))
-    ends = []
-    sharpen = _cpu.Estimate._sharpen
-    monkeypatch.setattr(_cpu.Estimate, "_sharpen", lambda self, field: ends.append(0) or sharpen(self, field))
-    seen = [
-        fi.harmonize.n4(image, mask, shrink=1, iterations=(30, 30), threshold=0.02, measure=measure, threads=threads)
-        for threads in (1, 2)
-    ]
-    assert 4 < len(ends) < 60
+    kept: list[int] = []
+    ratio = _cpu._native.n4_ratio  # once for each iteration that is kept
+    monkeypatch.setattr(_cpu._native, "n4_ratio", lambda *given: kept.append(threads) or ratio(*given))
+    seen = []
+    for threads in (1, 2):
+        options = {"threshold": 0.008, "measure": measure, "threads": threads}
+        seen.append(fi.harmonize.n4(image, mask, shrink=1, iterations=(30, 30), **options))
+    assert 4 < kept.count(1) == kept.count(2) < 60
     np.testing.assert_array_equal(seen[1][0], seen[0][0])
     np.testing.assert_array_equal(seen[1][1], seen[0][1])
 

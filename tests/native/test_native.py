@@ -13,6 +13,7 @@ POOL = [*ROOT.glob("csrc/cpu/*.cpp")]
 SOURCES = [ROOT / "tests/native/native_test.cpp", *POOL, *ROOT.glob("csrc/harmonize/window*.cpp")]
 TURNED = [ROOT / "tests/native/resampling_test.cpp", *POOL]
 TURNED += [*ROOT.glob("csrc/resampling/oblique*.cpp"), *ROOT.glob("csrc/resampling/separable*.cpp")]
+N4 = [ROOT / "tests/native/n4_test.cpp", *POOL, *ROOT.glob("csrc/harmonize/n4*.cpp")]
 FLAGS = [
     "-std=c++17",
     "-ffp-contract=off",
@@ -45,9 +46,10 @@ def test_on_this_machine(flags, tmp_path):
     assert done.stdout.strip() == "native tests passed"
 
 
-@pytest.mark.soak  # a minute to build
-def test_turned_grids_read_nothing_outside_and_have_the_same_bits_at_every_level(tmp_path):
-    program = build("g++", tmp_path, "-O1", "-g", "-fsanitize=address,undefined", sources=TURNED)
+@pytest.mark.soak  # half a minute and a minute to build
+@pytest.mark.parametrize("sources", [N4, TURNED], ids=["N4", "turned grids"])
+def test_loops_touch_nothing_outside_and_have_the_same_bits_at_every_level(sources, tmp_path):
+    program = build("g++", tmp_path, "-O1", "-g", "-fsanitize=address,undefined", sources=sources)
     done = subprocess.run([str(program)], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[:4000]
     assert done.stderr == ""  # UBSan goes on after a finding

@@ -118,12 +118,12 @@ def n4(
     weight = None if weights is None else _weights_of(weights, array)
     values = xp.ascontiguousarray(array.astype(np.float32, copy=False))
     holes = None
-    if not math.isfinite(float(values.min())) or not math.isfinite(float(values.max())):
+    team = thread_count(threads)
+    if values.size and not leaf.finite_everywhere(values, threads=team):
         holes = ~xp.isfinite(values)
         if nan != "ignore":
             raise not_finite(int(holes.sum()))
         values = xp.where(holes, np.float32(0), values)
-    team = thread_count(threads)
     steps = tuple(_shrunken(length, shrink) for length in array.shape)
     small = xp.ascontiguousarray(values[steps])
     if min(small.shape) < 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ... import _gpu
 from .. import _native
 from ._spline import refined, turns, weights_along
 
-__all__ = ["MOST_BINS", "Estimate", "finish"]
+__all__ = ["MOST_BINS", "Estimate", "finish", "finite_everywhere"]
 
 MOST_BINS = 256
 _BLOCK = 256
@@ -25,6 +26,11 @@ def _launch(entry: str, count: int, *arguments: Any, most: int = 1 << 16) -> int
     blocks = max(1, min(-(-count // _BLOCK), most))
     _gpu.launch("n4", entry, (blocks,), (_BLOCK,), *arguments)
     return blocks
+
+
+def finite_everywhere(values: Any, *, threads: int) -> bool:
+    """Whether there is no NaN and no infinity."""
+    return math.isfinite(float(values.min())) and math.isfinite(float(values.max()))
 
 
 class _Axis:
@@ -161,7 +167,10 @@ class Estimate:
         before, after = self.fields
         if measure == "itk":
             to_host = _gpu.backend().to_host
-            return _native.n4_change(*(to_host(array).ravel() for array in (before, after, self.inside)))
+            old, new, inside = (to_host(array).ravel() for array in (before, after, self.inside))
+            ratio = np.empty_like(old)
+            _native.n4_ratio(old, new, inside, ratio, 0)
+            return _native.n4_change(ratio)
         ratio = _gpu.backend().xp.exp((before - after)[self.inside != 0].astype(np.float64))
         return float(ratio.std(ddof=1) / ratio.mean())
 
