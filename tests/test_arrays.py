@@ -1,4 +1,4 @@
-"""Passes over an array piece by piece, on several threads."""
+"""Passes over an array piece by piece, on several threads; whether all of it is finite."""
 
 from __future__ import annotations
 
@@ -33,3 +33,32 @@ def test_what_a_piece_raises_is_raised(monkeypatch, threads):
 
     with pytest.raises(ValueError, match="seventh"):
         _arrays.in_pieces(work, np.zeros(100), threads)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ">f4"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_one_value_that_is_not_finite_is_seen_wherever_it_is(dtype, bad):
+    for size in (1, 15, 16, 17, (1 << 18) + 5):
+        array = np.full(size, np.finfo(dtype).max, dtype)
+        for threads in (1, 2):
+            assert _arrays.all_finite(array, threads)
+        for place in {0, size // 2, size - 1}:
+            array[place] = bad
+            assert not _arrays.all_finite(array)
+            array[place] = 0
+    plane = np.zeros((6, 8), dtype)
+    plane[:, 1::2] = bad
+    assert _arrays.all_finite(plane[:, ::2])
+    assert not _arrays.all_finite(plane[:, 1::2])
+
+
+def test_whole_numbers_and_nothing_are_finite():
+    assert _arrays.all_finite(np.zeros(3, np.int16))
+    assert _arrays.all_finite(np.zeros(0, np.float32))
+
+
+def test_finite_on_every_device(put):
+    array = np.ones(70, np.float32)
+    assert _arrays.all_finite(put(array))
+    array[69] = np.inf
+    assert not _arrays.all_finite(put(array))

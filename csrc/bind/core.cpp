@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "cpu/finite.hpp"
 #include "cpu/pool.hpp"
 
 namespace py = pybind11;
@@ -24,6 +25,13 @@ void run_tiles(std::uintptr_t address, const std::vector<std::uintptr_t>& arrays
                     [&](std::int64_t begin, std::int64_t end) { tile(pointers.data(), begin, end); });
 }
 
+// Of an array of float32 (4 bytes) or float64 values, which the caller keeps.
+bool all_finite(std::uintptr_t address, std::int64_t count, int size, int threads) {
+  py::gil_scoped_release release;
+  return size == 4 ? cpu::finite(reinterpret_cast<const float*>(address), count, threads)
+                   : cpu::finite(reinterpret_cast<const double*>(address), count, threads);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, module) {
@@ -36,4 +44,5 @@ PYBIND11_MODULE(_core, module) {
   module.def("threads", &cpu::threads);
   module.def("set_threads", &cpu::set_threads);
   module.def("run_tiles", &run_tiles);
+  module.def("finite", &all_finite);
 }

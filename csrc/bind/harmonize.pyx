@@ -72,7 +72,6 @@ cdef extern from "harmonize/n4.hpp" namespace "fastimg::harmonize" nogil:
         const double* turns
         int bins, size
         double fwhm, noise
-    bint _n4_finite "fastimg::harmonize::n4_finite"(const float*, int64_t, int) except +
     N4Ends _n4_evaluate "fastimg::harmonize::n4_evaluate"(
         const double*, const _N4Grid&, const float*, float*, float*, int) except +
     void _n4_share "fastimg::harmonize::n4_share"(const float*, const _N4Grid&, double*, int) except +
@@ -207,14 +206,6 @@ cdef class N4Grid:
         self.grid.z, self.grid.y, self.grid.x = found[0], found[1], found[2]
         self.grid.begin, self.grid.offset = &begin[0], &offset[0]
         self.owners = (axes, begin, offset)
-
-
-def n4_finite(const float[:, :, ::1] values, int threads):
-    """Whether there is no NaN and no infinity."""
-    cdef bint all
-    with nogil:
-        all = _n4_finite(&values[0, 0, 0], values.shape[0] * values.shape[1] * values.shape[2], threads)
-    return all
 
 
 def n4_share(const float[::1] confidence, N4Grid grid, double[:, :, ::1] share, int threads):

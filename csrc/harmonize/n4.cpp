@@ -1,7 +1,6 @@
 #include "harmonize/n4.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -171,15 +170,6 @@ void fit(const float* log, const N4Bins& bins, const N4Level& level, const float
 }
 
 }  // namespace
-
-bool n4_finite(const float* values, std::int64_t count, int threads) {
-  const N4Table& table = FASTIMG_PICK(n4_table);
-  std::atomic<bool> all{true};
-  cpu::parallel_for(count, 1 << 18, threads, [&](std::int64_t begin, std::int64_t end) {
-    if (!table.finite(values + begin, end - begin)) all.store(false, std::memory_order_relaxed);
-  });
-  return all.load(std::memory_order_relaxed);
-}
 
 N4Ends n4_evaluate(const double* lattice, const N4Grid& grid, const float* log, float* field, float* out, int threads) {
   const N4Table& table = FASTIMG_PICK(n4_table);

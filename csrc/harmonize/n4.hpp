@@ -31,7 +31,6 @@ struct N4Grid {
 
 constexpr int kN4Tables = 4;  // of a histogram, 2 (bins + 1) values each, 0 at first
 struct N4Table {
-  bool (*finite)(const float* values, std::int64_t count);
   // out = log - field; ends: the least and then the greatest value of kN4Block lanes, so far.
   void (*subtract)(const float* log, const float* field, float* out, std::int64_t count, float* ends);
   void (*histogram)(const float* log, std::int64_t count, const N4Bins& bins, double* tables, double* counts);
@@ -49,7 +48,6 @@ struct N4Table {
 };
 FASTIMG_DECLARE_TABLE(N4Table, n4_table)
 
-bool n4_finite(const float* values, std::int64_t count, int threads);
 // The least and the greatest logarithm that the field leaves (+inf, -inf where nothing counts).
 struct N4Ends {
   float low, high;

@@ -6,19 +6,6 @@ namespace {
 
 typedef float Lanes __attribute__((vector_size(4 * kN4Block), aligned(4), may_alias));
 
-bool finite(const float* values, std::int64_t count) {
-  Lanes sum = {};  // of zeros, or NaN
-  std::int64_t i = 0;
-  for (; i + kN4Block <= count; i += kN4Block) {
-    const Lanes v = *reinterpret_cast<const Lanes*>(values + i);
-    sum += v - v;
-  }
-  float rest = 0.0f;
-  for (; i < count; ++i) rest += values[i] - values[i];
-  for (int l = 0; l < kN4Block; ++l) rest += sum[l];
-  return rest == 0.0f;
-}
-
 // count: whole blocks. A comparison with NaN is false.
 void subtract(const float* __restrict log, const float* __restrict field, float* __restrict out, std::int64_t count,
               float* __restrict ends) {
@@ -160,7 +147,7 @@ void correct(const float* __restrict image, const float* __restrict log_field, f
 
 extern const N4Table n4_table;
 const N4Table n4_table = {
-    finite, subtract, histogram, residual, spread, add, mix<float>, mix<double>, transform, ratio, correct,
+    subtract, histogram, residual, spread, add, mix<float>, mix<double>, transform, ratio, correct,
 };
 
 }  // namespace fastimg::harmonize::FASTIMG_LEVEL

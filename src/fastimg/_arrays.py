@@ -9,11 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from . import _dispatch, config
+from . import _core, _dispatch, config
 from .errors import ArgumentError, DeviceError, FastimgError
 from .image import Image
 
-__all__ = ["array_of", "choice", "empty", "finite", "in_pieces", "like", "native", "result", "team_of", "thread_count"]
+__all__ = [
+    "all_finite",
+    "array_of",
+    "choice",
+    "empty",
+    "finite",
+    "in_pieces",
+    "like",
+    "native",
+    "result",
+    "team_of",
+    "thread_count",
+]
 
 _PIECE = 1 << 17  # values: a second pass over some arrays of them finds them in the cache
 
@@ -90,6 +102,17 @@ def finite(name: str, value: Any) -> float:
     if not math.isfinite(number):
         raise ArgumentError(f"{name}: must be finite, got {value!r}")
     return number
+
+
+def all_finite(array: Any, threads: int | None = None) -> bool:
+    """Whether an array holds no NaN and no infinity; read once."""
+    if array.dtype.kind != "f" or not array.size:
+        return True
+    if _dispatch.device(array) != "cpu":
+        return math.isfinite(float(array.min())) and math.isfinite(float(array.max()))
+    if array.dtype.itemsize < 4 or not array.flags.c_contiguous or not array.dtype.isnative:
+        return bool(np.isfinite(array).all())
+    return _core.finite(array.ctypes.data, array.size, array.dtype.itemsize, thread_count(threads))
 
 
 def thread_count(threads: int | None) -> int:

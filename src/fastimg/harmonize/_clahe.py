@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import _dispatch
-from .._arrays import choice, empty, finite, in_pieces, thread_count
+from .._arrays import all_finite, choice, empty, finite, in_pieces, thread_count
 from ..errors import ArgumentError
 from ..histogram import moments
 from ..histogram._select import NAN, selected
@@ -99,9 +99,8 @@ def clahe(
         if not seen.max > seen.min:
             raise ArgumentError(f"clahe: the voxels that count have one value ({seen.min:g}); there is no contrast")
         holes = None
-        if nan == "ignore" and array.dtype.kind == "f":
-            good = xp.isfinite(volume)
-            holes = None if bool(good.all()) else ~good
+        if nan == "ignore" and not all_finite(volume, threads):
+            holes = ~xp.isfinite(volume)
         where = chosen
         if holes is not None:
             sound = (~holes).reshape(-1).view(np.uint8)

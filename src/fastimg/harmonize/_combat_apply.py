@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.exceptions import NotFittedError
 
 from .. import _dispatch
-from .._arrays import thread_count
+from .._arrays import all_finite, thread_count
 from ..errors import ArgumentError
 from ._model import Model
 from ._monotone import Scale
@@ -59,14 +59,10 @@ def apply(
 
 
 def refuse_values(x: Any, missing: str) -> None:
-    """Infinities always, NaN unless it is to be skipped. A sum of squares tells at the speed of memory, or overflows."""
-    if not x.size:
+    """Infinities always, NaN unless it is to be skipped."""
+    if all_finite(x):
         return
     xp = _dispatch.namespace(x)
-    flat = x.reshape(-1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(float(xp.vdot(flat, flat))):
-            return
-    bad = xp.isinf(flat) if missing == "skip" else ~xp.isfinite(flat)
+    bad = xp.isinf(x) if missing == "skip" else ~xp.isfinite(x)
     if bool(bad.any()):
         raise ArgumentError("X: has NaN or infinite values; impute them, or pass missing='skip' for NaN")

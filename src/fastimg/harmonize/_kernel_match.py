@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _dispatch
-from .._arrays import array_of, choice, empty, finite, in_pieces, like, native, result
+from .._arrays import all_finite, array_of, choice, empty, finite, in_pieces, like, native, result
 from ..errors import ArgumentError, FormatError
 from ..filtering import gaussian
 from ..histogram import moments
@@ -75,7 +75,7 @@ def unsharp(
     amount = finite("amount", amount)
     array = native(array_of(image))
     target = result(out, array.shape, np.float32, array)
-    holes = _holes(image, array, nan)
+    holes = _holes(image, array, nan, threads)
     smooth = _smooth(image.with_array(_float32(array)), sigma_mm, in_plane, holes, threads)
     xp, gain = _dispatch.namespace(array), np.float32(amount)
     values, smoothed, sharp = array.reshape(-1), smooth.reshape(-1), target.reshape(-1)
@@ -150,7 +150,7 @@ class KernelMatch:
         """Standard deviation of each band inside the mask, finest first, in the image's unit; `nan` as in `fit`."""
         choice("nan", nan, NAN)
         image = _checked(image)
-        return self._energies(image, mask, _holes(image, native(array_of(image)), nan), threads)
+        return self._energies(image, mask, _holes(image, native(array_of(image)), nan, threads), threads)
 
     def fit(
         self,
@@ -225,7 +225,7 @@ class KernelMatch:
         reference = self.reference
         image = _checked(image)
         array = native(array_of(image))
-        holes = _holes(image, array, nan)
+        holes = _holes(image, array, nan, threads)
         target = result(out, array.shape, np.float32, array)
         target[...] = array
         now = image.with_array(target)
@@ -349,17 +349,15 @@ def _float32(array: Any) -> Any:
     return array if array.dtype == np.float32 else array.astype(np.float32)
 
 
-def _holes(image: Image, array: Any, nan: str) -> Any:
+def _holes(image: Image, array: Any, nan: str, threads: int | None) -> Any:
     """Which voxels are padding, NaN or infinite, or None where all are sound."""
     xp = _dispatch.namespace(array)
     padding = None
     if image.padding is not None and bool(image.padding.any()):
         padding = xp.array(xp.broadcast_to(image.padding != 0, array.shape))
-    if array.dtype.kind != "f":
+    if all_finite(array, threads):
         return padding
     holes = ~xp.isfinite(array)
-    if not bool(holes.any()):
-        return padding
     if nan != "ignore" and not bool((holes <= (False if padding is None else padding)).all()):
         raise ArgumentError("image: NaN or infinite voxels cannot be smoothed; fill them or pass nan='ignore'")
     return holes if padding is None else holes | padding

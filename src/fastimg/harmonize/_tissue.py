@@ -132,7 +132,7 @@ class FCM:
             raise ArgumentError(f"FCM: {self.classes} classes need as many different values, got {len(values)}")
         self.centers = clusters(values, number, self.classes, self.fuzziness, self.iterations, self.tolerance)
         weights = number * memberships(values, self.centers, self.fuzziness)
-        self.means = np.asarray(weights @ values / weights.sum(1))
+        self.means = np.asarray((weights * values).sum(1) / weights.sum(1))
         return self
 
     def transform(self, image: Any, *, out: Any = None, threads: int | None = None) -> Any:
@@ -188,7 +188,7 @@ def clusters(
     span = float(values[-1] - values[0])
     for _ in range(iterations):
         weights = number * memberships(values, centers, fuzziness) ** fuzziness
-        new = weights @ values / weights.sum(1)
+        new = (weights * values).sum(1) / weights.sum(1)  # not BLAS: its sums depend on its threads
         moved = float(np.abs(new - centers).max())
         centers = new
         if moved <= tolerance * span:

@@ -83,8 +83,8 @@ class WhiteStripe:
         inside = np.where((values >= low) & (values <= high), number, 0.0)
         if np.count_nonzero(inside) < 2:
             raise ArgumentError("WhiteStripe: the stripe holds one value; widen it")
-        self.mean = float(inside @ values / inside.sum())
-        self.std = math.sqrt(float(inside @ np.square(values - self.mean) / inside.sum()))
+        self.mean = float((inside * values).sum() / inside.sum())  # not BLAS: its sums depend on its threads
+        self.std = math.sqrt(float((inside * np.square(values - self.mean)).sum() / inside.sum()))
         return self
 
     def transform(self, image: Any, *, out: Any = None, threads: int | None = None) -> Any:
@@ -111,8 +111,8 @@ def _peak(values: Any, number: Any, *, last: bool) -> float:
     total = number.sum()
     share = np.cumsum(number) / total
     low, high = values[np.flatnonzero(number)[0]], float(np.interp(0.96 if last else 1.0, share, values))
-    mean = number @ values / total
-    spread = math.sqrt(number @ np.square(values - mean) / total)
+    mean = (number * values).sum() / total
+    spread = math.sqrt((number * np.square(values - mean)).sum() / total)
     quarters = np.interp((0.25, 0.75), share, values)
     width = 0.9 * min(spread, (quarters[1] - quarters[0]) / 1.349 or spread) * total**-0.2
     edges = np.linspace(low, max(high, low + 1e-12 * abs(low) + 1e-300), _GRID + 1)

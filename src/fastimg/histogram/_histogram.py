@@ -315,7 +315,7 @@ class Histogram:
             return math.nan
         if self.kind == "integer":
             return self.origin + self._whole_sum(1) / total
-        return float(self.counts @ self.values / total)
+        return float((self.counts * self.values).sum() / total)  # not BLAS: its sums depend on its threads
 
     def var(self, ddof: int = 0) -> float:
         """Variance; exact to rounding for whole numbers, from bin middles otherwise. Divided by count - `ddof`."""
@@ -325,7 +325,7 @@ class Histogram:
         if self.kind == "integer":
             return (total * self._whole_sum(2) - self._whole_sum(1) ** 2) / total / (total - ddof)
         apart = self.values - self.mean()
-        return float(self.counts @ (apart * apart) / (total - ddof))
+        return float((self.counts * (apart * apart)).sum() / (total - ddof))
 
     def std(self, ddof: int = 0) -> float:
         """Square root of `var`. `ddof` likewise."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ... import _dispatch
-from ..._arrays import array_of, choice, empty, finite, like, native, thread_count
+from ..._arrays import all_finite, array_of, choice, empty, finite, like, native, thread_count
 from ...errors import ArgumentError
 from ...histogram._select import NAN, selected
 from ...histogram._statistics import not_finite
@@ -119,7 +119,7 @@ def n4(
     values = xp.ascontiguousarray(array.astype(np.float32, copy=False))
     holes = None
     team = thread_count(threads)
-    if values.size and not leaf.finite_everywhere(values, threads=team):
+    if not all_finite(values, threads):
         holes = ~xp.isfinite(values)
         if nan != "ignore":
             raise not_finite(int(holes.sum()))

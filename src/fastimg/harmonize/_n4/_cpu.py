@@ -14,16 +14,11 @@ from ...histogram._cpu import moments
 from .. import _native
 from ._spline import refined, turns, weights_along
 
-__all__ = ["MOST_BINS", "Estimate", "finish", "finite_everywhere"]
+__all__ = ["MOST_BINS", "Estimate", "finish"]
 
 MOST_BINS = 4096
 
 Array = npt.NDArray[Any]
-
-
-def finite_everywhere(values: Array, *, threads: int) -> bool:
-    """Whether there is no NaN and no infinity."""
-    return _native.n4_finite(values, threads)
 
 
 def finish(values: Array, lattice: Array, corrected: Array, field: Array, *, threads: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from ... import _gpu
 from .. import _native
 from ._spline import refined, turns, weights_along
 
-__all__ = ["MOST_BINS", "Estimate", "finish", "finite_everywhere"]
+__all__ = ["MOST_BINS", "Estimate", "finish"]
 
 MOST_BINS = 256
 _BLOCK = 256
@@ -26,11 +25,6 @@ def _launch(entry: str, count: int, *arguments: Any, most: int = 1 << 16) -> int
     blocks = max(1, min(-(-count // _BLOCK), most))
     _gpu.launch("n4", entry, (blocks,), (_BLOCK,), *arguments)
     return blocks
-
-
-def finite_everywhere(values: Any, *, threads: int) -> bool:
-    """Whether there is no NaN and no infinity."""
-    return math.isfinite(float(values.min())) and math.isfinite(float(values.max()))
 
 
 class _Axis:
