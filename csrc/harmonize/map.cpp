@@ -1,6 +1,9 @@
 #include "harmonize/map.hpp"
 
+#include <cmath>
 #include <limits>
+#include <numeric>
+#include <vector>
 
 #include "cpu/past.hpp"
 
@@ -14,6 +17,39 @@ constexpr std::int64_t kGrain = 1 << 16;
   PiecewiseRow<T> piecewise_of(const MapTable& t, const T*) { return t.piecewise_##name; }
 FASTIMG_EACH_MAPPED(FASTIMG_FIELD)
 #undef FASTIMG_FIELD
+
+// A bucket never falls where x grows, whatever is rounded: knots of lower buckets are not above x, those of higher ones
+// are.
+class Search {
+ public:
+  explicit Search(const Knots& knots) {
+    if (knots.count <= 16) return;
+    int finite = 1;
+    while (std::isfinite(knots.knot[finite])) ++finite;
+    view_.low = knots.knot[1];
+    view_.scale = kBuckets / (knots.knot[finite - 1] - view_.low);
+    std::vector<std::int32_t> own(kBuckets, 0);
+    for (int k = 1; k <= finite; ++k) {  // with one infinity: an infinite x is above it
+      const float place = (knots.knot[k] - view_.low) * view_.scale, above = place > 0.0f ? place : 0.0f;
+      ++own[static_cast<std::size_t>(above < view_.last ? above : view_.last)];
+    }
+    for (const std::int32_t count : own)
+      while (2 * view_.step <= count) view_.step = view_.step ? 2 * view_.step : 1;
+    start_.resize(kBuckets, 0);
+    std::partial_sum(own.begin(), own.end() - 1, start_.begin() + 1);
+    knot_.assign(knots.knot, knots.knot + knots.count);
+    knot_.resize(knot_.size() + 2 * static_cast<std::size_t>(view_.step), std::numeric_limits<float>::infinity());
+    view_.start = start_.data();
+    view_.knot = knot_.data();
+  }
+  const Buckets& view() const { return view_; }
+
+ private:
+  static constexpr int kBuckets = 4096;
+  std::vector<std::int32_t> start_;
+  std::vector<float> knot_;
+  Buckets view_{nullptr, nullptr, 0.0f, 0.0f, kBuckets - 1, 0};
+};
 
 template <class Row>
 void each(float* out, std::int64_t count, int threads, Row row) {
@@ -33,7 +69,9 @@ void affine(const T* in, float* out, std::int64_t count, float shift, float scal
 template <class T>
 void piecewise(const T* in, float* out, std::int64_t count, const Knots& knots, int threads) {
   const auto row = piecewise_of(FASTIMG_PICK(map_table), in);
-  each(out, count, threads, [=, &knots](std::int64_t at, float* to, std::int64_t n) { row(in + at, to, n, knots); });
+  const Search search(knots);
+  each(out, count, threads,
+       [&, row](std::int64_t at, float* to, std::int64_t n) { row(in + at, to, n, knots, search.view()); });
 }
 
 template <class T>

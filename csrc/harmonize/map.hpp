@@ -12,10 +12,18 @@ struct Knots {
   const float *knot, *level, *slope;
   int count;
 };
+// A place among the knots for each of many equal buckets of values: the search begins at the knots of lower buckets,
+// and only a bucket's own are left to it.
+struct Buckets {
+  const std::int32_t* start;
+  const float* knot;  // and so many infinities that the search stays inside
+  float low, scale, last;
+  int step;  // the search's first
+};
 template <class T>
 using AffineRow = void (*)(const T* in, float* out, std::int64_t count, float shift, float scale);
 template <class T>
-using PiecewiseRow = void (*)(const T* in, float* out, std::int64_t count, const Knots& knots);
+using PiecewiseRow = void (*)(const T* in, float* out, std::int64_t count, const Knots& knots, const Buckets& buckets);
 
 #define FASTIMG_EACH_MAPPED(M) \
   M(std::int8_t, i8)           \
