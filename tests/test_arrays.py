@@ -35,7 +35,7 @@ def test_what_a_piece_raises_is_raised(monkeypatch, threads):
         _arrays.in_pieces(work, np.zeros(100), threads)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ">f4"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble", ">f4", ">f8"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_one_value_that_is_not_finite_is_seen_wherever_it_is(dtype, bad):
     for size in (1, 15, 16, 17, (1 << 18) + 5):

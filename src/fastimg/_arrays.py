@@ -110,7 +110,7 @@ def all_finite(array: Any, threads: int | None = None) -> bool:
         return True
     if _dispatch.device(array) != "cpu":
         return math.isfinite(float(array.min())) and math.isfinite(float(array.max()))
-    if array.dtype.itemsize < 4 or not array.flags.c_contiguous or not array.dtype.isnative:
+    if array.dtype not in (np.float32, np.float64) or not array.flags.c_contiguous:
         return bool(np.isfinite(array).all())
     return _core.finite(array.ctypes.data, array.size, array.dtype.itemsize, thread_count(threads))
 
