@@ -53,6 +53,10 @@ cdef extern from "harmonize/clahe.hpp" namespace "fastimg::harmonize" nogil:
     void _clahe_apply "fastimg::harmonize::clahe_apply"(
         const uint8_t*, const float*, const ClaheGrid&, float*, int) except +
 
+cdef extern from "harmonize/fuzzy.hpp" namespace "fastimg::harmonize" nogil:
+    void _fuzzy_sums "fastimg::harmonize::fuzzy_sums"(
+        const double*, const double*, int64_t, const double*, int, double, double, double*, double*, int) except +
+
 cdef extern from "harmonize/n4.hpp" namespace "fastimg::harmonize" nogil:
     cdef cppclass N4Axis:
         const int32_t* start
@@ -186,6 +190,14 @@ def combat_apply(const real[:, ::1] x, real[:, ::1] out, const int32_t[::1] batc
         with nogil:
             _combat_apply(&x[0, 0], &out[0, 0], &batch[0], _read(covariates), _read(mean), _read(beta), _read(gamma),
                           _read(alpha), shape, threads)
+
+
+def fuzzy_sums(const double[::1] values, const double[::1] number, const double[::1] centers, double tiny, double m,
+               double[::1] weight, double[::1] moment, int threads):
+    """Each class' sums of number x membership^m, and of that x value: see csrc/harmonize/fuzzy.hpp."""
+    with nogil:
+        _fuzzy_sums(&values[0], &number[0], values.shape[0], &centers[0], <int>centers.shape[0], tiny, m, &weight[0],
+                    &moment[0], threads)
 
 
 cdef class N4Grid:

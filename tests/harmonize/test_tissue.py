@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastimg as fi
-from fastimg.harmonize import FCM, KDE, LSQ, WhiteStripe
+from fastimg.harmonize import FCM, KDE, LSQ, WhiteStripe, _native
 from fastimg.testing import harmonize as twin
 
 TISSUES = ((200, 30, 3000), (600, 60, 9000), (950, 40, 8000))
@@ -42,6 +42,25 @@ def test_fuzzy_c_means_of_a_histogram_is_that_of_the_voxels(put, get, dtype):
     maps = get(fcm.memberships(put(image)))
     np.testing.assert_allclose(maps.sum(0), 1, atol=1e-6)
     np.testing.assert_allclose(maps[:, image > 0], share, atol=1e-4)
+
+
+@pytest.mark.parametrize("fuzziness", [2.0, 1.7])
+@pytest.mark.parametrize("count", [2, 255, 256, 10001])
+def test_sums_of_memberships_are_numpys_with_the_same_bits_on_threads(fuzziness, count):
+    random = np.random.default_rng(count)
+    values, number = np.sort(random.normal(100, 30, count)), random.integers(1, 99, count).astype(np.float64)
+    centers = np.array([60, values[count // 2], 170.5])  # one on a value: its distance is not 0
+    apart = np.maximum(np.abs(values - centers[:, None]), 1e-13)
+    share = apart ** (-2 / (fuzziness - 1))
+    weights = number * (share / share.sum(0)) ** fuzziness
+    seen = []
+    for threads in (1, 2):
+        weight, moment = np.empty(3), np.empty(3)
+        _native.fuzzy_sums(values, number, centers, 1e-13, fuzziness, weight, moment, threads)
+        np.testing.assert_allclose(weight, weights.sum(1), rtol=1e-12)
+        np.testing.assert_allclose(moment, weights @ values, rtol=1e-12)
+        seen.append((weight, moment))
+    np.testing.assert_array_equal(seen[0], seen[1])
 
 
 def test_fuzzy_c_means_with_another_exponent_and_classes():

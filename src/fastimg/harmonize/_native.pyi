@@ -33,6 +33,9 @@ def combat_apply(
     columns: int,
     threads: int,
 ) -> None: ...
+def fuzzy_sums(
+    values: Any, number: Any, centers: Any, tiny: float, m: float, weight: Any, moment: Any, threads: int
+) -> None: ...
 
 class N4Grid:
     def __init__(self, axes: Any, controls: int, begin: Any, offset: Any) -> None: ...

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _dispatch
-from .._arrays import array_of, choice, empty, finite, like
+from .._arrays import array_of, choice, empty, finite, like, thread_count
 from ..errors import ArgumentError
 from ..histogram import Histogram
 from ..image import Image
+from . import _native
 from ._intensity import divided
 
 __all__ = ["FCM", "KDE"]
@@ -130,7 +131,8 @@ class FCM:
         values, number = foreground(image, mask, nan, threads)
         if len(values) < self.classes:
             raise ArgumentError(f"FCM: {self.classes} classes need as many different values, got {len(values)}")
-        self.centers = clusters(values, number, self.classes, self.fuzziness, self.iterations, self.tolerance)
+        ends = (self.iterations, self.tolerance)
+        self.centers = clusters(values, number, self.classes, self.fuzziness, *ends, threads=threads)
         weights = number * memberships(values, self.centers, self.fuzziness)
         self.means = np.asarray((weights * values).sum(1) / weights.sum(1))
         return self
@@ -171,24 +173,38 @@ class FCM:
 def memberships(values: Any, centers: Vector, fuzziness: float) -> Any:
     """u_k = d_k^(-2 / (m - 1)) / sum over classes; (classes, ...) on the values' device."""
     xp = _dispatch.namespace(values)
-    tiny = float(np.finfo(np.float64).eps) * max(1e-300, float(np.abs(centers).max()))
+    tiny = _least(centers)
     power = -2.0 / (fuzziness - 1.0)
     close = xp.stack([xp.maximum(abs(values - float(center)), tiny) ** power for center in centers])
     return close / close.sum(0)
 
 
+def _least(centers: Vector) -> float:
+    """The distance below which a value counts as a centre's own."""
+    return float(np.finfo(np.float64).eps) * max(1e-300, float(np.abs(centers).max()))
+
+
 def clusters(
-    values: Vector, number: Vector, classes: int, fuzziness: float, iterations: int, tolerance: float
+    values: Vector,
+    number: Vector,
+    classes: int,
+    fuzziness: float,
+    iterations: int,
+    tolerance: float,
+    *,
+    threads: int | None = None,
 ) -> Vector:
     """Fuzzy c-means of weighted points on a line, from evenly spaced quantiles; increasing centres."""
     share = (np.cumsum(number) - number / 2) / number.sum()
     centers = np.interp((np.arange(classes) + 0.5) / classes, share, values)
     if (np.diff(centers) <= 0).any():  # one value fills several quantiles
         centers = values[0] + (values[-1] - values[0]) * (np.arange(classes) + 0.5) / classes
-    span = float(values[-1] - values[0])
+    span, team = float(values[-1] - values[0]), thread_count(threads)
+    values, number = np.ascontiguousarray(values), np.ascontiguousarray(number)
     for _ in range(iterations):
-        weights = number * memberships(values, centers, fuzziness) ** fuzziness
-        new = (weights * values).sum(1) / weights.sum(1)  # not BLAS: its sums depend on its threads
+        weight, moment = np.empty(classes), np.empty(classes)
+        _native.fuzzy_sums(values, number, centers, _least(centers), fuzziness, weight, moment, team)
+        new = moment / weight
         moved = float(np.abs(new - centers).max())
         centers = new
         if moved <= tolerance * span:
