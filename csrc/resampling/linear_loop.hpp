@@ -343,7 +343,7 @@ void linear_row(const void* in, const Affine& a, const Fused<float>& fused, cons
     const std::int64_t o = block * kLanes, to = Pairs<T>::wide ? 2 * o : o;
     const std::int32_t* const at = places.at[0] + o;
     if (!a.field)
-      for (int l = 1; l < kLanes; l += 6) soon(at[l] + ahead), soon(at[l] + ahead + plane);
+      for (int l = 1; l < kLanes; l += sizeof(T) < 4 ? 6 : 4) soon(at[l] + ahead), soon(at[l] + ahead + plane);
     if (places.deep >> block & 1) {
       rows_16(rows, at, o, pairs);
     } else {

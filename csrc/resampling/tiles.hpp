@@ -9,7 +9,7 @@
 namespace fastimg::resampling {
 
 struct Tiles {
-  static constexpr std::int64_t high = 32, deep = 16;
+  static constexpr std::int64_t high = 32, deep = 8;
   std::int64_t k0, k1, j0, j1, width, step;
   template <class F>
   void each(F f) const {
@@ -21,7 +21,7 @@ struct Tiles {
 
 template <class F>
 void each_tile(const Affine& a, std::int64_t voxel, int threads, F f) {
-  const std::int64_t step = voxel <= 2 ? kPiece : kPiece / 2;  // 512 bytes of 2 or 4 a voxel
+  const std::int64_t step = kPiece;  // 512 bytes of 2 or 4 a voxel
   const std::int64_t across = (a.out[1] + Tiles::high - 1) / Tiles::high;
   const std::int64_t down = (a.out[0] + Tiles::deep - 1) / Tiles::deep;
   cpu::parallel_for(across * down, 1, threads, [&](std::int64_t n, std::int64_t) {
