@@ -11,6 +11,7 @@ import inspect
 import re
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from types import WrapperDescriptorType
 
 import pytest
 
@@ -35,7 +36,10 @@ def declared(body: list[ast.stmt]) -> dict[str, ast.stmt]:
 
 
 def parameters(function) -> list[str] | None:
-    """Names of a compiled function's parameters without self; pybind11 writes them in the docstring. None: untold."""
+    """Names of a compiled function's parameters without self; pybind11 writes them in the docstring. None: untold, as by the
+    slots of a Cython class (its constructor)."""
+    if isinstance(function, WrapperDescriptorType):
+        return None
     try:
         names = list(inspect.signature(function).parameters)
     except (TypeError, ValueError):
