@@ -74,7 +74,7 @@ void oblique_as(const T* in, T* out, const Affine& a, const void* outside, int t
   T other;
   std::memcpy(&other, outside, sizeof other);
   const auto find = FASTIMG_PICK(double_oblique).where;
-  each_tile(a, sizeof(T), threads, [&](const Tiles& tile) {
+  each_tile(a, threads, [&](const Tiles& tile) {
     std::vector<Point> points(kPiece);
     tile.each([&](const Piece& p) {
       find(a, p, points.data());

@@ -27,7 +27,7 @@ void oblique(const void* in, Kind from, void* out, Kind to, const Affine& a, int
   const std::int64_t size = kSizes[static_cast<int>(to)];
   const bool past =
       size >= 4 && a.out[0] * a.out[1] * a.out[2] * size >= cpu::kPastCaches;  // half as many bytes gain nothing
-  each_tile(a, kSizes[static_cast<int>(from)], threads, [&](const Tiles& tile) {
+  each_tile(a, threads, [&](const Tiles& tile) {
     const auto row = cpu::aligned<C>(kPiece + kSlack);
     std::fill_n(row.get(), kPiece + kSlack, C(0));
     std::vector<unsigned char> inside(kPiece + kSlack);
@@ -63,7 +63,7 @@ void oblique_nearest(const void* in, void* out, std::int64_t size, const Affine&
     using T = decltype(voxel);
     T other;
     std::memcpy(&other, outside, sizeof other);
-    each_tile(a, size, threads, [&](const Tiles& tile) {
+    each_tile(a, threads, [&](const Tiles& tile) {
       std::vector<fastimg::Point> points(kPiece);
       tile.each([&](const Piece& p) {
         find(a, p, points.data());
