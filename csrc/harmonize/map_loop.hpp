@@ -67,8 +67,7 @@ void on_segments(const float* __restrict x, const std::int32_t* __restrict segme
   }
 }
 
-// The atom's search with the loops exchanged, so that voxels go side by side in a register; where knots are few, by
-// counting those that are not above x, which is the same number.
+// The segment is the number of knots, but for the first, that are not above x.
 void few_knots(const float* __restrict x, float* __restrict out, int count, const Knots& knots) {
   std::int32_t segment[kMapBlock] = {};
   for (int k = 1; k < knots.count; ++k) {
@@ -78,6 +77,8 @@ void few_knots(const float* __restrict x, float* __restrict out, int count, cons
   on_segments(x, segment, out, count, knots);
 }
 
+// The atom's search with the loops exchanged, so that voxels go side by side in a register, begun at the bucket's
+// place.
 void many_knots(const float* __restrict x, float* __restrict out, int count, const Knots& knots,
                 const Buckets& buckets) {
   std::int32_t segment[kMapBlock];

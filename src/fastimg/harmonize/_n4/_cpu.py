@@ -68,8 +68,9 @@ class Estimate:
         self.inside = self.rows.of(inside).view(np.uint8)
         self.weight = None if weight is None else self.rows.of(weight)
         self.log = np.full(self.inside.size, np.nan, np.float32)  # of a voxel that does not count
-        known = self.inside != 0
-        self.log[known] = np.log(self.rows.of(image)[known])
+        counted = self.inside != 0
+        self.log[counted] = np.log(self.rows.of(image)[counted])
+        self.known = self.inside.astype(np.float32) if self.weight is None else self.inside * self.weight
 
     def _level(self, spans: int) -> _native.N4Level:
         """Splines of `spans` spans along each axis: of the field, and of the fit, with each control point's share."""
@@ -80,9 +81,8 @@ class Estimate:
             powers = tuple((start, weight(four)) for start, four in axes)
             return _native.N4Grid(powers, controls, self.rows.begin, self.rows.offset)
 
-        known = self.inside.astype(np.float32) if self.weight is None else self.inside * self.weight
         share = np.empty((controls,) * 3)
-        _native.n4_share(known, grid(np.square), share, self.team)
+        _native.n4_share(self.known, grid(np.square), share, self.team)
         # A voxel's data goes to its 64 control points by the cubes of their weights, over the sum of the squares.
         fit = grid(lambda w: w**3 / np.square(w).sum(1, keepdims=True))
         return _native.N4Level(self.log, self.weight, grid(lambda w: w), fit, share, *self.sharpening)
@@ -90,8 +90,8 @@ class Estimate:
     def run(self, levels: list[int], threshold: float, spans: int, measure: str) -> Array:
         """The lattice of control points of the last level.
 
-        ITK's measure of convergence is one voxel after another: with threads, the next iteration is made beside it, and
-        forgotten where the measure says that it was not needed.
+        ITK's measure of convergence is one voxel after another: with threads, another one makes the next iteration beside
+        it (they take about as long), which is forgotten where the measure says that it was not needed.
         """
         ahead = threshold > 0 and measure == "itk" and self.team > 1
         field, new, ratio, rest = (np.empty_like(self.log) for _ in range(4))
@@ -102,16 +102,15 @@ class Estimate:
             level = self._level(spans)
             ends = level.evaluate(lattice, field, rest, self.team)
             for done in range(most):
-                better, change = lattice.copy(), math.inf
+                better = lattice.copy()
                 if ahead and done:
                     ends, change = level.iterate_beside(ends, better, new, rest, ratio)
+                    if change <= threshold:
+                        break
                 else:
-                    if threshold > 0 and done:
-                        change = self._change(ratio, measure)
-                    if change > threshold:
-                        ends = level.iterate(ends, better, new, rest, self.team)
-                if change <= threshold:
-                    break
+                    if threshold > 0 and done and self._change(ratio, measure) <= threshold:
+                        break
+                    ends = level.iterate(ends, better, new, rest, self.team)
                 lattice, field, new = better, new, field
                 if threshold > 0:
                     _native.n4_ratio(new, field, self.inside, ratio, self.team)
