@@ -174,7 +174,9 @@ def peak_memory():
     """The most memory that this process held inside above what it held before, as Linux counts it (VmHWM, reset first)."""
     peak = Peak()
     try:
-        _trim(0)  # what free() keeps for later would hide the next allocation
+        _trim(0)  # what free() and fastimg keep for later would hide the next allocation
+        with fi.config.use(kept_memory=0):
+            pass
         Path("/proc/self/clear_refs").write_text("5")
         before = _status("VmRSS")
     except OSError:

@@ -24,13 +24,22 @@ def test_default_threads_are_the_cores_allowed():
 
 
 def test_environment():
-    show = "import fastimg as fi; c = fi.config; print(c.threads(), c.isa(), c.memory_limit())"
-    done = python(show, FASTIMG_THREADS="3", FASTIMG_ISA="baseline", FASTIMG_MEMORY="1000000")
-    assert done.stdout.split() == ["3", "baseline", "1000000"]
+    show = "import fastimg as fi; c = fi.config; print(c.threads(), c.isa(), c.memory_limit(), c.kept_memory())"
+    done = python(show, FASTIMG_THREADS="3", FASTIMG_ISA="baseline", FASTIMG_MEMORY="1000000", FASTIMG_KEPT="0")
+    assert done.stdout.split() == ["3", "baseline", "1000000", "0"]
+
+
+def test_kept_memory_is_a_32nd_of_the_machines_and_at_most_a_gigabyte():
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    seen = python("import fastimg as fi; print(fi.config.kept_memory())", FASTIMG_KEPT="").stdout
+    assert int(seen) == min(memory // 32, 1 << 30)
+    with pytest.raises(fi.errors.ArgumentError, match="kept memory"):
+        fi.config.set_kept_memory(-1)
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("FASTIMG_THREADS", "many"), ("FASTIMG_ISA", "avx1024"), ("FASTIMG_MEMORY", "-1")]
+    ("name", "value"),
+    [("FASTIMG_THREADS", "many"), ("FASTIMG_ISA", "avx1024"), ("FASTIMG_MEMORY", "-1"), ("FASTIMG_KEPT", "all")],
 )
 def test_a_wrong_variable_is_named(name, value):
     done = python("import fastimg as fi; fi.config.threads()", **{name: value})
@@ -40,11 +49,14 @@ def test_a_wrong_variable_is_named(name, value):
 
 
 def test_a_block_restores_what_was_before():
-    before = fi.config.threads(), fi.config.isa(), fi.config.memory_limit()
-    with pytest.raises(ZeroDivisionError), fi.config.use(threads=7, isa="baseline", memory_limit=5):
-        assert (fi.config.threads(), fi.config.isa(), fi.config.memory_limit()) == (7, "baseline", 5)
+    def now() -> tuple[int, str, int, int]:
+        return fi.config.threads(), fi.config.isa(), fi.config.memory_limit(), fi.config.kept_memory()
+
+    before = now()
+    with pytest.raises(ZeroDivisionError), fi.config.use(threads=7, isa="baseline", memory_limit=5, kept_memory=6):
+        assert now() == (7, "baseline", 5, 6)
         raise ZeroDivisionError
-    assert (fi.config.threads(), fi.config.isa(), fi.config.memory_limit()) == before
+    assert now() == before
 
 
 def test_the_memory_limit_is_kept():

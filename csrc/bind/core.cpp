@@ -2,7 +2,11 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <cstdlib>
+#include <cstring>
+
 #include "cpu/finite.hpp"
+#include "cpu/pages.hpp"
 #include "cpu/pool.hpp"
 
 namespace py = pybind11;
@@ -32,6 +36,64 @@ bool all_finite(std::uintptr_t address, std::int64_t count, int size, int thread
                    : cpu::finite(reinterpret_cast<const double*>(address), count, threads);
 }
 
+// NumPy's interface for memory of arrays (NEP 49), whose header pybind11 does without; so does this.
+struct Handler {
+  char name[127];
+  std::uint8_t version;
+  void* context;
+  void* (*malloc)(void*, std::size_t);
+  void* (*calloc)(void*, std::size_t, std::size_t);
+  void* (*realloc)(void*, void*, std::size_t);
+  void (*free)(void*, void*, std::size_t);
+};
+
+void* take(void*, std::size_t bytes) {
+  try {
+    return cpu::take_pages(bytes);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+void give(void*, void* block, std::size_t) {
+  if (!cpu::give_pages(block)) std::free(block);
+}
+
+void* resize(void* context, void* block, std::size_t bytes) {
+  const std::size_t before = cpu::pages_of(block);
+  if (!before) return std::realloc(block, bytes);
+  void* const other = std::malloc(bytes ? bytes : 1);
+  if (!other) return nullptr;
+  std::memcpy(other, block, before < bytes ? before : bytes);
+  give(context, block, before);
+  return other;
+}
+
+Handler handler{
+    "fastimg", 1,   nullptr, take, [](void*, std::size_t n, std::size_t size) { return std::calloc(n, size); },
+    resize,    give};
+
+using SetHandler = PyObject* (*)(PyObject*);
+SetHandler handler_setter() {
+  const py::capsule table = py::module_::import("numpy._core._multiarray_umath").attr("_ARRAY_API");
+  return reinterpret_cast<SetHandler>(table.get_pointer<void*>()[304]);  // a place of NumPy's binary interface
+}
+
+// make(shape, dtype), that is numpy.empty, with memory of ours, which the array owns like any other.
+py::object empty(const py::object& make, const py::object& shape, const py::object& dtype) {
+  static const SetHandler set = handler_setter();
+  static PyObject* const ours = py::capsule(&handler, "mem_handler").release().ptr();
+  struct Ours {
+    PyObject* const before = set(ours);
+    ~Ours() {
+      if (before) Py_XDECREF(set(before));
+      Py_XDECREF(before);
+    }
+  } while_made;
+  if (!while_made.before) throw py::error_already_set();
+  return make(shape, dtype);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, module) {
@@ -45,4 +107,8 @@ PYBIND11_MODULE(_core, module) {
   module.def("set_threads", &cpu::set_threads);
   module.def("run_tiles", &run_tiles);
   module.def("finite", &all_finite);
+  module.def("empty", &empty);
+  module.def("kept", &cpu::kept);
+  module.def("kept_limit", &cpu::kept_limit);
+  module.def("set_kept_limit", &cpu::set_kept_limit);
 }

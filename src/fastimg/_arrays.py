@@ -27,6 +27,7 @@ __all__ = [
     "thread_count",
 ]
 
+_PAGES = 4 << 20  # bytes from which memory comes from kept pages: NumPy asks for huge pages from here on
 _PIECE = 1 << 17  # values: a second pass over some arrays of them finds them in the cache
 
 
@@ -63,7 +64,8 @@ def empty(shape: tuple[int, ...], dtype: Any, *beside: Any) -> Any:
             f"a result of {size / 2**30:.1f} GiB is above the memory limit of {config.memory_limit() / 2**30:.1f} GiB; "
             "raise it with fastimg.config.set_memory_limit or FASTIMG_MEMORY"
         )
-    return _dispatch.namespace(*beside).empty(shape, dtype)
+    xp = _dispatch.namespace(*beside)
+    return _core.empty(np.empty, shape, dtype) if xp is np and size >= _PAGES else xp.empty(shape, dtype)
 
 
 def result(out: Any, shape: tuple[int, ...], dtype: Any, *inputs: Any) -> Any:

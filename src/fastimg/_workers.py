@@ -79,19 +79,20 @@ def own_pool(
         free = context.SimpleQueue()
         for device in devices:
             free.put(device)
-    settings = (threads, config.isa(), config.memory_limit())
+    settings = (threads, config.isa(), config.memory_limit(), config.kept_memory() // workers)
     return ProcessPoolExecutor(
         workers, mp_context=context, initializer=_start, initargs=(settings, free, setup, arguments)
     )
 
 
-def _start(settings: tuple[int, str, int], free: Any, setup: Callable[..., None] | None, arguments: Any) -> None:
+def _start(settings: tuple[int, str, int, int], free: Any, setup: Callable[..., None] | None, arguments: Any) -> None:
     """In a new worker: settings, a device, and an eye on the parent."""
     if free is not None:  # before anything makes a CUDA context
         os.environ["CUDA_VISIBLE_DEVICES"] = free.get()
     config.set_threads(settings[0])
     config.set_isa(settings[1])
     config.set_memory_limit(settings[2])
+    config.set_kept_memory(settings[3])
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

@@ -1,7 +1,7 @@
-"""Threads, instruction-set level and memory limit of this process.
+"""Threads, instruction-set level, memory limit and kept memory of this process.
 
-Each has a default (the cores this process may use, the best level of the processor, half of the memory), an environment
-variable (FASTIMG_THREADS, FASTIMG_ISA, FASTIMG_MEMORY) and can be set for a block:
+Each has a default (the cores this process may use, the best level of the processor, half of the memory, a 32nd of it), an
+environment variable (FASTIMG_THREADS, FASTIMG_ISA, FASTIMG_MEMORY, FASTIMG_KEPT) and can be set for a block:
 
 >>> import fastimg as fi
 >>> with fi.config.use(threads=1):
@@ -21,8 +21,10 @@ from .errors import ArgumentError
 __all__ = [
     "LEVELS",
     "isa",
+    "kept_memory",
     "memory_limit",
     "set_isa",
+    "set_kept_memory",
     "set_memory_limit",
     "set_threads",
     "supported_isa",
@@ -94,7 +96,7 @@ def memory_limit() -> int:
     """Bytes a single operation may allocate for its result before it refuses."""
     if _memory_limit is not None:
         return _memory_limit
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return _memory() // 2
 
 
 def set_memory_limit(limit: int | None) -> None:
@@ -116,8 +118,44 @@ def set_memory_limit(limit: int | None) -> None:
     _memory_limit = limit
 
 
+def kept_memory() -> int:
+    """Bytes that large results may leave behind for later ones when they are gone; see `set_kept_memory`."""
+    return _core.kept_limit()
+
+
+def set_kept_memory(limit: int | None) -> None:
+    """Set how much memory of large results is kept when they are gone, so that later ones need not be cleared first.
+
+    The system clears a page before it hands it out, which takes longer than many a loop does. Memory that is kept
+    counts as this process's, but the system takes it back, unwritten, where memory is short (MADV_FREE).
+
+    Parameters
+    ----------
+    limit : int or None
+        Bytes, from 0 (nothing is kept); None means a 32nd of the machine's memory, at most 1 GiB.
+
+    Raises
+    ------
+    ArgumentError
+        Below 0.
+    """
+    if limit is not None and limit < 0:
+        raise ArgumentError(f"config: the kept memory must be a number of bytes from 0 or None, got {limit!r}")
+    _core.set_kept_limit(min(1 << 30, _memory() // 32) if limit is None else limit)
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 @contextmanager
-def use(*, threads: int | None = None, isa: str | None = None, memory_limit: int | None = None) -> Iterator[None]:
+def use(
+    *,
+    threads: int | None = None,
+    isa: str | None = None,
+    memory_limit: int | None = None,
+    kept_memory: int | None = None,
+) -> Iterator[None]:
     """Set some of them for a block. The settings are the process's: they hold in all of its threads.
 
     Parameters
@@ -128,6 +166,8 @@ def use(*, threads: int | None = None, isa: str | None = None, memory_limit: int
         As for `set_isa`.
     memory_limit : int, bytes, optional
         As for `set_memory_limit`.
+    kept_memory : int, bytes, optional
+        As for `set_kept_memory`.
 
     Yields
     ------
@@ -136,7 +176,7 @@ def use(*, threads: int | None = None, isa: str | None = None, memory_limit: int
     Raises
     ------
     ArgumentError
-        A number below 1, an unknown level, or one that this processor does not run; nothing has changed then.
+        A number out of its range, an unknown level, or one that this processor does not run; nothing has changed then.
     """
     before = _settings()
     try:
@@ -146,28 +186,32 @@ def use(*, threads: int | None = None, isa: str | None = None, memory_limit: int
             set_isa(isa)
         if memory_limit is not None:
             set_memory_limit(memory_limit)
+        if kept_memory is not None:
+            set_kept_memory(kept_memory)
         yield
     finally:
         set_threads(before[0])
         set_isa(before[1])
         set_memory_limit(before[2])
+        set_kept_memory(before[3])
 
 
-def _settings() -> tuple[int, str, int | None]:
-    return threads(), isa(), _memory_limit
+def _settings() -> tuple[int, str, int | None, int]:
+    return threads(), isa(), _memory_limit, kept_memory()
 
 
 def _from_environment() -> None:
-    def positive(name: str) -> int | None:
+    def whole(name: str, least: int = 1) -> int | None:
         text = os.environ.get(name, "").strip()
         if not text:
             return None
-        if not text.isdigit() or int(text) < 1:
-            raise ArgumentError(f"config: {name} must be a positive whole number, got {text!r}")
+        if not text.isdigit() or int(text) < least:
+            raise ArgumentError(f"config: {name} must be a whole number from {least}, got {text!r}")
         return int(text)
 
-    set_threads(positive("FASTIMG_THREADS"))
-    set_memory_limit(positive("FASTIMG_MEMORY"))
+    set_threads(whole("FASTIMG_THREADS"))
+    set_memory_limit(whole("FASTIMG_MEMORY"))
+    set_kept_memory(whole("FASTIMG_KEPT", 0))
     set_isa(os.environ.get("FASTIMG_ISA", "").strip().lower() or None)
 
 

@@ -13,7 +13,7 @@ import fastimg as fi
 
 def total(case):
     """Sum of the voxels, and where it was computed."""
-    return int(case.image().array.sum()), os.getpid(), fi.config.threads()
+    return int(case.image().array.sum()), os.getpid(), (fi.config.threads(), fi.config.kept_memory())
 
 
 def _die():
@@ -65,7 +65,7 @@ def store_total(case, path, folder):
 def device(case):
     """What this worker sees, and who it is."""
     time.sleep(0.02)
-    return os.environ.get("CUDA_VISIBLE_DEVICES"), os.getpid(), fi.config.threads()
+    return os.environ.get("CUDA_VISIBLE_DEVICES"), os.getpid(), (fi.config.threads(), fi.config.kept_memory())
 
 
 def total_on_device(case):

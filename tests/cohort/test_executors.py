@@ -268,7 +268,7 @@ def test_own_workers_are_pinned_one_to_a_device(cohort):
     pins = {pid: device for device, pid, _ in seen}
     assert sorted(pins.values()) == sorted({device for device, _, _ in seen})
     assert set(pins.values()) <= {"3", "MIG-0a/1/0"}
-    assert {threads for *_, threads in seen} == {max(1, fi.config.threads() // 2)}
+    assert {share for *_, share in seen} == {(max(1, fi.config.threads() // 2), fi.config.kept_memory() // 2)}
     assert "CUDA_VISIBLE_DEVICES" not in os.environ or os.environ["CUDA_VISIBLE_DEVICES"] not in ("3", "MIG-0a/1/0")
 
 

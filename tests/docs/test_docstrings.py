@@ -158,7 +158,7 @@ def test_a_parameter_without_a_word_is_seen():
 def test_public_names_are_found():
     found = dict(public(fi.config))
     assert {"use", "set_threads"} <= set(found)
-    assert parameters(found["use"]) == ["threads", "isa", "memory_limit"]
+    assert parameters(found["use"]) == ["threads", "isa", "memory_limit", "kept_memory"]
     assert not set(dict(public(fi.findings))) & {"Severity", "State"}
 
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cpu/aligned.hpp"
+#include "cpu/pages.hpp"
 #include "cpu/pool.hpp"
 #include "harmonize/window.hpp"
 
@@ -69,6 +70,25 @@ static void aligned_blocks_are_aligned() {
   CHECK(refused);
 }
 
+static void pages_belong_to_one_at_a_time() {
+  cpu::set_kept_limit(3 * cpu::kPages);
+  cpu::parallel_for(64, 1, 4, [](std::int64_t begin, std::int64_t) {
+    const std::size_t size = cpu::kPages * static_cast<std::size_t>(1 + begin % 3) - static_cast<std::size_t>(begin);
+    char* const block = static_cast<char*>(cpu::take_pages(size));
+    CHECK(block && reinterpret_cast<std::uintptr_t>(block) % cpu::kPages == 0 && cpu::pages_of(block) == size);
+    const char own = static_cast<char>(begin);
+    for (std::size_t i = 0; i < size; i += 4096) block[i] = own;
+    for (std::size_t i = 0; i < size; i += 4096) CHECK(block[i] == own);
+    CHECK(!cpu::give_pages(block + 64) && cpu::give_pages(block));
+  });
+  CHECK(0 < cpu::kept() && cpu::kept() <= 3 * cpu::kPages);
+  void* const once = cpu::take_pages(1);
+  CHECK(cpu::give_pages(once) && !cpu::give_pages(once));
+  cpu::set_kept_limit(0);
+  CHECK(cpu::kept() == 0);
+  CHECK(cpu::take_pages(~std::size_t{0} - 5) == nullptr && cpu::take_pages(std::size_t{1} << 62) == nullptr);
+}
+
 static void a_window_is_the_formula_at_every_level() {
   std::vector<std::int16_t> in(100003);
   for (std::size_t i = 0; i < in.size(); ++i) in[i] = static_cast<std::int16_t>((i * 7919) % 4001 - 2000);
@@ -90,6 +110,7 @@ int main() {
   an_exception_reaches_the_caller();
   nested_loops_do_not_wait_for_each_other();
   aligned_blocks_are_aligned();
+  pages_belong_to_one_at_a_time();
   a_window_is_the_formula_at_every_level();
   std::puts("native tests passed");
 }

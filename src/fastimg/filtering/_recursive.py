@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _dispatch
-from .._arrays import array_of, finite, like, native, thread_count
+from .._arrays import array_of, empty, finite, like, native, thread_count
 from ..errors import ArgumentError, DeviceError
 from ..image import Image
 
@@ -104,7 +104,7 @@ def _pass(
     shape = source.shape
     kept = wanted.stop - wanted.start
     if new or kept < shape[axis]:
-        out = np.empty((*shape[:axis], kept, *shape[axis + 1 :]), np.float32)
+        out = empty((*shape[:axis], kept, *shape[axis + 1 :]), np.float32, source)
     else:
         out = source
     view = (math.prod(shape[:axis]), -1, math.prod(shape[axis + 1 :]))
