@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "cpu/aligned.hpp"
@@ -21,7 +22,7 @@ double mixed(const double* c, const double* w) { return ((w[0] * c[0] + w[1] * c
 // The spline of a lattice along x: (control z, control y, width); 0 beyond the image.
 cpu::Aligned<double> along_x(const double* lattice, const N4Grid& grid, int threads) {
   const std::int64_t rows = grid.z.controls * grid.y.controls, width = grid.width(), length = grid.x.positions;
-  const std::int64_t grain = std::max<std::int64_t>(1, 4 * kGrain / width);  // few: mostly all rows
+  const std::int64_t grain = std::max<std::int64_t>(1, kGrain / 2 / width);
   auto out = aligned<double>(static_cast<std::size_t>(rows * width));
   cpu::parallel_for(rows, grain, threads, [&](std::int64_t from, std::int64_t to) {
     for (std::int64_t row = from; row < to; ++row) {
@@ -47,38 +48,52 @@ void each_plane(const double* lattice, const N4Grid& grid, int threads, F plane)
   });
 }
 
-// At each control point the sum over all voxels of value x weights: along y in each plane, then z, then x.
-// value(row, buffer) gives the values of a row; sums(cz, (control y, control x)) takes the result.
-template <class Value, class Sums>
-void gather(const N4Grid& grid, int threads, Value value, Sums sums) {
+// At each control point the sum over all voxels of value x weights: along y in each plane, then along z over a few
+// planes, then along x; what belongs to a few planes stays with one thread, and what is left of it is small. value(row,
+// buffer) gives the values of a row; sums(z, y, x) of control points are the result.
+template <class Value>
+std::vector<double> gather(const N4Grid& grid, int threads, Value value) {
+  constexpr std::int64_t kPlanes = 8;
   const N4Table& table = FASTIMG_PICK(n4_table);
-  const std::int64_t width = grid.width(), size = grid.y.controls * width, cells = grid.y.controls * grid.x.controls;
-  const auto planes = aligned<double>(static_cast<std::size_t>(grid.z.positions * size));
-  cpu::parallel_for(grid.z.positions, 1, threads, [&](std::int64_t z, std::int64_t) {
-    double* const plane = planes.get() + z * size;
-    std::fill(plane, plane + size, 0.0);
+  const std::int64_t width = grid.width(), size = grid.y.controls * width, cells = grid.y.controls * grid.x.controls,
+                     positions = grid.z.positions;
+  const std::int32_t* const start = grid.z.start;
+  const auto controls = [&](std::int64_t from) {  // that planes from there on touch: first, number
+    const std::int64_t last = std::min(from + kPlanes, positions) - 1;
+    return std::make_pair(std::int64_t{start[from]}, std::int64_t{start[last] + 4 - start[from]});
+  };
+  std::vector<std::int64_t> place(1, 0);
+  for (std::int64_t from = 0; from < positions; from += kPlanes) place.push_back(place.back() + controls(from).second);
+  std::vector<double> parts(static_cast<std::size_t>(place.back() * cells));
+  cpu::parallel_for(positions, kPlanes, threads, [&](std::int64_t from, std::int64_t to) {
+    const auto [first, count] = controls(from);
+    std::vector<double> room(static_cast<std::size_t>((to - from + 1) * size + kPlanes));
+    double *const planes = room.data(), *const sum = planes + (to - from) * size, *const weight = sum + size;
     const auto buffer = aligned<float>(static_cast<std::size_t>(width));
-    for (std::int64_t y = 0; y < grid.y.positions; ++y) {
-      const std::int64_t row = z * grid.y.positions + y, count = grid.offset[row + 1] - grid.offset[row];
-      if (count)
-        table.spread(value(row, buffer.get()), grid.y.weight + 4 * y, plane + grid.y.start[y] * width + grid.begin[row],
-                     width, count);
-    }
-  });
-  cpu::parallel_for(grid.z.controls, 1, threads, [&](std::int64_t cz, std::int64_t) {
-    std::vector<double> sum(static_cast<std::size_t>(size + cells), 0.0);
-    double* const cell = sum.data() + size;
-    for (std::int64_t z = 0; z < grid.z.positions; ++z) {
-      const std::int64_t k = cz - grid.z.start[z];
-      if (k >= 0 && k < 4) table.add(planes.get() + z * size, grid.z.weight[4 * z + k], sum.data(), size);
-    }
-    for (std::int64_t x = 0; x < grid.x.positions; ++x)  // rows inside: no sum waits for the one before
-      for (std::int64_t cy = 0; cy < grid.y.controls; ++cy) {
-        double* const to = cell + cy * grid.x.controls + grid.x.start[x];
-        for (int k = 0; k < 4; ++k) to[k] += grid.x.weight[4 * x + k] * sum[static_cast<std::size_t>(cy * width + x)];
+    for (std::int64_t z = from; z < to; ++z)
+      for (std::int64_t y = 0; y < grid.y.positions; ++y) {
+        const std::int64_t row = z * grid.y.positions + y, values = grid.offset[row + 1] - grid.offset[row];
+        if (values)
+          table.spread(value(row, buffer.get()), grid.y.weight + 4 * y,
+                       planes + (z - from) * size + grid.y.start[y] * width + grid.begin[row], width, values);
       }
-    sums(cz, cell);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t cz = first + i;
+      const std::int64_t low = std::lower_bound(start + from, start + to, cz - 3) - start,
+                         high = std::upper_bound(start + from, start + to, cz) - start;
+      for (std::int64_t z = low; z < high; ++z) weight[z - low] = grid.z.weight[4 * z + cz - start[z]];
+      table.sum(planes + (low - from) * size, size, weight, high - low, sum, size);
+      table.cells(sum, width, grid.y.controls, grid.x,
+                  parts.data() + (place[static_cast<std::size_t>(from / kPlanes)] + i) * cells);
+    }
   });
+  std::vector<double> sums(static_cast<std::size_t>(grid.z.controls * cells), 0.0);
+  for (std::int64_t from = 0; from < positions; from += kPlanes) {
+    const auto [first, count] = controls(from);
+    const double* const part = parts.data() + place[static_cast<std::size_t>(from / kPlanes)] * cells;
+    for (std::int64_t i = 0; i < count * cells; ++i) sums[static_cast<std::size_t>(first * cells + i)] += part[i];
+  }
+  return sums;
 }
 
 // counts[bins]: each voxel shares one among its two neighbouring bins (triangular Parzen window).
@@ -151,22 +166,17 @@ void fit(const float* log, const N4Bins& bins, const N4Level& level, const float
   const N4Grid& grid = level.fit;
   const float* const confidence = level.confidence;
   const double* const share = level.share;
-  const std::int64_t cells = grid.y.controls * grid.x.controls;
   std::vector<float> step(static_cast<std::size_t>(bins.bins), 0.0f);  // beyond the last bin nothing changes
   for (std::size_t i = 1; i < step.size(); ++i) step[i - 1] = expected[i] - expected[i - 1];
-  gather(
-      grid, threads,
-      [&](std::int64_t row, float* buffer) {
-        const std::int64_t at = grid.offset[row], count = grid.offset[row + 1] - at;
-        table.residual(log + at, count, bins, expected, step.data(), buffer);
-        if (confidence)
-          for (std::int64_t i = 0; i < count; ++i) buffer[i] *= confidence[at + i];
-        return static_cast<const float*>(buffer);
-      },
-      [&](std::int64_t cz, const double* sums) {
-        for (std::int64_t i = 0; i < cells; ++i)
-          if (share[cz * cells + i] > 0.0) lattice[cz * cells + i] += sums[i] / share[cz * cells + i];
-      });
+  const std::vector<double> sums = gather(grid, threads, [&](std::int64_t row, float* buffer) {
+    const std::int64_t at = grid.offset[row], count = grid.offset[row + 1] - at;
+    table.residual(log + at, count, bins, expected, step.data(), buffer);
+    if (confidence)
+      for (std::int64_t i = 0; i < count; ++i) buffer[i] *= confidence[at + i];
+    return static_cast<const float*>(buffer);
+  });
+  for (std::size_t i = 0; i < sums.size(); ++i)
+    if (share[i] > 0.0) lattice[i] += sums[i] / share[i];
 }
 
 }  // namespace
@@ -193,10 +203,9 @@ N4Ends n4_evaluate(const double* lattice, const N4Grid& grid, const float* log, 
 }
 
 void n4_share(const float* confidence, const N4Grid& grid, double* share, int threads) {
-  const std::int64_t cells = grid.y.controls * grid.x.controls;
-  gather(
-      grid, threads, [&](std::int64_t row, float*) { return confidence + grid.offset[row]; },
-      [&](std::int64_t cz, const double* sums) { std::copy(sums, sums + cells, share + cz * cells); });
+  const std::vector<double> sums =
+      gather(grid, threads, [&](std::int64_t row, float*) { return confidence + grid.offset[row]; });
+  std::copy(sums.begin(), sums.end(), share);
 }
 
 N4Ends n4_iterate(const N4Level& level, N4Ends ends, double* lattice, float* field, float* rest, int threads) {

@@ -36,9 +36,12 @@ struct N4Table {
   void (*histogram)(const float* log, std::int64_t count, const N4Bins& bins, double* tables, double* counts);
   void (*residual)(const float* log, std::int64_t count, const N4Bins& bins, const float* value, const float* step,
                    float* out);
-  // Four rows, `stride` apart: out[k] += weight[k] * in; one row: out += weight * in; out = sum of four weighted rows.
+  // Four rows, `stride` apart: out[k] += weight[k] * in; out = sum of so many weighted rows of whole blocks; rows
+  // summed up at their control points of x; out = sum of four weighted rows.
   void (*spread)(const float* in, const double* weight, double* out, std::int64_t stride, std::int64_t width);
-  void (*add)(const double* in, double weight, double* out, std::int64_t width);
+  void (*sum)(const double* in, std::int64_t stride, const double* weight, std::int64_t rows, double* out,
+              std::int64_t width);
+  void (*cells)(const double* in, std::int64_t stride, std::int64_t rows, const N4Axis& x, double* out);
   void (*mix_f32)(const double* in, std::int64_t stride, const double* weight, float* out, std::int64_t width);
   void (*mix_f64)(const double* in, std::int64_t stride, const double* weight, double* out, std::int64_t width);
   void (*transform)(const double* from_re, const double* from_im, const std::int32_t* order, int size,

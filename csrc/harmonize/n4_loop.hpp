@@ -5,6 +5,8 @@ namespace fastimg::harmonize::FASTIMG_LEVEL {
 namespace {
 
 typedef float Lanes __attribute__((vector_size(4 * kN4Block), aligned(4), may_alias));
+constexpr int kDoubles = kN4Block / 2;
+typedef double Doubles __attribute__((vector_size(8 * kDoubles), aligned(8), may_alias));
 
 // count: whole blocks. A comparison with NaN is false.
 void subtract(const float* __restrict log, const float* __restrict field, float* __restrict out, std::int64_t count,
@@ -86,8 +88,34 @@ void spread(const float* __restrict in, const double* __restrict weight, double*
   }
 }
 
-void add(const double* __restrict in, double weight, double* __restrict out, std::int64_t width) {
-  for (std::int64_t i = 0; i < width; ++i) out[i] += weight * in[i];
+// Whole blocks; a block's sum stays in registers while its rows are added.
+template <int n>
+std::int64_t sum_blocks(const double* __restrict in, std::int64_t stride, const double* __restrict weight,
+                        std::int64_t rows, double* __restrict out, std::int64_t at, std::int64_t width) {
+  for (; at + n * kDoubles <= width; at += n * kDoubles) {
+    Doubles total[n] = {};
+    for (std::int64_t row = 0; row < rows; ++row)
+      for (int i = 0; i < n; ++i)
+        total[i] += weight[row] * *reinterpret_cast<const Doubles*>(in + row * stride + at + i * kDoubles);
+    for (int i = 0; i < n; ++i) *reinterpret_cast<Doubles*>(out + at + i * kDoubles) = total[i];
+  }
+  return at;
+}
+
+void sum(const double* __restrict in, std::int64_t stride, const double* __restrict weight, std::int64_t rows,
+         double* __restrict out, std::int64_t width) {
+  const std::int64_t done = sum_blocks<4>(in, stride, weight, rows, out, 0, width);
+  sum_blocks<2>(in, stride, weight, rows, out, done, width);
+}
+
+void cells(const double* __restrict in, std::int64_t stride, std::int64_t rows, const N4Axis& x,
+           double* __restrict out) {
+  for (std::int64_t i = 0; i < x.positions; ++i)  // rows inside: no sum waits for the one before
+    for (std::int64_t row = 0; row < rows; ++row) {
+      double* const to = out + row * x.controls + x.start[i];
+      const double value = in[row * stride + i];
+      for (int k = 0; k < 4; ++k) to[k] += x.weight[4 * i + k] * value;
+    }
 }
 
 template <class T>
@@ -147,7 +175,7 @@ void correct(const float* __restrict image, const float* __restrict log_field, f
 
 extern const N4Table n4_table;
 const N4Table n4_table = {
-    subtract, histogram, residual, spread, add, mix<float>, mix<double>, transform, ratio, correct,
+    subtract, histogram, residual, spread, sum, cells, mix<float>, mix<double>, transform, ratio, correct,
 };
 
 }  // namespace fastimg::harmonize::FASTIMG_LEVEL

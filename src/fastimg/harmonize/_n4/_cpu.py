@@ -24,10 +24,16 @@ Array = npt.NDArray[Any]
 def finish(values: Array, lattice: Array, corrected: Array, field: Array, *, threads: int) -> None:
     """field = exp(spline of the lattice), corrected = values / field."""
     spans = lattice.shape[0] - 3
-    axes = tuple(weights_along(length, spans) for length in values.shape)
+    axes = _weights(values.shape, spans)
     none = np.zeros(1, np.int32)
     grid = _native.N4Grid(axes, lattice.shape[0], none, none.astype(np.int64))
     _native.n4_finish(lattice, grid, values, corrected, field, threads)
+
+
+def _weights(shape: tuple[int, ...], spans: int) -> tuple[tuple[Array, Array], ...]:
+    """Of each axis; axes are often of one length."""
+    found = {length: weights_along(length, spans) for length in set(shape)}
+    return tuple(found[length] for length in shape)
 
 
 class _Rows:
@@ -38,7 +44,8 @@ class _Rows:
     def __init__(self, inside: Array) -> None:
         self.length = inside.shape[2]
         self.blocks = -(-self.length // self.BLOCK)
-        used = np.logical_or.reduce(self._padded(inside).reshape(-1, self.blocks, self.BLOCK), axis=2)
+        halves = self._padded(inside).view(np.uint64).reshape(-1, self.blocks, 2)
+        used = (halves[..., 0] | halves[..., 1]) != 0
         first = used.argmax(1)
         count = np.where(np.logical_or.reduce(used, axis=1), self.blocks - used[:, ::-1].argmax(1) - first, 0)
         self.begin = (self.BLOCK * first).astype(np.int32)
@@ -67,14 +74,14 @@ class Estimate:
         self.rows = _Rows(inside)
         self.inside = self.rows.of(inside).view(np.uint8)
         self.weight = None if weight is None else self.rows.of(weight)
-        self.log = np.full(self.inside.size, np.nan, np.float32)  # of a voxel that does not count
-        counted = self.inside != 0
-        self.log[counted] = np.log(self.rows.of(image)[counted])
+        self.log = self.rows.of(image)
+        self.log[self.inside == 0] = np.nan  # of a voxel that does not count
+        np.log(self.log, out=self.log)
         self.known = self.inside.astype(np.float32) if self.weight is None else self.inside * self.weight
 
     def _level(self, spans: int) -> _native.N4Level:
         """Splines of `spans` spans along each axis: of the field, and of the fit, with each control point's share."""
-        axes = [weights_along(length, spans) for length in self.shape]
+        axes = _weights(self.shape, spans)
         controls = spans + 3
 
         def grid(weight: Callable[[Array], Array]) -> _native.N4Grid:
