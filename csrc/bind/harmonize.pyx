@@ -2,6 +2,7 @@
 # distutils: language = c++
 """fastimg.harmonize._native: array views in, array views out. Arguments are checked by the callers in Python."""
 
+from libcpp.vector cimport vector
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t
 
 cdef extern from "bind/capi.hpp":
@@ -52,6 +53,12 @@ cdef extern from "harmonize/clahe.hpp" namespace "fastimg::harmonize" nogil:
     void _clahe_maps "fastimg::harmonize::clahe_maps"(const int32_t*, const ClaheGrid&, double, float*, int) except +
     void _clahe_apply "fastimg::harmonize::clahe_apply"(
         const uint8_t*, const float*, const ClaheGrid&, float*, int) except +
+
+cdef extern from "harmonize/combine.hpp" namespace "fastimg::harmonize" nogil:
+    void _combine "fastimg::harmonize::combine"(
+        const float* const*, const float*, int, float*, int64_t, int) except +
+    void _unsharp "fastimg::harmonize::unsharp"(
+        const float*, const float*, float, float*, int64_t, int) except +
 
 cdef extern from "harmonize/fuzzy.hpp" namespace "fastimg::harmonize" nogil:
     void _fuzzy_sums "fastimg::harmonize::fuzzy_sums"(
@@ -149,6 +156,26 @@ def lookup(const small[::1] values, float[::1] out, const float[::1] table, int 
     if count:
         with nogil:
             _lookup(&values[0], &out[0], count, &table[0], threads)
+
+
+def combine(arrays, const float[::1] weights, float[::1] out, int threads):
+    """out = sum of weights[k] * arrays[k] in this order; out may be one of them."""
+    cdef const float[::1] one
+    cdef vector[const float*] start
+    cdef int64_t count = out.shape[0]
+    if count:
+        for one in arrays:
+            start.push_back(&one[0])
+        with nogil:
+            _combine(start.data(), &weights[0], <int>weights.shape[0], &out[0], count, threads)
+
+
+def unsharp(const float[::1] values, const float[::1] smooth, float amount, float[::1] out, int threads):
+    """out = values + amount * (values - smooth); out may be either."""
+    cdef int64_t count = out.shape[0]
+    if count:
+        with nogil:
+            _unsharp(&values[0], &smooth[0], amount, &out[0], count, threads)
 
 
 cdef inline double* _start(double[::1] array) noexcept nogil:

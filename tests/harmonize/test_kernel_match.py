@@ -142,6 +142,29 @@ def test_padding_may_be_nan():
         fi.harmonize.unsharp(image, sigma_mm=1, amount=0.5)
 
 
+@pytest.mark.parametrize("terms", range(1, 8))
+def test_weighted_sums_are_numpys_one_after_another(put, get, terms):
+    rng = np.random.default_rng(terms)
+    arrays = rng.normal(0, 100, (terms, 70_001)).astype(np.float32)
+    weights = rng.normal(0, 2, terms).astype(np.float32)
+    expected = arrays[0] * weights[0]
+    for array, weight in zip(arrays[1:], weights[1:], strict=True):
+        expected += array * weight
+    for into in (None, 0, terms - 1):  # in place too
+        given = [put(array.copy()) for array in arrays]
+        out = put(np.empty_like(expected)) if into is None else given[into]
+        leaf = fi._dispatch.pick(out, leaf="harmonize")
+        for threads in (1, 3) if into is None else (3,):
+            leaf.combine(given, weights, out, threads=threads)
+            np.testing.assert_array_equal(get(out), expected)
+
+
+def test_unsharp_leaves_what_has_one_value(put, get):
+    image = fi.Image(put(np.full((2, 20, 300), 37.3, np.float32)), spacing=SPACING)
+    seen = get(fi.harmonize.unsharp(image, sigma_mm=0.6, amount=7.1).array)
+    np.testing.assert_allclose(seen, np.float32(37.3), rtol=1e-6)  # the smoothed value's own rounding
+
+
 def test_unsharp_has_its_documented_gain(put, get):
     n, cycles = 64, 8
     wave = np.cos(2 * np.pi * cycles * np.arange(n) / n).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,17 @@ def piecewise(array: Any, out: Any, knot: Any, level: Any, slope: Any, *, thread
 def lookup(array: Any, out: Any, table: Any, *, threads: int) -> None:
     """out = table[array - least value of its type], for 8 and 16 bits. The table is a host array, float32."""
     _native.lookup(array.reshape(-1), out.reshape(-1), table, threads)
+
+
+def combine(arrays: Sequence[Any], weights: Sequence[Any], out: Any, *, threads: int) -> None:
+    """out = sum of weights * arrays, float32, one after another; `out` may be one of the arrays."""
+    flat = [array.reshape(-1) for array in arrays]
+    _native.combine(flat, np.array(weights, np.float32), out.reshape(-1), threads)
+
+
+def unsharp(values: Any, smooth: Any, amount: float, out: Any, *, threads: int) -> None:
+    """out = values + amount * (values - smooth), float32; `out` may be either."""
+    _native.unsharp(values.reshape(-1), smooth.reshape(-1), amount, out.reshape(-1), threads)
 
 
 def clahe(

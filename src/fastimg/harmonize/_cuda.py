@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,19 @@ def lookup(array: Any, out: Any, table: Any, *, threads: int) -> None:
     """out = table[array - least value of its type], for 8 and 16 bits."""
     least = np.int32(np.iinfo(array.dtype).min)
     _each("map", "lookup", array, out, _gpu.backend().to_device(table), least)
+
+
+def combine(arrays: Sequence[Any], weights: Sequence[Any], out: Any, *, threads: int) -> None:
+    """out = sum of weights * arrays, float32, one after another; `out` may be one of the arrays."""
+    total = arrays[0] * np.float32(weights[0])
+    for array, weight in zip(arrays[1:], weights[1:], strict=True):
+        total += array * np.float32(weight)
+    out[...] = total
+
+
+def unsharp(values: Any, smooth: Any, amount: float, out: Any, *, threads: int) -> None:
+    """out = values + amount * (values - smooth), float32; `out` may be either."""
+    out[...] = values + np.float32(amount) * (values - smooth)
 
 
 def clahe(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _dispatch
-from .._arrays import all_finite, array_of, choice, empty, finite, in_pieces, like, native, result
+from .._arrays import all_finite, array_of, choice, empty, finite, like, native, result, thread_count
 from ..errors import ArgumentError, FormatError
 from ..filtering import gaussian
 from ..histogram import moments
@@ -76,18 +76,9 @@ def unsharp(
     array = native(array_of(image))
     target = result(out, array.shape, np.float32, array)
     holes = _holes(image, array, nan, threads)
-    smooth = _smooth(image.with_array(_float32(array)), sigma_mm, in_plane, holes, threads)
-    xp, gain = _dispatch.namespace(array), np.float32(amount)
-    values, smoothed, sharp = array.reshape(-1), smooth.reshape(-1), target.reshape(-1)
-
-    def sharpen(piece: slice) -> None:
-        own, part = sharp[piece], smoothed[piece]
-        own[...] = values[piece]
-        xp.subtract(own, part, out=part)
-        part *= gain
-        own += part
-
-    in_pieces(sharpen, array, threads)
+    values = _float32(array)
+    smooth = _smooth(image.with_array(values), sigma_mm, in_plane, holes, threads)
+    _dispatch.pick(array, leaf="harmonize").unsharp(values, smooth, amount, target, threads=thread_count(threads))
     return like(image, _kept(array, holes, target))
 
 
@@ -260,20 +251,23 @@ class KernelMatch:
             inside = sound if inside is None else inside & sound
         inside = None if inside is None else inside.reshape(slices.shape)
         holes = None if holes is None else holes.reshape(slices.shape)
+        leaf = _dispatch.pick(image.array, leaf="harmonize")
         sums = np.zeros((len(self.sigmas_mm), 3))  # count, mean, sum of squared deviations
         for slab in self._slabs(image):
             part = Image(_float32(slices.array[slab]), slices.affine)
             chosen = None if inside is None else inside[slab]
             before = part.array
-            for band, sigma in enumerate(self.sigmas_mm):
+            for turn, sigma in enumerate(self.sigmas_mm):
                 after = _smooth(part, sigma, True, None if holes is None else holes[slab], threads)
-                seen = moments(_difference(before, after, threads), mask=chosen, threads=threads)
+                band = empty(after.shape, np.float32, after)
+                leaf.combine([before, after], [1, -1], band, threads=thread_count(threads))
+                seen = moments(band, mask=chosen, threads=threads)
                 before = after
                 if not seen.count:
                     continue
-                count, mean, m2 = sums[band]
+                count, mean, m2 = sums[turn]
                 apart, both = seen.mean - mean, count + seen.count
-                sums[band] = both, mean + apart * seen.count / both, m2 + seen.m2 + apart**2 * count * seen.count / both
+                sums[turn] = both, mean + apart * seen.count / both, m2 + seen.m2 + apart**2 * count * seen.count / both
         if not sums[0, 0]:
             raise ArgumentError("mask: no voxel is left to measure")
         return np.sqrt(sums[:, 2] / sums[:, 0])
@@ -282,20 +276,12 @@ class KernelMatch:
         """image = last smoothed one + sum of ratio x band, in place; the bands telescope."""
         slices = self._slices(image)
         holes = None if holes is None else holes.reshape(slices.shape)
-        steps = np.diff(np.append(ratios, 1.0)).astype(np.float32)
+        weights = [ratios[0], *np.diff(np.append(ratios, 1.0))]
+        leaf = _dispatch.pick(image.array, leaf="harmonize")
         for slab in self._slabs(image):
             part = Image(slices.array[slab], slices.affine)
             smooth = [_smooth(part, s, True, None if holes is None else holes[slab], threads) for s in self.sigmas_mm]
-            values, bands = part.array.reshape(-1), [band.reshape(-1) for band in smooth]
-
-            def add(piece: slice, values: Any = values, bands: list[Any] = bands) -> None:
-                own = values[piece]
-                own *= np.float32(ratios[0])
-                for band, step in zip(bands, steps, strict=True):
-                    band[piece] *= step
-                    own += band[piece]
-
-            in_pieces(add, part.array, threads)
+            leaf.combine([part.array, *smooth], weights, part.array, threads=thread_count(threads))
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON, with a format's name and version."""
@@ -336,13 +322,6 @@ def _checked(image: Any) -> Image:
     if image.unit not in (None, "HU"):
         raise ArgumentError(f"KernelMatch: the image is in {image.unit}, not HU; reconstruction kernels are of CT")
     return image
-
-
-def _difference(a: Any, b: Any, threads: int | None) -> Any:
-    made = empty(a.shape, np.float32, a)
-    parts, xp = [one.reshape(-1) for one in (a, b, made)], _dispatch.namespace(a)
-    in_pieces(lambda piece: xp.subtract(parts[0][piece], parts[1][piece], out=parts[2][piece]), made, threads)
-    return made
 
 
 def _float32(array: Any) -> Any:
