@@ -121,24 +121,34 @@ inline __attribute__((always_inline)) double tree(const Piece* lanes) {
   return s[0];
 }
 
-// Least and greatest of a chunk, in its own type.
-template <class Register, class T>
-inline __attribute__((always_inline)) void ends(const T* x, double* low, double* high) {
-  constexpr int kLanes = sizeof(Register) / sizeof(T), kTurns = 4;
-  Register a[kTurns], b[kTurns];
-  for (int k = 0; k < kTurns; ++k) a[k] = b[k] = unaligned<Register>(x + k * kLanes);
-  for (int i = kTurns * kLanes; i < kRoom; i += kTurns * kLanes)
-    for (int k = 0; k < kTurns; ++k) {
-      const Register v = unaligned<Register>(x + i + k * kLanes);
-      a[k] = v < a[k] ? v : a[k];
-      b[k] = v > b[k] ? v : b[k];
-    }
-  *low = a[0][0];
-  *high = b[0][0];
-  for (int k = 0; k < kTurns; ++k)
+// Least and greatest of whole chunks so far, in registers of the values' own type: compared across at the end of a row.
+template <class T>
+struct Ends {
+  using Register = Piece;
+  Register low[2], high[2];
+};
+template <>
+struct Ends<float> {
+  using Register = FloatPiece;
+  Register low[2], high[2];
+};
+
+template <class T>
+inline __attribute__((always_inline)) Ends<T> no_ends() {
+  using Register = typename Ends<T>::Register;
+  const auto most = static_cast<std::remove_reference_t<decltype(Register{}[0])>>(__builtin_inf());
+  Ends<T> ends;
+  for (int k = 0; k < 2; ++k) ends.low[k] = Register{} + most, ends.high[k] = Register{} - most;
+  return ends;
+}
+
+template <class T>
+inline void widen(const Ends<T>& ends, Moments& all) {
+  constexpr int kLanes = sizeof(ends.low[0]) / sizeof(ends.low[0][0]);
+  for (int k = 0; k < 2; ++k)
     for (int l = 0; l < kLanes; ++l) {
-      *low = a[k][l] < *low ? a[k][l] : *low;
-      *high = b[k][l] > *high ? b[k][l] : *high;
+      all.min = ends.low[k][l] < all.min ? ends.low[k][l] : all.min;
+      all.max = ends.high[k][l] > all.max ? ends.high[k][l] : all.max;
     }
 }
 
@@ -157,43 +167,56 @@ inline __attribute__((always_inline)) void join(Moments& all, const Moments& par
   all = both;
 }
 
-// A whole chunk that counts: false if a value is not finite (then the sum is not) and nothing was done.
+// A whole chunk that counts: false if a value is not finite (then the sum is not) and nothing was done. `wide` takes
+// the values as float64: to read them there costs less than to convert them again. Chunks to come are asked for into
+// the second-level cache, of which the processor's own look ahead is short.
 template <class T>
-inline __attribute__((always_inline)) bool whole_chunk(const T* __restrict x, Moments& all) {
+inline __attribute__((always_inline)) bool whole_chunk(const T* __restrict x, double* __restrict wide, Moments& all,
+                                                       Ends<T>& ends) {
+  using Register = typename Ends<T>::Register;
+  constexpr int kLanes = sizeof(Register) / sizeof(T);
   Piece total[kPieces] = {};
   for (int i = 0; i < kRoom; i += kWide)
-    for (int k = 0; k < kPieces; ++k) total[k] += load(x + i + k * kPer);
+    for (int k = 0; k < kPieces; ++k) {
+      const Piece v = load(x + i + k * kPer);
+      if (sizeof(T) < 8) *reinterpret_cast<Piece*>(wide + i + k * kPer) = v;
+      total[k] += v;
+    }
   const double sum = tree(total);
   if (!fastimg::is_finite(sum)) return false;
   Moments part;
   part.count = kRoom;
   part.mean = sum / static_cast<double>(kRoom);
+  part.min = __builtin_inf();
+  part.max = -__builtin_inf();
   Piece square[kPieces] = {};
+  Ends<T> some = ends;
   for (int i = 0; i < kRoom; i += kWide) {
-    for (int line = 0; line < kWide; line += 64 / static_cast<int>(sizeof(T))) __builtin_prefetch(x + kRoom + i + line);
+    for (int line = 0; line < kWide; line += 64 / static_cast<int>(sizeof(T)))
+      __builtin_prefetch(x + 2 * kRoom + i + line, 0, 2);
     for (int k = 0; k < kPieces; ++k) {
-      const Piece d = load(x + i + k * kPer) - part.mean;
+      const Piece d =
+          (sizeof(T) < 8 ? *reinterpret_cast<const Piece*>(wide + i + k * kPer) : load(x + i + k * kPer)) - part.mean;
       square[k] += d * d;
     }
+    for (int k = 0; k < kWide / kLanes; ++k) {
+      const Register v = unaligned<Register>(x + i + k * kLanes);
+      some.low[k % 2] = v < some.low[k % 2] ? v : some.low[k % 2];
+      some.high[k % 2] = v > some.high[k % 2] ? v : some.high[k % 2];
+    }
   }
+  ends = some;
   part.m2 = tree(square);
-  if constexpr (sizeof(T) == 4)
-    ends<FloatPiece>(x, &part.min, &part.max);
-  else
-    ends<Piece>(x, &part.min, &part.max);
   join(all, part);
   return true;
 }
-inline bool whole_chunk(const std::int32_t*, Moments&) { return false; }
-inline bool whole_chunk(const std::uint32_t*, Moments&) { return false; }
-inline bool whole_chunk(const std::int64_t*, Moments&) { return false; }
-inline bool whole_chunk(const std::uint64_t*, Moments&) { return false; }
 
 template <class T>
 Moments moments_row(const T* __restrict in, const std::uint8_t* __restrict mask, std::int64_t count) {
   alignas(64) double value[kRoom];
   alignas(64) double weight[kRoom];
   Moments all;
+  Ends<T> ends = no_ends<T>();
   for (std::int64_t begin = 0; begin < count; begin += kRoom) {
     const int n = static_cast<int>(count - begin < kRoom ? count - begin : kRoom);
     const T* __restrict x = in + begin;
@@ -205,7 +228,8 @@ Moments moments_row(const T* __restrict in, const std::uint8_t* __restrict mask,
       for (int i = 0; i < n; ++i) inside += m[i] != 0;
       if (inside == 0) continue;
     }
-    if (inside == kRoom && whole_chunk(x, all)) continue;
+    if constexpr (T(0.5) != T(0))  // floats
+      if (inside == kRoom && whole_chunk(x, value, all, ends)) continue;
     if (inside < n) {
       const std::uint8_t* __restrict m = mask + begin;
       for (int i = 0; i < n; ++i) {
@@ -262,6 +286,7 @@ Moments moments_row(const T* __restrict in, const std::uint8_t* __restrict mask,
     }
     join(all, part);
   }
+  if (all.count) widen(ends, all);
   all.min += 0.0;  // -0 becomes 0: which of them came first depends on the register's width
   all.max += 0.0;
   return all;
