@@ -153,6 +153,12 @@ class Broken(Executor):
         return future
 
 
+def test_workers_of_others_share_threads_and_kept_memory(cohort):
+    with processes() as pool:
+        seen = {value[2] for _, value in cohort.map(mapped.device, pool)}
+    assert seen == {(max(1, fi.config.threads() // 2), fi.config.kept_memory() // 2)}
+
+
 def test_an_unknown_executor_that_breaks_is_told(cohort):
     with pytest.raises(FastimgError, match="give a function that makes it"):
         list(cohort.map(mapped.total, Broken()))

@@ -72,7 +72,8 @@ def map_cases(
     -----
     At most four cases a worker are under way, so memory does not grow with the cohort. A pool of processes or of loky
     that breaks because a worker was killed is made anew and what was under way is tried again; dask does so by itself.
-    An MPI job ends with its first dead rank: run it again. Settings (threads, ISA level, memory limit) travel along.
+    An MPI job ends with its first dead rank: run it again. Settings (threads, ISA level, memory limit, a
+    share of the kept memory) travel along.
     """
     if on_error not in ("raise", "finding"):
         raise ArgumentError(f"on_error: must be 'raise' or 'finding', got {on_error!r}")
@@ -92,7 +93,8 @@ def map_cases(
     engine = executor if executor is not None else lambda: _workers.own_pool(count, threads=share, devices=names)
     settings: dict[str, Any] = {}  # own workers have them; threads of this process share its own
     if executor is not None and not isinstance(executor, ThreadPoolExecutor | _workers.InProcess):
-        settings = {"memory_limit": config.memory_limit(), "threads": share}
+        kept = config.kept_memory() // _workers.width(executor, count)
+        settings = {"memory_limit": config.memory_limit(), "threads": share, "kept_memory": kept}
     return _run(cohort.address, wanted, fn, engine, settings, count, on_error, on_progress, progress)
 
 
