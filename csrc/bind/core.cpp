@@ -1,4 +1,5 @@
-// fastimg._core: the thread pool, the ISA level, and the capsule through which the other modules reach both.
+// fastimg._core: the thread pool, the ISA level, the capsule through which the other modules reach both, and the memory
+// of large results.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -98,7 +99,7 @@ py::object empty(const py::object& make, const py::object& shape, const py::obje
 
 PYBIND11_MODULE(_core, module) {
   cpu::imported = &table;
-  module.doc() = "Thread pool and instruction-set level shared by all compiled modules.";
+  module.doc() = "Thread pool and instruction-set level shared by all compiled modules; memory of large results.";
   module.attr("_api") = py::capsule(&table, "fastimg._core._api");
   module.def("supported_level", [] { return static_cast<int>(cpu::supported()); });
   module.def("level", [] { return static_cast<int>(cpu::level()); });

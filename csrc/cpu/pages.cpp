@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <mutex>
