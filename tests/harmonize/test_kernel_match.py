@@ -159,6 +159,16 @@ def test_weighted_sums_are_numpys_one_after_another(put, get, terms):
             np.testing.assert_array_equal(get(out), expected)
 
 
+@pytest.mark.parametrize("into", [None, 0, 1])
+def test_the_loop_of_unsharp_is_numpys(put, get, into):
+    arrays = np.random.default_rng(0).normal(0, 100, (2, 70_001)).astype(np.float32)
+    expected = arrays[0] + np.float32(0.7) * (arrays[0] - arrays[1])
+    given = [put(array.copy()) for array in arrays]
+    out = put(np.empty_like(expected)) if into is None else given[into]
+    fi._dispatch.pick(out, leaf="harmonize").unsharp(*given, 0.7, out, threads=3)
+    np.testing.assert_array_equal(get(out), expected)
+
+
 def test_unsharp_leaves_what_has_one_value(put, get):
     image = fi.Image(put(np.full((2, 20, 300), 37.3, np.float32)), spacing=SPACING)
     seen = get(fi.harmonize.unsharp(image, sigma_mm=0.6, amount=7.1).array)
