@@ -126,6 +126,46 @@ void mix(const double* __restrict in, std::int64_t stride, const double* __restr
     out[i] = static_cast<T>(((a * in[i] + b * in[i + stride]) + c * in[i + 2 * stride]) + d * in[i + 3 * stride]);
 }
 
+// One stage of the transform: values `half` apart.
+void stage(std::int64_t half, std::int64_t size, const double* __restrict turns, double sign, double* __restrict re,
+           double* __restrict im) {
+  const double* const __restrict c = turns + 2 * (half - 1), * const __restrict s = c + half;
+  for (std::int64_t begin = 0; begin < size; begin += 2 * half) {
+    double* const __restrict x = re + begin, * const __restrict y = im + begin;
+    double* const __restrict far_x = x + half, * const __restrict far_y = y + half;
+    for (std::int64_t k = 0; k < half; ++k) {
+      const double sine = sign * s[k];
+      const double real = far_x[k] * c[k] - far_y[k] * sine, imag = far_x[k] * sine + far_y[k] * c[k];
+      far_x[k] = x[k] - real;
+      far_y[k] = y[k] - imag;
+      x[k] += real;
+      y[k] += imag;
+    }
+  }
+}
+
+const Doubles& lanes(const double* at) { return *reinterpret_cast<const Doubles*>(at); }
+Doubles& lanes(double* at) { return *reinterpret_cast<Doubles*>(at); }
+
+// That of `half`, 8 or more, and the next one, while their values are in registers.
+void two_stages(std::int64_t half, std::int64_t size, const double* turns, double sign, double* re, double* im) {
+  for (std::int64_t begin = 0; begin < size; begin += 4 * half)
+    for (std::int64_t k = 0; k < half; k += kDoubles) {
+      const double* const t = turns + 2 * (half - 1) + k;
+      const Doubles c0 = lanes(t), c1 = lanes(t + 2 * half), c2 = lanes(t + 3 * half);
+      const Doubles s0 = sign * lanes(t + half), s1 = sign * lanes(t + 4 * half), s2 = sign * lanes(t + 5 * half);
+      double *const x = re + begin + k, *const y = im + begin + k;
+      const Doubles x0 = lanes(x), x1 = lanes(x + half), x2 = lanes(x + 2 * half), x3 = lanes(x + 3 * half);
+      const Doubles y0 = lanes(y), y1 = lanes(y + half), y2 = lanes(y + 2 * half), y3 = lanes(y + 3 * half);
+      const Doubles px = x1 * c0 - y1 * s0, py = x1 * s0 + y1 * c0, qx = x3 * c0 - y3 * s0, qy = x3 * s0 + y3 * c0;
+      const Doubles ax = x0 + px, ay = y0 + py, bx = x0 - px, by = y0 - py;
+      const Doubles cx = x2 + qx, cy = y2 + qy, dx = x2 - qx, dy = y2 - qy;
+      const Doubles ex = cx * c1 - cy * s1, ey = cx * s1 + cy * c1, fx = dx * c2 - dy * s2, fy = dx * s2 + dy * c2;
+      lanes(x) = ax + ex, lanes(x + half) = bx + fx, lanes(x + 2 * half) = ax - ex, lanes(x + 3 * half) = bx - fx;
+      lanes(y) = ay + ey, lanes(y + half) = by + fy, lanes(y + 2 * half) = ay - ey, lanes(y + 3 * half) = by - fy;
+    }
+}
+
 // Fourier transform of (from_re, from_im), radix 2, decimation in time; order: the places with their bits reversed.
 void transform(const double* __restrict from_re, const double* __restrict from_im, const std::int32_t* __restrict order,
                int size, const double* __restrict turns, double sign, double* __restrict re, double* __restrict im) {
@@ -139,20 +179,13 @@ void transform(const double* __restrict from_re, const double* __restrict from_i
     x[0] = a + c, x[1] = b - h, x[2] = a - c, x[3] = b + h;
     y[0] = e + g, y[1] = f + d, y[2] = e - g, y[3] = f - d;
   }
-  for (std::int64_t half = 4; half < size; half *= 2)
-    for (std::int64_t begin = 0; begin < size; begin += 2 * half) {
-      const double* const __restrict c = turns + 2 * (half - 1), * const __restrict s = c + half;
-      double* const __restrict x = re + begin, * const __restrict y = im + begin;
-      double* const __restrict far_x = x + half, * const __restrict far_y = y + half;
-      for (std::int64_t k = 0; k < half; ++k) {
-        const double sine = sign * s[k];
-        const double real = far_x[k] * c[k] - far_y[k] * sine, imag = far_x[k] * sine + far_y[k] * c[k];
-        far_x[k] = x[k] - real;
-        far_y[k] = y[k] - imag;
-        x[k] += real;
-        y[k] += imag;
-      }
-    }
+  stage(4, size, turns, sign, re, im);
+  std::int64_t half = 8;
+  if (__builtin_ctz(static_cast<unsigned>(size)) % 2 == 0) {
+    if (half < size) stage(half, size, turns, sign, re, im);
+    half = 16;
+  }
+  for (; half < size; half *= 4) two_stages(half, size, turns, sign, re, im);
 }
 
 void ratio(const float* __restrict before, const float* __restrict after, const std::uint8_t* __restrict mask,

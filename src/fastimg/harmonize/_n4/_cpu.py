@@ -45,13 +45,13 @@ class _Rows:
         self.length = inside.shape[2]
         self.blocks = -(-self.length // self.BLOCK)
         halves = self._padded(inside).view(np.uint64).reshape(-1, self.blocks, 2)
-        used = (halves[..., 0] | halves[..., 1]) != 0
-        first = used.argmax(1)
-        count = np.where(np.logical_or.reduce(used, axis=1), self.blocks - used[:, ::-1].argmax(1) - first, 0)
+        used = np.ascontiguousarray(((halves[..., 0] | halves[..., 1]) != 0).T)
+        since = np.logical_or.accumulate(used, axis=0)
+        kept = since & np.logical_or.accumulate(used[::-1], axis=0)[::-1]
+        count, first = kept.sum(0), self.blocks - since.sum(0)
         self.begin = (self.BLOCK * first).astype(np.int32)
         self.offset = np.concatenate([[0], np.cumsum(self.BLOCK * count, dtype=np.int64)])
-        block = np.arange(self.blocks)
-        self.kept = (block >= first[:, None]) & (block < (first + count)[:, None])
+        self.kept = np.flatnonzero(kept.T)
 
     def _padded(self, array: Array) -> Array:
         more = self.BLOCK * self.blocks - self.length
@@ -59,7 +59,7 @@ class _Rows:
 
     def of(self, array: Array) -> Array:
         """An array (z, y, x) packed."""
-        return self._padded(array).reshape(-1, self.blocks, self.BLOCK)[self.kept].ravel()
+        return self._padded(array).reshape(-1, self.BLOCK).take(self.kept, axis=0).ravel()
 
 
 class Estimate:
@@ -75,7 +75,7 @@ class Estimate:
         self.inside = self.rows.of(inside).view(np.uint8)
         self.weight = None if weight is None else self.rows.of(weight)
         self.log = self.rows.of(image)
-        self.log[self.inside == 0] = np.nan  # of a voxel that does not count
+        np.copyto(self.log, np.nan, where=self.inside == 0)  # of a voxel that does not count
         np.log(self.log, out=self.log)
         self.known = self.inside.astype(np.float32) if self.weight is None else self.inside * self.weight
 
