@@ -1,6 +1,8 @@
 """The extensions of fastimg and their flags; everything else is in pyproject.toml."""
 
 import os
+import platform
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 
@@ -49,8 +51,13 @@ EXTENSIONS = [e for e in EXTENSIONS if os.path.exists(e.sources[0])]
 class Build(build_ext):
     """All files of all extensions share one queue, the slowest first, so that no core waits at the end of an extension.
 
-    Bindings hand arguments on: at -O1 they take half the time to compile, and no kernel is slower.
+    Bindings hand arguments on: at -O1 they take half the time to compile, and no kernel is slower. Objects stay in the
+    tree, where an editable install would drop them: tests/kernels/test_levels.py looks into them.
     """
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.build_temp = f"build/objects-{sys.implementation.cache_tag}-{platform.machine()}"
 
     def build_extensions(self):
         cores = ThreadPoolExecutor(len(os.sched_getaffinity(0)))

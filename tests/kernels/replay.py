@@ -89,7 +89,7 @@ def build(text, launches, folder: Path, *flags, threads) -> Path:
         "g++",
         "-std=c++17",
         "-g",
-        "-O1",
+        "-O0",  # building takes longer than running
         "-ffp-contract=off",
         "-w",
         "-pthread",

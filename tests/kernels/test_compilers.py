@@ -105,7 +105,11 @@ def compile_with(nvrtc, text: str, options: tuple[str, ...]) -> tuple[int, str]:
 CUPY_ADDS = ("-ftz=true", "--device-as-default-execution-space")
 
 
-@pytest.mark.parametrize("architecture", ["sm_90", pytest.param("sm_80", marks=pytest.mark.soak)])
+# compute_90: as far as PTX, whose machine code nvcc's tests make too.
+@pytest.mark.parametrize(
+    "architecture",
+    ["compute_90", pytest.param("sm_90", marks=pytest.mark.soak), pytest.param("sm_80", marks=pytest.mark.soak)],
+)
 @pytest.mark.parametrize("file", FILES)
 def test_nvrtc_with_cupys_flags(file, architecture, nvrtc):
     options = (*_gpu.options(*some_entries(file)), *CUPY_ADDS, f"--gpu-architecture={architecture}")
