@@ -87,12 +87,15 @@ std::int64_t collect(const U* bits, const std::uint8_t* mask, std::int64_t count
   const CollectRow<U> row = collect_of(FASTIMG_PICK(count_table), bits);
   std::atomic<std::int64_t> written{0};
   cpu::parallel_for(count, 64 * kCountBlock, threads, [&](std::int64_t begin, std::int64_t end) {
-    U some[kCountBlock];
+    U some[4 * kCountBlock];  // cores ask for a place together, not for each block
+    std::int64_t held = 0;
     for (std::int64_t i = begin; i < end; i += kCountBlock) {
       const int n = static_cast<int>(std::min<std::int64_t>(kCountBlock, end - i));
-      const std::int64_t found = row(bits + i, mask ? mask + i : nullptr, n, wanted, some),
-                         at = written.fetch_add(found);
-      if (at + found <= room) std::memcpy(out + at, some, static_cast<std::size_t>(found) * sizeof(U));
+      held += row(bits + i, mask ? mask + i : nullptr, n, wanted, some + held);
+      if (held <= 3 * kCountBlock && i + n < end) continue;
+      const std::int64_t at = written.fetch_add(held);
+      if (at + held <= room) std::memcpy(out + at, some, static_cast<std::size_t>(held) * sizeof(U));
+      held = 0;
     }
   });
   return std::min(written.load(), room);

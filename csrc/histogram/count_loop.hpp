@@ -71,15 +71,23 @@ void count_row(const T* __restrict in, const std::uint8_t* __restrict mask, std:
   }
 }
 
+// wanted: 0 or 1. Few are: eight values are looked at together.
 template <class U>
 std::int64_t collect_row(const U* __restrict in, const std::uint8_t* mask, int count, const std::uint8_t* wanted,
                          U* __restrict out) {
+  constexpr int kGroup = 8;
   alignas(64) std::uint32_t key[kBlock];
+  alignas(64) std::uint8_t hit[kBlock + kGroup];
   for (int i = 0; i < count; ++i) key[i] = KeyIndex{}(in[i], Bins{});
+  for (int i = 0; i < count; ++i) hit[i] = wanted[key[i]];
+  if (mask)
+    for (int i = 0; i < count; ++i) hit[i] &= mask[i] != 0;
+  for (int i = 0; i < kGroup; ++i) hit[count + i] = 0;
   std::int64_t found = 0;
-  for (int i = 0; i < count; ++i) {
-    out[found] = in[i];  // overwritten unless wanted
-    found += wanted[key[i]] & (mask ? mask[i] != 0 : 1);
+  for (int begin = 0; begin < count; begin += kGroup) {
+    std::uint64_t hits;
+    __builtin_memcpy(&hits, hit + begin, kGroup);
+    for (; hits; hits &= hits - 1) out[found++] = in[begin + __builtin_ctzll(hits) / 8];
   }
   return found;
 }

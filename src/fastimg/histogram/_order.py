@@ -61,11 +61,13 @@ def _by_keys(values: Any, inside: Any, ranks: Any, threads: int) -> tuple[int, i
     place = np.searchsorted(ends, wanted, side="right")
     chosen = np.zeros(len(counts), np.uint8)
     chosen[place] = 1
-    some = _cpu.collect(values, inside, chosen, int(counts[chosen != 0].sum()), threads=threads)
+    bins = np.flatnonzero(chosen)
+    kept = np.cumsum(counts[bins])
+    some = _cpu.collect(values, inside, chosen, int(kept[-1]), threads=threads)
     # Rank among all values -> rank among the collected ones: what lies in bins that were not wanted is left out.
-    missing = np.cumsum(np.where(chosen, 0, counts))
+    missing = (ends[bins] - kept)[np.searchsorted(bins, place)]
     order = np.sort(some)  # with vectors, which a partition about many ranks is not
-    return total, skipped, order[wanted - missing[place]].astype(np.float64)
+    return total, skipped, order[wanted - missing].astype(np.float64)
 
 
 def _found(
