@@ -142,15 +142,14 @@ def bench_match(benchmark, case, one_thread, ct_volume, dtype, tool):
 READINGS = {"window": (1, 1), "zscore": (2, 2), "percentile": (2, 3), "match_histogram": (2, 3)}  # of int16, of float32
 
 
-@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("dtype", SCALES)
 @pytest.mark.parametrize("name", READINGS)
-def bench_threads(benchmark, case, ct_volume, name, dtype, threads):
+def bench_threads(benchmark, case, ct_volume, name, dtype):
     array = _volume(ct_volume, dtype)
     rest = (fi.Histogram.of(array[:20]),) if name == "match_histogram" else ()
     work = partial(getattr(fi.harmonize, name), array, *rest, out=np.empty(array.shape, np.float32))
     least = READINGS[name][dtype == "float32"] * array.nbytes + 4 * array.size
-    on_threads(benchmark, case, f"harmonize, threads: {name} {SCALES[dtype]}", threads, work, least, array.size)
+    on_threads(benchmark, case, f"harmonize, threads: {name} {SCALES[dtype]}", work, least, array.size)
 
 
 def _nyul(image, inside):
@@ -182,13 +181,12 @@ HEAD = {
 }
 
 
-@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", HEAD)
-def bench_threads_of_heads(benchmark, case, head, name, threads):
+def bench_threads_of_heads(benchmark, case, head, name):
     image, inside = head
     work = HEAD[name](image, inside, np.empty_like(image))
     group = f"harmonize, threads: {name}, 256^3 float32"
-    on_threads(benchmark, case, group, threads, work, 3 * image.nbytes, image.size)
+    on_threads(benchmark, case, group, work, 3 * image.nbytes, image.size)
 
 
 CLAHE = "harmonize: CLAHE 128^3 uint16, 16^3 tiles"

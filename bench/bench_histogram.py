@@ -105,9 +105,8 @@ def bench_moments_numpy(case, real_volume):
     case(work, tool="numpy", items=real_volume.size, unit="voxel", rounds=2)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("what", ["count int16", "fixed float32", "quantile float32", "moments float32"])
-def bench_threads(benchmark, case, ct_volume, real_volume, what, threads):
+def bench_threads(benchmark, case, ct_volume, real_volume, what):
     array = ct_volume.array if "int16" in what else real_volume
     work = {
         "count int16": partial(fi.Histogram.of, array),
@@ -116,7 +115,7 @@ def bench_threads(benchmark, case, ct_volume, real_volume, what, threads):
         "moments float32": partial(fi.histogram.moments, array),
     }[what]
     group = f"histogram, threads: {what}, 78.6 M voxels"
-    on_threads(benchmark, case, group, threads, work, array.nbytes, array.size)
+    on_threads(benchmark, case, group, work, array.nbytes, array.size)
 
 
 # On a GPU. Counting alone, the counts left on the device; and the public call, whose counts come to the host.

@@ -250,19 +250,17 @@ THREADS = {
 }
 
 
-@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", THREADS)
-def bench_threads(benchmark, case, images, name, threads):
+def bench_threads(benchmark, case, images, name):
     kind, options = THREADS[name]
     plan = plan_of(images[kind], options)
     voxels = int(np.prod(plan.shape))
     least = images[kind].array.nbytes + voxels * np.dtype(options.get("dtype", kind)).itemsize
     work = partial(plan, images[kind], out=np.empty(plan.shape, options.get("dtype", kind)))  # else pages are cleared
-    on_threads(benchmark, case, f"resampling, threads: {name}", threads, work, least, voxels)
+    on_threads(benchmark, case, f"resampling, threads: {name}", work, least, voxels)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def bench_threads_displacement(benchmark, case, images, warp, threads):
+def bench_threads_displacement(benchmark, case, images, warp):
     image, (grid, field) = images["int16"], warp
     out = np.empty(grid.shape, np.int16)
     work = partial(fi.resampling.Plan(image, like=grid), image, displacement=field, out=out)
@@ -270,7 +268,7 @@ def bench_threads_displacement(benchmark, case, images, warp, threads):
         image.array.nbytes + field.nbytes + field.nbytes // 6,
         "resampling, threads: displacement field, int16",
     )
-    on_threads(benchmark, case, group, threads, work, least, field.size // 3)
+    on_threads(benchmark, case, group, work, least, field.size // 3)
 
 
 # On a GPU: inputs and outputs lie there; `out=` as in a user's loop over a series. Peers: cupyx.scipy.ndimage, which has

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import os
 import shutil
 import tempfile
@@ -56,17 +57,27 @@ def one_thread(request):
         yield request.param
 
 
+def _seconds(work) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
 @pytest.fixture
 def case(benchmark):
-    """run(work, tool=, nbytes=, items=, error=, unit=, rounds=, limit=): time work() and record what it did.
+    """run(work, tool=, nbytes=, items=, error=, unit=, rounds=, limit=, beside=): time work() and record what it did.
 
     nbytes: the fewest bytes the work needs to read and write (its floor). items: what `unit` counts, for a rate.
     error: a number, how far the result is from the reference. setup: makes the arguments of each round, not timed.
-    limit: the group of bench_machine.py whose rate bounds the work, where it is not the copy's.
+    limit: the group of bench_machine.py whose rate bounds the work, where it is not the copy's. beside: (tool, other
+    work) that is timed for as many rounds, five of each in turn: both meet the same clock, and a core that the other
+    work left asleep has its own back for the rounds after the first.
     Peak memory is what the process held above the moment before, results included; that of child processes is not seen.
     """
 
-    def run(work, *, tool="fastimg", nbytes=0, items=0, unit="", error=None, rounds=5, setup=None, limit=None):
+    def run(
+        work, *, tool="fastimg", nbytes=0, items=0, unit="", error=None, rounds=5, setup=None, limit=None, beside=None
+    ):
         benchmark.extra_info.update(
             tool=tool,
             limit=limit,
@@ -75,13 +86,22 @@ def case(benchmark):
             unit=unit,
             error=None if error is None else float(error),
         )
+        times, turn = [], itertools.count()
+
+        def other():
+            if next(turn) % 5 == 0:
+                times.extend(_seconds(beside[1]) for _ in range(5))
+
         if not setup:
             work()
         benchmark.extra_info["clock_before"] = clock()
         with peak_memory() as peak:
-            result = benchmark.pedantic(work, setup=setup, rounds=rounds, warmup_rounds=0, iterations=1)
+            rounds, before = (2 * rounds, other) if beside else (rounds, setup)
+            result = benchmark.pedantic(work, setup=before, rounds=rounds, warmup_rounds=0, iterations=1)
         benchmark.extra_info["clock_after"] = clock()
         benchmark.extra_info["peak_bytes"] = peak.bytes
+        if beside:
+            benchmark.extra_info["beside"] = {"tool": beside[0], "seconds": min(times)}
         return result
 
     return run

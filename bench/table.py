@@ -35,16 +35,20 @@ def rows(report: dict) -> list[tuple[str, ...]]:
             memory += f" (peer: {_memory(peer['extra_info']['peak_bytes'])})"
         error = "" if info.get("error") is None else f"{info['error']:.1e}"
         beside = f"{peer['extra_info']['tool']}: {_speed(peer)}" if peer else "(no peer here)"
-        ratio = f"{seconds_of(peer) / seconds_of(ours):.1f}x" if peer else ""
+        ratio = f"{seconds_of(peer) / seconds_of(ours):.3g}x" if peer else ""
         table.append((name, _speed(ours), beside, ratio, moved, share, memory, error, _clock(found)))
     return table
 
 
 def groups_of(report: dict) -> dict[str, list[dict]]:
-    """Cases by group."""
+    """Cases by group; what a case timed beside its rounds is one of its own."""
     groups = defaultdict(list)
     for bench in report["benchmarks"]:
-        groups[bench["group"] or bench["name"]].append(bench)
+        group, info = groups[bench["group"] or bench["name"]], bench["extra_info"]
+        group.append(bench)
+        if "beside" in info:
+            other = {key: info[key] for key in ("items", "unit", "nbytes")} | {"tool": info["beside"]["tool"]}
+            group.append({"extra_info": other, "stats": {"min": info["beside"]["seconds"]}})
     return groups
 
 

@@ -1,4 +1,4 @@
-"""A kernel on one and on two threads, as two cases of a group: `make bench BENCH="-k 'threads and not growth'"` on two idle cores."""
+"""A kernel on one and on two threads in turn: `make bench BENCH="-k 'threads and not growth'"` on two idle cores."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["LIMIT", "on_threads"]
 LIMIT = "machine: two threads, copy"
 
 
-def on_threads(benchmark, case, group, threads, work, nbytes, items):
+def on_threads(benchmark, case, group, work, nbytes, items):
     """work(threads=) gives the result; its error is how far it is from one thread's, whose bits are promised."""
     benchmark.group = group
     one = numbers(work(threads=1)).copy()
-    seen = numbers(work(threads=threads))
+    seen = numbers(work(threads=2))
     error = 0.0 if np.array_equal(seen, one) else np.abs(seen.astype(np.float64) - one).max()
-    tool, limit = ("fastimg", LIMIT) if threads == 2 else ("fastimg, 1 thread", None)
-    case(lambda: work(threads=threads), tool=tool, nbytes=nbytes, items=items, unit="voxel", limit=limit, error=error)
+    beside = ("fastimg, 1 thread", lambda: work(threads=1))
+    case(lambda: work(threads=2), nbytes=nbytes, items=items, unit="voxel", limit=LIMIT, error=error, beside=beside)
 
 
 def numbers(result: Any) -> Any:

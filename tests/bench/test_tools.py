@@ -50,6 +50,15 @@ def test_noise_passes_and_a_tenth_does_not(tool):
     assert gone[3]
 
 
+def test_what_is_timed_in_turn_is_the_peer(tool):
+    info = {"tool": "fastimg", "nbytes": 8, "items": 4.0, "unit": "voxel", "error": 0.0}
+    beside = info | {"beside": {"tool": "fastimg, 1 thread", "seconds": 0.0375}}
+    cases = [{"group": "threads: blur", "name": "blur", "stats": {"min": 0.02}, "extra_info": beside}]
+    ((name, ours, peer, ratio, *_),) = tool("table").rows({"benchmarks": cases})
+    assert (name, ours, ratio) == ("threads: blur", "20 ms (200 voxel/s)", "1.88x")
+    assert peer == "fastimg, 1 thread: 37.5 ms (107 voxel/s)"
+
+
 @pytest.fixture
 def program(tmp_path):
     """A command that answers `fastimg bench --json` with cases of given seconds."""
