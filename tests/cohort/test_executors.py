@@ -26,6 +26,7 @@ from fastimg.cohort import _executors
 from fastimg.cohort._progress import Pace, bar, told
 from fastimg.errors import ArgumentError, FastimgError
 
+from ..engines import dask, loky, processes
 from . import mapped
 
 NAMES = "abcdefghij"
@@ -47,26 +48,6 @@ def sums(cohort):
 @contextmanager
 def own():
     yield None
-
-
-@contextmanager
-def processes():
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("forkserver")) as pool:
-        yield pool
-
-
-@contextmanager
-def loky():
-    pytest.importorskip("loky", reason="loky is not installed")
-    with fi.cohort.open_executor("loky", workers=2) as pool:
-        yield pool
-
-
-@contextmanager
-def dask():
-    pytest.importorskip("distributed", reason="distributed is not installed")
-    with fi.cohort.open_executor("dask", workers=2) as pool:
-        yield pool
 
 
 ENGINES = [pytest.param(engine, id=engine.__name__) for engine in (own, processes, loky, dask)]

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 from small_run import KEY, digests
+from tests.engines import dask, processes
 
 import fastimg as fi
 from fastimg._workers import InProcess
 from fastimg.errors import ArgumentError
 
 
-@contextmanager
-def processes():
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("forkserver")) as pool:
-        yield pool, lambda: list(pool._processes or ())
-
-
-@contextmanager
-def dask():
-    pytest.importorskip("distributed", reason="distributed is not installed")
-    with fi.cohort.open_executor("dask", workers=2) as pool:
-        yield pool, lambda: list(pool._client.run(os.getpid, on_error="ignore").values())
+def pids_of(pool):
+    if isinstance(pool, ProcessPoolExecutor):
+        return list(pool._processes or ())
+    return list(pool._client.run(os.getpid, on_error="ignore").values())
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +31,12 @@ def undisturbed(hospitals, tmp_path_factory):
 @pytest.mark.parametrize("engine", [processes, dask])
 def test_an_ingest_whose_workers_are_killed_gives_the_same_cohort(hospitals, undisturbed, tmp_path, engine):
     target, told, killed = tmp_path / "cohort", [], []
-    with engine() as (pool, pids):
+    with engine() as pool:
 
         def tell(event):
             told.append(event)
             if event.step == "cases" and event.done in (1, 2):
-                pid = next((pid for pid in pids() if pid not in (*killed, os.getpid())), None)
+                pid = next((pid for pid in pids_of(pool) if pid not in (*killed, os.getpid())), None)
                 if pid is not None:
                     killed.append(pid)
                     os.kill(pid, signal.SIGKILL)
