@@ -100,19 +100,23 @@ void smallest_box(const Hull& hull, const double* directions, std::int64_t count
       const Flat &a = corners[i], &b = corners[(i + 1) % corners.size()];
       const double length = std::hypot(b.u - a.u, b.v - a.v);
       const double x = (b.u - a.u) / length, y = (b.v - a.v) / length;
-      double left = 0, right = 0, far = 0;  // from a; nothing lies on the other side of its edge
+      // From a. Beyond its edge nothing lies, unless it is no edge: points that lie one above the other along the
+      // direction are apart by a rounding, in whatever way.
+      double left = 0, right = 0, far = 0, beyond = 0;
       for (const Flat& c : corners) {
         const double along = (c.u - a.u) * x + (c.v - a.v) * y;
         left = std::min(left, along);
         right = std::max(right, along);
-        far = std::max(far, (c.v - a.v) * x - (c.u - a.u) * y);
+        const double across = (c.v - a.v) * x - (c.u - a.u) * y;
+        far = std::max(far, across);
+        beyond = std::min(beyond, across);
       }
-      const double volume = (high - low) * (right - left) * far;
+      const double volume = (high - low) * (right - left) * (far - beyond);
       if (volume < best) {
         best = volume;
         sides[0] = high - low;
         sides[1] = right - left;
-        sides[2] = far;
+        sides[2] = far - beyond;
       }
     }
   }

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial import ConvexHull
 
@@ -128,6 +128,7 @@ def test_box_and_ellipsoid_around_a_voxel_and_a_cube():
 
 
 @settings(max_examples=25, deadline=None)
+@example(seed=299, count=6)  # corners one above the other, but for a rounding
 @given(seed=st.integers(0, 2**31), count=st.integers(5, 60))
 def test_smallest_box_is_that_of_the_faces_one_by_one(seed, count):
     rng = np.random.default_rng(seed)
