@@ -65,7 +65,7 @@ struct N4Level {
   N4Grid field, fit;              // weights of the spline, and of the fit
   const double* share;            // of each control point in the fit
   // The histogram is deconvolved with a Gaussian of this full width at half maximum. turns: cos and sin of pi k / half
-  // of each half = 1, 2, 4 .. size / 2 in turn, k below half; size: a power of 2, 4 and twice the bins or more.
+  // of each half = 1, 2, 4 .. size / 2 in turn, k below half; size: a power of 2, 8 and twice the bins or more.
   const double* turns;
   int bins, size;
   double fwhm, noise;

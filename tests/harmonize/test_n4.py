@@ -20,6 +20,14 @@ def phantom(shape=(20, 18, 22), seed=0):
     return image.astype(np.float32).clip(1), radius < 0.9
 
 
+@pytest.mark.parametrize("bins", [20, 100, 300])  # transforms of 64, 256 and 1,024, an even number of stages
+def test_equals_its_twin_whatever_the_number_of_bins(bins):
+    image, mask = phantom((15, 14, 17))
+    expected, _ = twin.log_field(image, mask, (12, 6), 0.0, bins=bins)
+    _, field = fi.harmonize.n4(image, mask, shrink=1, iterations=(12, 6), threshold=0, bins=bins)
+    assert np.abs(np.log(field) - expected)[mask].max() < 2e-6
+
+
 @pytest.mark.parametrize("threshold", [0.0, 0.006])
 def test_equals_its_twin(threshold):
     image, mask = phantom((15, 14, 17))

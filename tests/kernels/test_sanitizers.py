@@ -15,7 +15,7 @@ from fastimg import _gpu, testing
 from . import cases, replay
 
 FILES = sorted(cases.CASES)
-# These take half a minute or so to build under a sanitizer: in soak, whose short form runs with every change too.
+# These take up to half a minute under a sanitizer: in soak, whose short form runs with every change too.
 LONG = ("clahe", "cubic", "histogram", "linear", "map", "n4", "oblique", "resample", "spline", "texture")
 LADDER = [pytest.param(file, marks=pytest.mark.soak) if file in LONG else file for file in FILES]
 

@@ -54,7 +54,7 @@ std::vector<float> all_of_it(int nz, int ny, int nx, int controls) {
     mask[i] = random_bits() % 3 != 0;
     if (!mask[i]) log[i] = std::numeric_limits<float>::quiet_NaN();
   }
-  const int bins = 200, size = 512, threads = 3;
+  const int bins = controls == 4 ? 200 : 20, size = controls == 4 ? 512 : 64, threads = 3;
   auto lattice = some<double>(static_cast<std::size_t>(controls * controls * controls), -0.1, 0.1), share = lattice;
   std::vector<float> field(packed), next(packed), rest(packed), ratio(packed);
   std::vector<double> turns;
