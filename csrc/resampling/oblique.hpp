@@ -21,7 +21,7 @@ struct Affine {
 };
 
 // `count` outputs of a row from target index (k, j, i) on: at most kPiece, i in whole blocks of kLanes.
-constexpr std::int64_t kPiece = 256;
+constexpr std::int64_t kPiece = 512;
 struct Piece {
   std::int64_t k, j, i, count;
 };

@@ -9,7 +9,7 @@
 namespace fastimg::resampling {
 
 struct Tiles {
-  static constexpr std::int64_t high = 32, deep = 8;
+  static constexpr std::int64_t high = 32, deep = 16;
   std::int64_t k0, k1, j0, j1, width;
   template <class F>
   void each(F f) const {

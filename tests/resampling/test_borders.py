@@ -26,6 +26,9 @@ def labels(shape, dtype=np.uint8, seed=0):
     return np.argmax([ndimage.gaussian_filter(field, 1.5) for field in fields], 0).astype(dtype)
 
 
+_THIN = st.sampled_from([1, 2, 3, 40])
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     shape=st.tuples(*[st.sampled_from([1, 2, 3, 9])] * 2, st.sampled_from([1, 2, 3, 17, 300])),
@@ -55,6 +58,37 @@ def test_turned_linear_has_the_same_bits_on_all_levels_and_threads(shape, count,
         for index in list(np.ndindex(count))[:: 1 + int(np.prod(count)) // 40]:
             point = np.clip((np.linalg.inv(image.affine) @ affine @ [*index, 1])[:3], 0, np.array(shape) - 1)
             assert abs(float(seen[0][index]) - twin.interpolate_point(image.array, point)) <= room
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_rows_along_a_face_of_the_volume_have_the_same_bits_on_all_levels(data):
+    """Long rows that keep within a hair of the first or last sample along some axis, thin volumes among them."""
+    shape = data.draw(st.permutations([data.draw(st.sampled_from([600, 64])), *data.draw(st.tuples(*[_THIN] * 2))]))
+    along = int(np.argmax(shape))
+    rows = np.zeros((3, 3))  # grid to volume, both z, y, x; the grid's rows run along the volume's longest axis
+    rows[along, 2] = data.draw(st.sampled_from([1.0, -1.0, 0.37, 1.5]))
+    others = [axis for axis in range(3) if axis != along]
+    for axis in others:
+        rows[axis, 2] = data.draw(st.sampled_from([0.0, 1e-7, -1e-7, 1e-3, -0.01]))
+    rows[others[0], 0], rows[others[1], 1] = 0.9, -1.1
+    hair = st.sampled_from([0.0, 1e-9, -1e-9, 5e-5, -5e-5, 3e-4, -3e-4, 0.3])
+    start = [data.draw(st.sampled_from([0, n - 1, n // 2])) + data.draw(hair) for n in shape]
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = rows[::-1], start[::-1]
+    dtype = data.draw(st.sampled_from([np.uint8, np.int16, np.uint16, np.float32]))
+    low, high = _limits(dtype)
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    image = fi.Image(np.clip(rng.normal(0, 5000, shape), low, high).astype(dtype))
+    assert np.allclose(np.linalg.inv(image.affine) @ affine, np.vstack([np.c_[rows, start], [0, 0, 0, 1]]))
+    cval = data.draw(st.sampled_from(["edge", 7]))
+    plan = Plan(image, affine=affine, shape=(2, 2, data.draw(st.sampled_from([16, 100, 512, 700]))), cval=cval)
+    seen = []
+    for level in fi.config.supported_isa():
+        with fi.config.use(isa=level):
+            seen.append(plan(image, threads=1).array)
+    for other in seen[1:]:
+        np.testing.assert_array_equal(other, seen[0])
 
 
 def _limits(dtype):
