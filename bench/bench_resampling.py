@@ -143,6 +143,23 @@ def bench_oblique(case, benchmark, one_thread, images, kind, axis, tool):
         simpleitk(case, images[kind], grid, "sitkLinear")
 
 
+@pytest.mark.parametrize("axis", [(0, 0, 1), (1, 1, 1)], ids=["z", "111"])
+@pytest.mark.parametrize("tool", ["fastimg", "SimpleITK"])
+def bench_oblique_nearest(case, benchmark, one_thread, images, axis, tool):
+    about = "z" if axis == (0, 0, 1) else "(1, 1, 1)"
+    benchmark.group = f"resampling: nearest uint8, turned by 10 degrees about {about}, to 1 mm"
+    grid = turned_grid(images["uint8"], axis)
+    if tool == "fastimg":
+        ours(case, images["uint8"], like=grid, order="nearest")
+    else:
+        simpleitk(case, images["uint8"], grid, "sitkNearestNeighbor")
+
+
+@pytest.mark.benchmark(group="resampling: label votes uint8, turned by 10 degrees about (1, 1, 1), to 1 mm")
+def bench_oblique_labels(case, one_thread, images):
+    ours(case, images["uint8"], like=turned_grid(images["uint8"], (1, 1, 1)), order="label")
+
+
 @pytest.mark.benchmark(group=ALIAS)
 def bench_antialias(case, one_thread, images):
     part = crop(images["float32"])

@@ -69,18 +69,71 @@ void label_as(const T* in, T* out, const Axis<double>& z, const Axis<double>& y,
   });
 }
 
+// Whether the eight samples from one on are the same; label: it.
+template <class T>
+bool all_agree(const T* v, std::int64_t row, std::int64_t plane, T& label) {
+  label = *v;
+  if constexpr (sizeof(T) == 8) {
+    const auto pair = [v](std::int64_t at) { return (v[at] == *v) & (v[at + 1] == *v); };
+    return pair(0) & pair(row) & pair(plane) & pair(plane + row);
+  } else {  // neighbours along x with one load
+    using Two = std::conditional_t<sizeof(T) == 1, std::uint16_t,
+                                   std::conditional_t<sizeof(T) == 2, std::uint32_t, std::uint64_t>>;
+    const auto two = [v](std::int64_t at) {
+      Two both;
+      std::memcpy(&both, v + at, sizeof both);
+      return both;
+    };
+    const Two a = two(0);
+    const T apart = static_cast<T>(a ^ (a >> 8 * sizeof(T)));
+    return ((two(row) ^ a) | (two(plane) ^ a) | (two(plane + row) ^ a) | apart) == 0;
+  }
+}
+
+// Of a block's places: the label where all eight samples agree; a bit for each place where they do not, or are not all
+// in the volume.
+template <class T>
+__attribute__((noinline)) unsigned agreed(const T* in, const std::int32_t* at, const unsigned char* state, int count,
+                                          std::int64_t row, std::int64_t plane, T* to) {
+  unsigned others = 0;
+  for (int l = 0; l < count; ++l)
+    if (state[l] != kWhole || !all_agree(in + at[l], row, plane, to[l])) others |= 1u << l;
+  return others;
+}
+
 template <class T>
 void oblique_as(const T* in, T* out, const Affine& a, const void* outside, int threads) {
   T other;
   std::memcpy(&other, outside, sizeof other);
-  const auto find = FASTIMG_PICK(double_oblique).where;
+  const PlaceTable& table = FASTIMG_PICK(places);
+  const fastimg::Box n = {a.in[0], a.in[1], a.in[2]};
+  const std::int64_t plane = n.y * n.x;
+  const bool small = n.z * plane < std::int64_t{1} << 31;
   each_tile(a, threads, [&](const Tiles& tile) {
-    std::vector<Point> points(kPiece);
+    Points points, block;
+    alignas(64) std::int32_t at[kPiece];
     tile.each([&](const Piece& p) {
-      find(a, p, points.data());
       T* const row = out + (p.k * a.out[1] + p.j) * a.out[2] + p.i;
-      for (std::int64_t i = 0; i < p.count; ++i)
-        row[i] = points[i].inside ? fastimg::vote_8(in, fastimg::Box{a.in[0], a.in[1], a.in[2]}, points[i]) : other;
+      if (!small) {
+        table.where(a, p, points);
+        for (std::int64_t i = 0; i < p.count; ++i)
+          row[i] = points.inside[i] ? fastimg::vote_8(in, n, point_of(points, i)) : other;
+        return;
+      }
+      table.first(a, p, at, points.inside);
+      for (std::int64_t o = 0; o < p.count; o += fastimg::kLanes) {
+        const int count = static_cast<int>(std::min<std::int64_t>(fastimg::kLanes, p.count - o));
+        unsigned others = agreed(in, at + o, points.inside + o, count, n.x, plane, row + o);
+        for (bool found = false; others; others &= others - 1) {
+          const int l = __builtin_ctz(others);
+          if (points.inside[o + l] == kOutside) {
+            row[o + l] = other;
+            continue;
+          }
+          if (!found) table.where(a, {p.k, p.j, p.i + o, fastimg::kLanes}, block), found = true;
+          row[o + l] = fastimg::vote_8(in, n, point_of(block, l));
+        }
+      }
     });
   });
 }

@@ -61,6 +61,7 @@ FASTIMG_ATOM void words_at(const T* v, const std::int32_t* at, std::uint32_t* to
 
 #ifdef FASTIMG_AVX512
 #include "resampling/linear_avx512.hpp"
+#include "resampling/places_avx512.hpp"
 #endif
 
 namespace fastimg::resampling::FASTIMG_LEVEL {
@@ -192,7 +193,7 @@ void linear_row(const void* in, const Affine& a, const Fused<float>& fused, cons
   };
 #ifdef FASTIMG_AVX512
   if (!a.field && short_ways(a)) {
-    const Runs runs(a, p);
+    const Runs runs(a, p, 0);
     const std::int64_t from = kLanes * runs.from, until = kLanes * runs.until, first = kLanes * runs.first,
                        behind = kLanes * runs.behind;
     __builtin_memset(inside, 0, static_cast<std::size_t>(p.count));

@@ -16,6 +16,20 @@ const RowTable<double>& rows_of(const double*) { return FASTIMG_PICK(double_rows
 const ObliqueTable<float>& table_of(const float*) { return FASTIMG_PICK(float_oblique); }
 const ObliqueTable<double>& table_of(const double*) { return FASTIMG_PICK(double_oblique); }
 
+// fill(start, stop) for each run of voxels outside.
+template <class F>
+void for_gaps(const unsigned char* inside, std::int64_t count, F fill) {
+  for (std::int64_t i = 0; i < count;) {
+    const void* const gap = std::memchr(inside + i, 0, static_cast<std::size_t>(count - i));
+    if (!gap) return;
+    const std::int64_t start = static_cast<const unsigned char*>(gap) - inside;
+    std::int64_t stop = start;
+    while (stop < count && !inside[stop]) ++stop;
+    fill(start, stop);
+    i = stop;
+  }
+}
+
 }  // namespace
 
 template <class C>
@@ -41,15 +55,9 @@ void oblique(const void* in, Kind from, void* out, Kind to, const Affine& a, int
       char* const place = static_cast<char*>(out) + ((p.k * a.out[1] + p.j) * a.out[2] + p.i) * size;
       char* const target = past ? stored : place;
       store(row.get(), target, p.count);
-      for (std::int64_t i = 0; i < p.count;) {  // runs of outside voxels
-        const auto* const gap = static_cast<unsigned char*>(std::memchr(inside.data() + i, 0, p.count - i));
-        if (!gap) break;
-        const std::int64_t start = gap - inside.data();
-        std::int64_t stop = start;
-        while (stop < p.count && !inside[stop]) ++stop;
+      for_gaps(inside.data(), p.count, [&](std::int64_t start, std::int64_t stop) {
         fill_with(target + start * size, outside, size, stop - start);
-        i = stop;
-      }
+      });
       if (past) cpu::copy_past(stored, place, p.count * size);
     });
     if (past) cpu::end_past();
@@ -57,19 +65,29 @@ void oblique(const void* in, Kind from, void* out, Kind to, const Affine& a, int
 }
 
 void oblique_nearest(const void* in, void* out, std::int64_t size, const Affine& a, const void* outside, int threads) {
-  const auto find = FASTIMG_PICK(double_oblique).where;
+  const PlaceTable& places_of = FASTIMG_PICK(places);
   const fastimg::Box n = {a.in[0], a.in[1], a.in[2]};
+  const bool small = n.z * n.y * n.x < std::int64_t{1} << 31;
   with_size(size, [&](auto voxel) {
     using T = decltype(voxel);
     T other;
     std::memcpy(&other, outside, sizeof other);
     each_tile(a, threads, [&](const Tiles& tile) {
-      std::vector<fastimg::Point> points(kPiece);
+      const T* const v = static_cast<const T*>(in);
+      Points points;
+      alignas(64) std::int32_t at[kPiece];
       tile.each([&](const Piece& p) {
-        find(a, p, points.data());
         T* const row = static_cast<T*>(out) + (p.k * a.out[1] + p.j) * a.out[2] + p.i;
-        for (std::int64_t i = 0; i < p.count; ++i)
-          row[i] = points[i].inside ? fastimg::nearest_at(static_cast<const T*>(in), n, points[i]) : other;
+        if (small) {
+          places_of.nearest(a, p, at, points.inside);
+          for (std::int64_t i = 0; i < p.count; ++i) row[i] = v[at[i]];
+          for_gaps(points.inside, p.count,
+                   [&](std::int64_t from, std::int64_t until) { std::fill(row + from, row + until, other); });
+        } else {
+          places_of.where(a, p, points);
+          for (std::int64_t i = 0; i < p.count; ++i)
+            row[i] = points.inside[i] ? fastimg::nearest_at(v, n, point_of(points, i)) : other;
+        }
       });
     });
   });

@@ -26,17 +26,34 @@ struct Piece {
   std::int64_t k, j, i, count;
 };
 
-// A piece in the arithmetic's type, with room for whole blocks behind it; inside[n]: 0 or 1. For voxels that are moved
-// as they are (nearest, labels), `where` gives their places.
+// A piece in the arithmetic's type, with room for whole blocks behind it; inside[n]: 0 or 1.
 template <class C>
 struct ObliqueTable {
   void (*linear[kKinds])(const void* in, const Affine& a, const Fused<C>& fused, const Piece& piece, C* out,
                          unsigned char* inside);
   void (*spline[6])(const C* in, const Affine& a, const Piece& piece, C* out, unsigned char* inside);
-  void (*where)(const Affine& a, const Piece& piece, fastimg::Point* points);
 };
 FASTIMG_DECLARE_TABLE(ObliqueTable<float>, float_oblique)
 FASTIMG_DECLARE_TABLE(ObliqueTable<double>, double_oblique)
+
+// Places of voxels that are moved as they are, computed in double whatever the voxels: all dtypes pick the same ones.
+struct Points {
+  alignas(64) int z[kPiece], y[kPiece], x[kPiece];
+  alignas(64) double wz[kPiece], wy[kPiece], wx[kPiece];
+  alignas(64) unsigned char inside[kPiece];
+};
+// `at`: of the nearest sample, or of the first of the eight around, in a volume of less than 2^31 voxels; state:
+// whether a place lies inside, and whether that sample, or all eight, do too (by choice the grid's edge is everywhere).
+enum State : unsigned char { kOutside, kRim, kWhole };
+struct PlaceTable {
+  void (*where)(const Affine& a, const Piece& piece, Points& points);
+  void (*nearest)(const Affine& a, const Piece& piece, std::int32_t* at, unsigned char* state);
+  void (*first)(const Affine& a, const Piece& piece, std::int32_t* at, unsigned char* state);
+};
+FASTIMG_DECLARE_TABLE(PlaceTable, places)
+inline fastimg::Point point_of(const Points& p, std::int64_t i) {
+  return {p.z[i], p.y[i], p.x[i], p.wz[i], p.wy[i], p.wx[i], p.inside[i] != 0};
+}
 
 // degree 1: `in` of kind `from`; 2 to 5: coefficients of kind C, whose intake came before the prefilter.
 template <class C>

@@ -90,33 +90,76 @@ void spline_row(const C* in, const Affine& a, const Piece& p, C* out, unsigned c
   interpolate_row<D, C, C>(in, a, Fused<C>(), p, out, inside);
 }
 
-// Places are computed in double whatever the voxels: all dtypes pick the same ones.
-void where_row(const Affine& a, const Piece& p, fastimg::Point* points) {
+void where_row(const Affine& a, const Piece& p, Points& to) {
   Block<double> b;
   for (std::int64_t o = 0; o < p.count; o += kLanes) {
     find_block(b, a, p.k, p.j, p.i + o);
-    const int lanes = p.count - o < kLanes ? static_cast<int>(p.count - o) : kLanes;
-    for (int l = 0; l < lanes; ++l)
-      points[o + l] = {b.z.index[l], b.y.index[l], b.x.index[l], b.z.rest[l], b.y.rest[l], b.x.rest[l], b.inside(a, l)};
+    for (int l = 0; l < kLanes; ++l) to.z[o + l] = b.z.index[l], to.y[o + l] = b.y.index[l], to.x[o + l] = b.x.index[l];
+    for (int l = 0; l < kLanes; ++l) to.wz[o + l] = b.z.rest[l], to.wy[o + l] = b.y.rest[l], to.wx[o + l] = b.x.rest[l];
+    for (int l = 0; l < kLanes; ++l) to.inside[o + l] = b.inside(a, l);
   }
+}
+
+template <bool nearest>
+void sample_blocks(const Affine& a, const Piece& p, std::int64_t from, std::int64_t until, std::int32_t* at,
+                   unsigned char* state) {
+  const int nz = static_cast<int>(a.in[0]), ny = static_cast<int>(a.in[1]), nx = static_cast<int>(a.in[2]);
+  const int edge = a.edge;
+  Block<double> b;
+  for (std::int64_t o = from; o < until; o += kLanes) {
+    find_block(b, a, p.k, p.j, p.i + o);
+    int inside[kLanes], all[kLanes];
+    for (int l = 0; l < kLanes; ++l) {
+      const int up_z = b.z.rest[l] >= 0.5, up_y = b.y.rest[l] >= 0.5, up_x = b.x.rest[l] >= 0.5;
+      const int z = b.z.index[l], y = b.y.index[l], x = b.x.index[l];
+      const auto within = [](int i, int n) __attribute__((always_inline)) { return (i >= 0) & (i < n); };
+      inside[l] = edge | (within(z + up_z, nz) & within(y + up_y, ny) & within(x + up_x, nx));
+      all[l] = nearest ? inside[l] : within(z, nz - 1) & within(y, ny - 1) & within(x, nx - 1);
+      const int to_z = fastimg::clamped(nearest ? z + up_z : z, nz),
+                to_y = fastimg::clamped(nearest ? y + up_y : y, ny),
+                to_x = fastimg::clamped(nearest ? x + up_x : x, nx);
+      at[o + l] = (to_z * ny + to_y) * nx + to_x;
+    }
+    for (int l = 0; l < kLanes; ++l) state[o + l] = static_cast<unsigned char>(inside[l] + (inside[l] & all[l]));
+  }
+}
+
+template <bool nearest>
+void samples_row(const Affine& a, const Piece& p, std::int32_t* at, unsigned char* state) {
+#ifdef FASTIMG_AVX512
+  if (!a.field) {
+    const Runs runs(a, p, nearest ? 0.5 : 0);
+    const std::int64_t first = kLanes * runs.first, behind = kLanes * runs.behind;
+    const std::size_t whole = static_cast<std::size_t>((p.count + kLanes - 1) / kLanes * kLanes);
+    __builtin_memset(at, 0, sizeof *at * whole);
+    __builtin_memset(state, kOutside, whole);
+    sample_blocks<nearest>(a, p, kLanes * runs.from, first, at, state);
+    if (first < behind) {
+      deep_samples_of<nearest>(a, p, first, behind - first, at + first);
+      __builtin_memset(state + first, kWhole, static_cast<std::size_t>(behind - first));
+    }
+    return sample_blocks<nearest>(a, p, behind, kLanes * runs.until, at, state);
+  }
+#endif
+  sample_blocks<nearest>(a, p, 0, p.count, at, state);
 }
 
 }  // namespace
 
 extern const ObliqueTable<float> float_oblique;
 extern const ObliqueTable<double> double_oblique;
+extern const PlaceTable places;
 #define FASTIMG_SPLINES(C) {nullptr, nullptr, spline_row<2, C>, spline_row<3, C>, spline_row<4, C>, spline_row<5, C>}
 const ObliqueTable<float> float_oblique = {{linear_row<i8>, linear_row<u8>, linear_row<i16>, linear_row<u16>, nullptr,
                                             nullptr, nullptr, nullptr, linear_row<float>, nullptr},
-                                           FASTIMG_SPLINES(float),
-                                           where_row};
+                                           FASTIMG_SPLINES(float)};
 const ObliqueTable<double> double_oblique = {
     {interpolate_row<1, i8, double>, interpolate_row<1, u8, double>, interpolate_row<1, i16, double>,
      interpolate_row<1, u16, double>, interpolate_row<1, i32, double>, interpolate_row<1, u32, double>,
      interpolate_row<1, i64, double>, interpolate_row<1, u64, double>, interpolate_row<1, float, double>,
      interpolate_row<1, double, double>},
-    FASTIMG_SPLINES(double),
-    where_row};
+    FASTIMG_SPLINES(double)};
 #undef FASTIMG_SPLINES
+const PlaceTable places = {where_row, samples_row<true>, samples_row<false>};
 
 }  // namespace fastimg::resampling::FASTIMG_LEVEL

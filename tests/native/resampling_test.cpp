@@ -1,5 +1,6 @@
-// Linear rows on turned grids, under sanitizers: volumes in blocks of exactly their size, so that the first byte read
-// outside is seen; axes of one voxel, grids half outside, far steps. Every level has the baseline's bits.
+// Turned grids, linear, nearest and by votes, under sanitizers: volumes in blocks of exactly their size, so that the
+// first byte read outside is seen; axes of one voxel, grids half outside, far steps. Every level has the baseline's
+// bits.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "cpu/pool.hpp"
+#include "resampling/label.hpp"
 #include "resampling/oblique.hpp"
 
 namespace cpu = fastimg::cpu;
@@ -44,6 +46,23 @@ rs::Affine any_grid() {
   return a;
 }
 
+// resample(out) of `made` voxels gives the same at every level.
+template <class T, class F>
+void same_at_every_level(std::int64_t made, const char* what, F resample) {
+  std::unique_ptr<T[]> expected;
+  for (int level = 0; level <= static_cast<int>(cpu::supported()); ++level) {
+    cpu::set_level(static_cast<cpu::Level>(level));
+    std::unique_ptr<T[]> out(new T[made]);
+    resample(out.get());
+    if (!expected)
+      expected = std::move(out);
+    else if (std::memcmp(out.get(), expected.get(), made * sizeof(T)) != 0) {
+      std::fprintf(stderr, "%s: level %d differs from the baseline, %zu bytes a voxel\n", what, level, sizeof(T));
+      std::exit(1);
+    }
+  }
+}
+
 template <class T>
 void same_bits(rs::Kind kind, const rs::Affine& a, const std::vector<float>& field) {
   const std::int64_t voxels = a.in[0] * a.in[1] * a.in[2], made = a.out[0] * a.out[1] * a.out[2];
@@ -52,18 +71,14 @@ void same_bits(rs::Kind kind, const rs::Affine& a, const std::vector<float>& fie
   rs::Affine grid = a;
   if (!field.empty()) grid.field = field.data();
   const T outside = T(3);
-  std::unique_ptr<T[]> expected;
-  for (int level = 0; level <= static_cast<int>(cpu::supported()); ++level) {
-    cpu::set_level(static_cast<cpu::Level>(level));
-    std::unique_ptr<T[]> out(new T[made]);
-    rs::oblique<float>(in.get(), kind, out.get(), kind, grid, 1, rs::Fused<float>{}, false, &outside, 2);
-    if (!expected)
-      expected = std::move(out);
-    else if (std::memcmp(out.get(), expected.get(), made * sizeof(T)) != 0) {
-      std::fprintf(stderr, "level %d differs from the baseline, %zu bytes a voxel\n", level, sizeof(T));
-      std::exit(1);
-    }
-  }
+  same_at_every_level<T>(made, "linear", [&](T* out) {
+    rs::oblique<float>(in.get(), kind, out, kind, grid, 1, rs::Fused<float>{}, false, &outside, 2);
+  });
+  same_at_every_level<T>(made, "nearest",
+                         [&](T* out) { rs::oblique_nearest(in.get(), out, sizeof(T), grid, &outside, 2); });
+  for (std::int64_t i = 0; i < voxels; ++i) in[i] = static_cast<T>(i / 5 % 3);  // neighbours that agree
+  same_at_every_level<T>(made, "votes",
+                         [&](T* out) { rs::oblique_label(in.get(), out, sizeof(T), grid, &outside, 2); });
 }
 
 }  // namespace
