@@ -31,8 +31,10 @@ FASTIMG_ATOM void words_16(const T* v, const std::int32_t* at, std::uint32_t* to
   _mm512_store_si512(to, _mm512_or_si512(low, high));
 }
 
-// The same of four rows, `v[r]` being where each begins: a place is read once for all of them.
-FASTIMG_ATOM void rows_16(const float* const* v, const std::int32_t* at, std::int64_t o, Pairs<float>& to) {
+// The same of four rows, `v[r]` being where each begins: a place is read once for all of them. Up to the place `last`
+// four bytes may be read in all rows.
+FASTIMG_ATOM void rows_16(const float* const* v, const std::int32_t* at, std::int64_t o, std::int64_t,
+                          Pairs<float>& to) {
   for (int half = 0; half < 2; ++half) {
     __m512i all[4] = {};
     for (int l = 0; l < 8; ++l) {
@@ -45,8 +47,9 @@ FASTIMG_ATOM void rows_16(const float* const* v, const std::int32_t* at, std::in
   }
 }
 template <class T>
-FASTIMG_ATOM void rows_16(const T* const* v, const std::int32_t* at, std::int64_t o, Pairs<T>& to) {
-  if constexpr (sizeof(T) == 1) {
+FASTIMG_ATOM void rows_16(const T* const* v, const std::int32_t* at, std::int64_t o, std::int64_t last, Pairs<T>& to) {
+  const __m512i bound = _mm512_set1_epi32(static_cast<int>(last));
+  if (sizeof(T) == 1 && _mm512_cmpgt_epi32_mask(_mm512_load_si512(at), bound)) {
     for (int r = 0; r < 4; ++r) words_at(v[r], at, to.row[r] + o);
   } else {
     // eight at a time: there are seven masks, and a register of 256 bits takes three ports instead of two

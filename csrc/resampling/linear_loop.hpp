@@ -73,7 +73,7 @@ FASTIMG_ATOM void words_16(Rest... rest) {
   words_at(rest...);
 }
 template <class T>
-FASTIMG_ATOM void rows_16(const T* const* v, const std::int32_t* at, std::int64_t o, Pairs<T>& to) {
+FASTIMG_ATOM void rows_16(const T* const* v, const std::int32_t* at, std::int64_t o, std::int64_t, Pairs<T>& to) {
   for (int r = 0; r < 4; ++r) words_at(v[r], at, to.row[r] + (Pairs<T>::wide ? 2 * o : o));
 }
 
@@ -168,7 +168,7 @@ __attribute__((noinline)) void blocks_of(const T* v, const Affine& a, const fast
     if (!a.field)
       for (int l = 1; l < kLanes; l += sizeof(T) < 4 ? 6 : 4) soon(at[l] + ahead), soon(at[l] + ahead + plane);
     if (deep || (places.deep >> block & 1)) {
-      rows_16(rows, at, o, pairs);
+      rows_16(rows, at, o, a.in[0] * plane - plane - nx - 4, pairs);
     } else {
       for (int r = 0; r < 4; ++r) words_16(v, places.at[r] + o, pairs.row[r] + to);
     }

@@ -59,15 +59,66 @@ __attribute__((noinline)) void find_block(Block<C>& b, const Affine& a, std::int
   b.set(a, k, j, i);
 }
 
+// Whether all samples around a block's places are in the volume; at: the first of each eight.
+template <class C>
+__attribute__((noinline)) bool around(const Block<C>& b, const Affine& a, std::int32_t* at) {
+  const int nz = static_cast<int>(a.in[0]), ny = static_cast<int>(a.in[1]), nx = static_cast<int>(a.in[2]);
+  int outside = 0;
+  for (int l = 0; l < kLanes; ++l) {
+    const int z = b.z.index[l], y = b.y.index[l], x = b.x.index[l];
+    outside |= (z < 0) | (z >= nz - 1) | (y < 0) | (y >= ny - 1) | (x < 0) | (x >= nx - 1);
+    at[l] = static_cast<int>((static_cast<unsigned>(z) * ny + y) * nx + x);
+  }
+  return !outside;
+}
+
+template <class T, class C, bool intake>
+FASTIMG_ATOM void linear_block(const T* v, const Affine& a, const fastimg::Intake<C>& taken_by, const std::int32_t* at,
+                               const C* z, const C* y, const C* x, C* out) {
+  const std::int64_t row = a.in[2], plane = a.in[1] * row;
+  const fastimg::Intake<C> t = taken_by;
+  const auto sample = [t](T voxel) __attribute__((always_inline)) {
+    return intake ? fastimg::taken(static_cast<C>(voxel), t) : static_cast<C>(voxel);
+  };
+  alignas(64) T near[8][kLanes];  // taken out first, so that what follows is done for several at once
+  for (int l = 0; l < kLanes; ++l) {
+    const T* const s = v + at[l];
+    const T* const next = s + plane;
+    near[0][l] = s[0], near[1][l] = s[1], near[2][l] = s[row], near[3][l] = s[row + 1];
+    near[4][l] = next[0], near[5][l] = next[1], near[6][l] = next[row], near[7][l] = next[row + 1];
+  }
+  for (int l = 0; l < kLanes; ++l) {
+    const C wz = z[l], wy = y[l];
+    const auto side = [&](int on) __attribute__((always_inline)) {
+      return fastimg::lerp(fastimg::lerp(sample(near[on][l]), sample(near[4 + on][l]), wz),
+                           fastimg::lerp(sample(near[2 + on][l]), sample(near[6 + on][l]), wz), wy);
+    };
+    out[l] = fastimg::lerp(side(0), side(1), x[l]);
+  }
+}
+
+// Outputs [from, until) of a piece, from a block's first on.
 template <int D, class T, class C>
-void interpolate_row(const void* in, const Affine& a, const Fused<C>& fused, const Piece& p, C* out,
-                     unsigned char* inside) {
+void interpolate_blocks(const void* in, const Affine& a, const Fused<C>& fused, const Piece& p, std::int64_t from,
+                        std::int64_t until, C* out, unsigned char* inside) {
   const T* const v = static_cast<const T*>(in);
   const fastimg::Box n = {a.in[0], a.in[1], a.in[2]};
+  [[maybe_unused]] const bool small = n.z * n.y * n.x < std::int64_t{1} << 31;
   Block<C> b;
-  for (std::int64_t o = 0; o < p.count; o += kLanes) {
+  for (std::int64_t o = from; o < until; o += kLanes) {
     find_block(b, a, p.k, p.j, p.i + o);
-    const int lanes = p.count - o < kLanes ? static_cast<int>(p.count - o) : kLanes;
+    if constexpr (D == 1) {
+      alignas(64) std::int32_t at[kLanes];
+      if (small && around(b, a, at)) {
+        if (fused.intake.on)
+          linear_block<T, C, true>(v, a, fused.intake, at, b.z.rest, b.y.rest, b.x.rest, out + o);
+        else
+          linear_block<T, C, false>(v, a, fused.intake, at, b.z.rest, b.y.rest, b.x.rest, out + o);
+        __builtin_memset(inside + o, 1, kLanes);
+        continue;
+      }
+    }
+    const int lanes = until - o < kLanes ? static_cast<int>(until - o) : kLanes;
     for (int l = 0; l < lanes; ++l) {
       inside[o + l] = b.inside(a, l);
       if (inside[o + l])
@@ -77,6 +128,12 @@ void interpolate_row(const void* in, const Affine& a, const Fused<C>& fused, con
   }
 }
 
+template <int D, class T, class C>
+void interpolate_row(const void* in, const Affine& a, const Fused<C>& fused, const Piece& p, C* out,
+                     unsigned char* inside) {
+  interpolate_blocks<D, T, C>(in, a, fused, p, 0, p.count, out, inside);
+}
+
 }  // namespace
 }  // namespace fastimg::resampling::FASTIMG_LEVEL
 
@@ -84,6 +141,39 @@ void interpolate_row(const void* in, const Affine& a, const Fused<C>& fused, con
 
 namespace fastimg::resampling::FASTIMG_LEVEL {
 namespace {
+
+// Linear in double.
+template <class T>
+void wide_row(const void* in, const Affine& a, const Fused<double>& fused, const Piece& p, double* out,
+              unsigned char* inside) {
+#ifdef FASTIMG_AVX512
+  if (!a.field && a.in[0] * a.in[1] * a.in[2] < std::int64_t{1} << 31) {
+    const Runs runs(a, p, 0);
+    const std::int64_t first = kLanes * runs.first, behind = kLanes * runs.behind, until = kLanes * runs.until;
+    __builtin_memset(inside, 0, static_cast<std::size_t>(p.count));
+    interpolate_blocks<1, T, double>(in, a, fused, p, kLanes * runs.from, first < p.count ? first : p.count, out,
+                                     inside);
+    if (first < behind) {
+      alignas(64) std::int32_t at[kPiece];
+      alignas(64) double rests[3][kPiece];
+      deep_samples_of<false>(a, p, first, behind - first, at, rests);
+      for (std::int64_t o = 0; o < behind - first; o += kLanes) {
+        const auto block = [&](auto intake) __attribute__((always_inline)) {
+          linear_block<T, double, decltype(intake)::value>(static_cast<const T*>(in), a, fused.intake, at + o,
+                                                           rests[0] + o, rests[1] + o, rests[2] + o, out + first + o);
+        };
+        if (fused.intake.on)
+          block(std::true_type());
+        else
+          block(std::false_type());
+      }
+      __builtin_memset(inside + first, 1, static_cast<std::size_t>(behind - first));
+    }
+    return interpolate_blocks<1, T, double>(in, a, fused, p, behind, until < p.count ? until : p.count, out, inside);
+  }
+#endif
+  interpolate_row<1, T, double>(in, a, fused, p, out, inside);
+}
 
 template <int D, class C>
 void spline_row(const C* in, const Affine& a, const Piece& p, C* out, unsigned char* inside) {
@@ -135,7 +225,7 @@ void samples_row(const Affine& a, const Piece& p, std::int32_t* at, unsigned cha
     __builtin_memset(state, kOutside, whole);
     sample_blocks<nearest>(a, p, kLanes * runs.from, first, at, state);
     if (first < behind) {
-      deep_samples_of<nearest>(a, p, first, behind - first, at + first);
+      deep_samples_of<nearest>(a, p, first, behind - first, at + first, nullptr);
       __builtin_memset(state + first, kWhole, static_cast<std::size_t>(behind - first));
     }
     return sample_blocks<nearest>(a, p, behind, kLanes * runs.until, at, state);
@@ -154,10 +244,8 @@ const ObliqueTable<float> float_oblique = {{linear_row<i8>, linear_row<u8>, line
                                             nullptr, nullptr, nullptr, linear_row<float>, nullptr},
                                            FASTIMG_SPLINES(float)};
 const ObliqueTable<double> double_oblique = {
-    {interpolate_row<1, i8, double>, interpolate_row<1, u8, double>, interpolate_row<1, i16, double>,
-     interpolate_row<1, u16, double>, interpolate_row<1, i32, double>, interpolate_row<1, u32, double>,
-     interpolate_row<1, i64, double>, interpolate_row<1, u64, double>, interpolate_row<1, float, double>,
-     interpolate_row<1, double, double>},
+    {wide_row<i8>, wide_row<u8>, wide_row<i16>, wide_row<u16>, wide_row<i32>, wide_row<u32>, wide_row<i64>,
+     wide_row<u64>, wide_row<float>, wide_row<double>},
     FASTIMG_SPLINES(double)};
 #undef FASTIMG_SPLINES
 const PlaceTable places = {where_row, samples_row<true>, samples_row<false>};

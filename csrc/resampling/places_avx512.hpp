@@ -268,9 +268,10 @@ __attribute__((noinline)) void deep_places_of(const Affine& a, const Piece& p, s
 }
 
 // Places in the volume of the nearest samples, or of the first of the eight around; of blocks that have them all there.
+// rests: room for the ways on from the latter along z, y, x, or null.
 template <bool nearest>
 __attribute__((noinline)) void deep_samples_of(const Affine& a, const Piece& p, std::int64_t from, std::int64_t count,
-                                               std::int32_t* at) {
+                                               std::int32_t* at, double (*rests)[kPiece]) {
   const std::int64_t blocks = count / kLanes;
   const Starts<double> starts(a, p, from, blocks);
   const __m512d lanes[2] = {_mm512_setr_pd(0, 1, 2, 3, 4, 5, 6, 7), _mm512_setr_pd(8, 9, 10, 11, 12, 13, 14, 15)};
@@ -286,7 +287,9 @@ __attribute__((noinline)) void deep_samples_of(const Affine& a, const Piece& p, 
       for (int axis = 0; axis < 3; ++axis) {
         const __m512d q = _mm512_add_pd(_mm512_set1_pd(starts.offset[axis][b]), ways[part][axis]);
         const __m512d whole = _mm512_roundscale_pd(q, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-        const __mmask8 up = _mm512_cmp_pd_mask(_mm512_sub_pd(q, whole), half, _CMP_GE_OQ);
+        const __m512d rest = _mm512_sub_pd(q, whole);
+        const __mmask8 up = _mm512_cmp_pd_mask(rest, half, _CMP_GE_OQ);
+        if (!nearest && rests) _mm512_store_pd(rests[axis] + b * kLanes + 8 * part, rest);
         sample[axis] = nearest ? _mm512_mask_add_pd(whole, up, whole, one) : whole;
       }
       const __m512d way = _mm512_fmadd_pd(sample[0], plane, _mm512_fmadd_pd(sample[1], row, sample[2]));  // exact

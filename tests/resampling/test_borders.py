@@ -77,7 +77,8 @@ def test_rows_along_a_face_of_the_volume_have_the_same_bits_on_all_levels(order,
     start = [data.draw(st.sampled_from([0, n - 1, n // 2])) + data.draw(hair) for n in shape]
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = rows[::-1], start[::-1]
-    dtype = data.draw(st.sampled_from([np.uint8, np.int16, np.uint16, np.int32 if order == "label" else np.float32]))
+    floats = [] if order == "label" else [np.float32, np.float64]
+    dtype = data.draw(st.sampled_from([np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint64, *floats]))
     low, high = _limits(dtype)
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     image = fi.Image(np.clip(rng.normal(0, 5000, shape), low, high).astype(dtype))
