@@ -26,7 +26,7 @@ struct Piece {
   std::int64_t k, j, i, count;
 };
 
-// A piece in the arithmetic's type, with room for whole blocks behind it; inside[n]: 0 or 1.
+// A piece in the arithmetic's type, with room for whole blocks behind it; inside[n]: 0 where a place lies outside.
 template <class C>
 struct ObliqueTable {
   void (*linear[kKinds])(const void* in, const Affine& a, const Fused<C>& fused, const Piece& piece, C* out,

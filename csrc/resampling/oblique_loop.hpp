@@ -148,28 +148,22 @@ void wide_row(const void* in, const Affine& a, const Fused<double>& fused, const
               unsigned char* inside) {
 #ifdef FASTIMG_AVX512
   if (!a.field && a.in[0] * a.in[1] * a.in[2] < std::int64_t{1} << 31) {
-    const Runs runs(a, p, 0);
-    const std::int64_t first = kLanes * runs.first, behind = kLanes * runs.behind, until = kLanes * runs.until;
-    __builtin_memset(inside, 0, static_cast<std::size_t>(p.count));
-    interpolate_blocks<1, T, double>(in, a, fused, p, kLanes * runs.from, first < p.count ? first : p.count, out,
-                                     inside);
-    if (first < behind) {
+    const T* const v = static_cast<const T*>(in);
+    const auto rim = [&](std::int64_t from, std::int64_t until) {
+      interpolate_blocks<1, T, double>(in, a, fused, p, from, until, out, inside);
+    };
+    return by_runs(a, p, 0, inside, rim, [&](std::int64_t from, std::int64_t count) {
       alignas(64) std::int32_t at[kPiece];
-      alignas(64) double rests[3][kPiece];
-      deep_samples_of<false>(a, p, first, behind - first, at, rests);
-      for (std::int64_t o = 0; o < behind - first; o += kLanes) {
-        const auto block = [&](auto intake) __attribute__((always_inline)) {
-          linear_block<T, double, decltype(intake)::value>(static_cast<const T*>(in), a, fused.intake, at + o,
-                                                           rests[0] + o, rests[1] + o, rests[2] + o, out + first + o);
-        };
+      alignas(64) double rest[3][kPiece];
+      deep_samples_of<false>(a, p, from, count, at, rest);
+      for (std::int64_t o = 0; o < count; o += kLanes) {
+        double* const to = out + from + o;
         if (fused.intake.on)
-          block(std::true_type());
+          linear_block<T, double, true>(v, a, fused.intake, at + o, rest[0] + o, rest[1] + o, rest[2] + o, to);
         else
-          block(std::false_type());
+          linear_block<T, double, false>(v, a, fused.intake, at + o, rest[0] + o, rest[1] + o, rest[2] + o, to);
       }
-      __builtin_memset(inside + first, 1, static_cast<std::size_t>(behind - first));
-    }
-    return interpolate_blocks<1, T, double>(in, a, fused, p, behind, until < p.count ? until : p.count, out, inside);
+    });
   }
 #endif
   interpolate_row<1, T, double>(in, a, fused, p, out, inside);
@@ -216,22 +210,16 @@ void sample_blocks(const Affine& a, const Piece& p, std::int64_t from, std::int6
 
 template <bool nearest>
 void samples_row(const Affine& a, const Piece& p, std::int32_t* at, unsigned char* state) {
+  const auto rim = [&](std::int64_t from, std::int64_t until) { sample_blocks<nearest>(a, p, from, until, at, state); };
 #ifdef FASTIMG_AVX512
   if (!a.field) {
-    const Runs runs(a, p, nearest ? 0.5 : 0);
-    const std::int64_t first = kLanes * runs.first, behind = kLanes * runs.behind;
-    const std::size_t whole = static_cast<std::size_t>((p.count + kLanes - 1) / kLanes * kLanes);
-    __builtin_memset(at, 0, sizeof *at * whole);
-    __builtin_memset(state, kOutside, whole);
-    sample_blocks<nearest>(a, p, kLanes * runs.from, first, at, state);
-    if (first < behind) {
-      deep_samples_of<nearest>(a, p, first, behind - first, at + first, nullptr);
-      __builtin_memset(state + first, kWhole, static_cast<std::size_t>(behind - first));
-    }
-    return sample_blocks<nearest>(a, p, behind, kLanes * runs.until, at, state);
+    __builtin_memset(at, 0, sizeof *at * static_cast<std::size_t>(p.count));
+    return by_runs(a, p, nearest ? 0.5 : 0, state, rim, [&](std::int64_t from, std::int64_t count) {
+      deep_samples_of<nearest>(a, p, from, count, at + from, nullptr);
+    });
   }
 #endif
-  sample_blocks<nearest>(a, p, 0, p.count, at, state);
+  rim(0, p.count);
 }
 
 }  // namespace

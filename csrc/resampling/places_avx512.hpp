@@ -199,6 +199,20 @@ struct Runs {
   }
 };
 
+// A piece run by run: deep(from, count) where all are within reach, at_rim(from, until) beside; `inside` says where.
+template <class Rim, class Deep>
+FASTIMG_ATOM void by_runs(const Affine& a, const Piece& p, double rim, unsigned char* inside, Rim at_rim, Deep deep) {
+  const Runs runs(a, p, rim);
+  const std::int64_t first = kLanes * runs.first, behind = kLanes * runs.behind, until = kLanes * runs.until;
+  __builtin_memset(inside, kOutside, static_cast<std::size_t>(p.count));
+  at_rim(kLanes * runs.from, first < p.count ? first : p.count);
+  if (first < behind) {
+    deep(first, behind - first);
+    __builtin_memset(inside + first, kWhole, static_cast<std::size_t>(behind - first));
+  }
+  at_rim(behind, until < p.count ? until : p.count);
+}
+
 // Where a block's way from its first place can be counted in float: all its steps are whole numbers below 2^24.
 FASTIMG_ATOM bool short_ways(const Affine& a) {
   const auto most = [](double step) __attribute__((always_inline)) { return kLanes * (step < 0 ? -step : step) + 1; };
