@@ -97,6 +97,39 @@ FASTIMG_ATOM void linear_block(const T* v, const Affine& a, const fastimg::Intak
   }
 }
 
+#if defined(FASTIMG_AVX512)
+constexpr int kWide = 64;  // bytes a register
+#elif defined(FASTIMG_AVX2)
+constexpr int kWide = 32;
+#else
+constexpr int kWide = 16;
+#endif
+
+// fastimg::sample_at of a spline from the first of its taps, all of which are in the volume: the taps of a row at once,
+// and what stands behind them, up to kAcross samples, which is not used.
+template <int D>
+constexpr int kAcross = D < 4 ? 4 : 8;
+template <int D, class C>
+FASTIMG_ATOM C spline_inside(const C* first, std::int64_t row, std::int64_t plane, C wz, C wy, C wx) {
+  typedef C Taps __attribute__((vector_size(kAcross<D> * sizeof(C))));
+  C az[D + 1], ay[D + 1], ax[D + 1], sum = C(0);
+  fastimg::spline_weights<D>(wz, az);
+  fastimg::spline_weights<D>(wy, ay);
+  fastimg::spline_weights<D>(wx, ax);
+  Taps column = {};
+  for (int u = 0; u <= D; ++u) {
+    Taps line = {};
+    for (int t = 0; t <= D; ++t) {
+      Taps taps;
+      __builtin_memcpy(&taps, first + t * plane + u * row, sizeof taps);
+      line = line + az[t] * taps;
+    }
+    column = column + ay[u] * line;
+  }
+  for (int s = 0; s <= D; ++s) sum = fastimg::weigh(sum, ax[s], column[s]);
+  return sum;
+}
+
 // Outputs [from, until) of a piece, from a block's first on.
 template <int D, class T, class C>
 void interpolate_blocks(const void* in, const Affine& a, const Fused<C>& fused, const Piece& p, std::int64_t from,
@@ -121,6 +154,16 @@ void interpolate_blocks(const void* in, const Affine& a, const Fused<C>& fused, 
     const int lanes = until - o < kLanes ? static_cast<int>(until - o) : kLanes;
     for (int l = 0; l < lanes; ++l) {
       inside[o + l] = b.inside(a, l);
+      if constexpr (D > 1 && kAcross<D> * sizeof(C) <= kWide) {
+        int z = b.z.index[l], y = b.y.index[l], x = b.x.index[l];
+        C wz = b.z.rest[l], wy = b.y.rest[l], wx = b.x.rest[l];
+        fastimg::centre_taps<D>(z, wz), fastimg::centre_taps<D>(y, wy), fastimg::centre_taps<D>(x, wx);
+        z -= D / 2, y -= D / 2, x -= D / 2;
+        if (z >= 0 && z < n.z - D && y >= 0 && y < n.y - D && x >= 0 && x <= n.x - kAcross<D>) {
+          out[o + l] = spline_inside<D>(v + (z * n.y + y) * n.x + x, n.x, n.y * n.x, wz, wy, wx);
+          continue;
+        }
+      }
       if (inside[o + l])
         out[o + l] = fastimg::sample_at<D, C>(v, fused.intake, n, b.z.index[l], b.y.index[l], b.x.index[l], b.z.rest[l],
                                               b.y.rest[l], b.x.rest[l]);

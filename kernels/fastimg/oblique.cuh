@@ -131,6 +131,13 @@ FASTIMG_ATOM C trilinear(const T* v00, const T* v10, const T* v01, const T* v11,
   return lerp(lerp(a, b, wy), lerp(c, d, wy), wx);
 }
 
+// Even degrees centre their taps on the nearest sample.
+template <int D, class C>
+FASTIMG_ATOM void centre_taps(int& i, C& w) {
+  const C half = C(0.5);
+  if (D % 2 == 0) i += w >= half ? 1 : 0, w = w >= half ? w - half : w + half;
+}
+
 // Interpolation at one point; D: degree (0 nearest, 1 linear, else B-spline coefficients). Any position is allowed:
 // linear and nearest take the outermost sample outside, splines the mirrored one (of coefficients: no intake).
 template <int D, class C, class T>
@@ -141,13 +148,7 @@ FASTIMG_ATOM C sample_at(const T* v, const Intake<C>& intake, const Box& n, int 
     return trilinear(v + (z0 + y0) * n.x, v + (z1 + y0) * n.x, v + (z0 + y1) * n.x, v + (z1 + y1) * n.x,
                      clamped(ix, (int)n.x), clamped(ix + 1, (int)n.x), intake, wz, wy, wx);
   }
-  // even degrees centre their taps on the nearest sample
-  const C half = C(0.5);
-  if (D % 2 == 0) {
-    iz += wz >= half ? 1 : 0, wz = wz >= half ? wz - half : wz + half;
-    iy += wy >= half ? 1 : 0, wy = wy >= half ? wy - half : wy + half;
-    ix += wx >= half ? 1 : 0, wx = wx >= half ? wx - half : wx + half;
-  }
+  centre_taps<D>(iz, wz), centre_taps<D>(iy, wy), centre_taps<D>(ix, wx);
   C az[D + 1], ay[D + 1], ax[D + 1];
   spline_weights<D>(wz, az);
   spline_weights<D>(wy, ay);

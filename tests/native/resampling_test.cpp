@@ -1,6 +1,6 @@
-// Turned grids, linear, nearest and by votes, under sanitizers: volumes in blocks of exactly their size, so that the
-// first byte read outside is seen; axes of one voxel, grids half outside, far steps. Every level has the baseline's
-// bits.
+// Turned grids, linear, nearest, by votes and by splines, under sanitizers: volumes in blocks of exactly their size, so
+// that the first byte read outside is seen; axes of one voxel, grids half outside, far steps. Every level has the
+// baseline's bits.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -63,8 +63,8 @@ void same_at_every_level(std::int64_t made, const char* what, F resample) {
   }
 }
 
-template <class T>
-void same_bits(rs::Kind kind, const rs::Affine& a, const std::vector<float>& field) {
+template <class T, class C = float>
+void same_bits(rs::Kind kind, const rs::Affine& a, const std::vector<float>& field, bool splines = false) {
   const std::int64_t voxels = a.in[0] * a.in[1] * a.in[2], made = a.out[0] * a.out[1] * a.out[2];
   const std::unique_ptr<T[]> in(new T[voxels]);
   for (std::int64_t i = 0; i < voxels; ++i) in[i] = static_cast<T>(static_cast<std::int32_t>(random_bits() % 65536));
@@ -72,8 +72,13 @@ void same_bits(rs::Kind kind, const rs::Affine& a, const std::vector<float>& fie
   if (!field.empty()) grid.field = field.data();
   const T outside = T(3);
   same_at_every_level<T>(made, "linear", [&](T* out) {
-    rs::oblique<float>(in.get(), kind, out, kind, grid, 1, rs::Fused<float>{}, false, &outside, 2);
+    rs::oblique<C>(in.get(), kind, out, kind, grid, 1, rs::Fused<C>{}, false, &outside, 2);
   });
+  if constexpr (std::is_same_v<T, C>)
+    for (int degree = 2; degree <= 5 && splines; ++degree)
+      same_at_every_level<T>(made, "B-spline", [&](T* out) {
+        rs::oblique<C>(in.get(), kind, out, kind, grid, degree, rs::Fused<C>{}, false, &outside, 2);
+      });
   same_at_every_level<T>(made, "nearest",
                          [&](T* out) { rs::oblique_nearest(in.get(), out, sizeof(T), grid, &outside, 2); });
   for (std::int64_t i = 0; i < voxels; ++i) in[i] = static_cast<T>(i / 5 % 3);  // neighbours that agree
@@ -99,7 +104,11 @@ int main() {
     same_bits<std::uint8_t>(rs::Kind::u8, a, field);
     same_bits<std::int16_t>(rs::Kind::i16, a, field);
     same_bits<std::uint16_t>(rs::Kind::u16, a, field);
-    same_bits<float>(rs::Kind::f32, a, field);
+    same_bits<float>(rs::Kind::f32, a, field, n % 8 < 2);  // splines take five times as long as all others
+    if (n % 2)
+      same_bits<std::int32_t, double>(rs::Kind::i32, a, field);
+    else
+      same_bits<double, double>(rs::Kind::f64, a, field, n % 8 < 2);
   }
   std::puts("native tests passed");
 }
