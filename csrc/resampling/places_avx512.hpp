@@ -182,10 +182,10 @@ struct Runs {
     };
     double begin, end, deep_begin, deep_end;
     between(_mm256_sub_pd(all_4(-0.5), slack), _mm256_add_pd(_mm256_sub_pd(size, all_4(0.5)), slack), begin, end);
-    const __m256d low = _mm256_sub_pd(slack, all_4(rim)),
-                  high = _mm256_sub_pd(_mm256_add_pd(size, all_4(rim - 1)), slack);
-    between(low, _mm256_max_pd(high, low), deep_begin,
-            deep_end);  // no two samples along an axis of one: none is inside
+    const __m256d low = _mm256_sub_pd(slack, all_4(rim));
+    const __m256d high = _mm256_sub_pd(_mm256_add_pd(size, all_4(rim - 1)), slack);
+    // along an axis of one sample no two are inside
+    between(low, _mm256_max_pd(high, low), deep_begin, deep_end);
     const double blocks = static_cast<double>((p.count + kLanes - 1) / kLanes);
     const auto whole = [blocks](double v) __attribute__((always_inline)) {
       v = v > 0 ? v : 0;
