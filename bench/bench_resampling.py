@@ -44,6 +44,7 @@ def images(ct_volume):
     return {
         "int16": ct_volume,
         "float32": ct_volume.with_array(ct_volume.array.astype(np.float32)),
+        "int32": ct_volume.with_array(ct_volume.array.astype(np.int32)),
         "uint8": ct_volume.with_array((ct_volume.array > -200).astype(np.uint8), unit="label"),
     }
 
@@ -132,7 +133,7 @@ def bench_cubic_simpleitk(case, images):
 
 
 @pytest.mark.parametrize("axis", [(0, 0, 1), (1, 1, 1)], ids=["z", "111"])
-@pytest.mark.parametrize("kind", ["int16", "float32"])
+@pytest.mark.parametrize("kind", ["int16", "float32", "int32"])
 @pytest.mark.parametrize("tool", ["fastimg", "SimpleITK"])
 def bench_oblique(case, benchmark, one_thread, images, kind, axis, tool):
     benchmark.group = oblique(kind, "z" if axis == (0, 0, 1) else "(1, 1, 1)")

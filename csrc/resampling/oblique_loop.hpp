@@ -72,6 +72,8 @@ __attribute__((noinline)) bool around(const Block<C>& b, const Affine& a, std::i
   return !outside;
 }
 
+// A block whose samples are all in the volume, in the order of fastimg::trilinear: that itself, over the samples taken
+// out, becomes a loop that takes a fifth longer.
 template <class T, class C, bool intake>
 FASTIMG_ATOM void linear_block(const T* v, const Affine& a, const fastimg::Intake<C>& taken_by, const std::int32_t* at,
                                const C* z, const C* y, const C* x, C* out) {
@@ -227,6 +229,7 @@ void where_row(const Affine& a, const Piece& p, Points& to) {
   }
 }
 
+// Places and states, as PlaceTable's, of outputs [from, until) of a piece.
 template <bool nearest>
 void sample_blocks(const Affine& a, const Piece& p, std::int64_t from, std::int64_t until, std::int32_t* at,
                    unsigned char* state) {

@@ -235,19 +235,21 @@ def test_fused_with_padding():
 @pytest.mark.parametrize("order", ["nearest", "label", "linear", 2, "cubic", 5])
 @pytest.mark.parametrize("tilt", [0, 10])
 def test_streamed_bits_are_those_of_the_whole(order, tilt):
-    values = (smooth((40, 300, 140)) / 20).astype(np.int16)
-    image = fi.Image(values, spacing=(1.5, 0.7, 0.6))
     like = fi.Image(
         np.zeros((50, 150, 75), np.uint8), spacing=(1.0, 1.3, 1.2), origin=(-3, 4, 2), direction=turned(tilt)
     )
-    plan = Plan(image, like=like, order=order, cval=-7)
-    whole = plan(image).array
-    assert 0.3 < (whole != -7).mean() < 1
-    seen = np.empty_like(whole)
-    for memory in (None, {2: 18, "cubic": 18, 5: 30}.get(order, 1) << 20):
-        seen[...] = 99
-        plan.stream(values, seen, memory=memory, threads=2)
-        np.testing.assert_array_equal(seen, whole)
+    for dtype in (np.int16, np.int8, np.int32, np.float32, np.float64) if order == "linear" else (np.int16,):
+        values = (smooth((40, 300, 140)) / 20).astype(dtype)
+        image = fi.Image(values, spacing=(1.5, 0.7, 0.6))
+        plan = Plan(image, like=like, order=order, cval=-7)
+        whole = plan(image).array
+        assert 0.3 < (whole != -7).mean() < 1
+        seen = np.empty_like(whole)
+        least = {2: 18, "cubic": 18, 5: 30}.get(order, max(1, values.itemsize / 2))  # MiB
+        for memory in (None, int(least * 2**20)):
+            seen[...] = 99
+            plan.stream(values, seen, memory=memory, threads=2)
+            np.testing.assert_array_equal(seen, whole)
 
 
 def test_streamed_edges_antialias_fused_and_turned_axes():
